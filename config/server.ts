@@ -1,0 +1,115 @@
+import Type, { type Static, type TProperties } from "typebox";
+import { loadConfig } from "./load.ts";
+
+const group = <Properties extends TProperties>(properties: Properties) =>
+  Type.Object(properties, { additionalProperties: false });
+
+const Host = Type.String({ minLength: 1, description: "an address or host name" });
+const Port = Type.Integer({
+  minimum: 0,
+  maximum: 65_535,
+  description: "0 to 65535; 0 picks a free one",
+});
+const Days = Type.Number({ exclusiveMinimum: 0, description: "days, more than 0" });
+const Limit = group({
+  min: Type.Optional(Type.Number({ description: "a number" })),
+  max: Type.Optional(Type.Number({ description: "a number" })),
+});
+
+/** Everything `config/server.yaml` can say. The YAML file explains each key. */
+export const ServerConfig = group({
+  data_dir: Type.String({ minLength: 1, description: "a folder" }),
+  certs_dir: Type.String({ minLength: 1, description: "a folder" }),
+  https: group({
+    host: Host,
+    port: Port,
+    body_limit: Type.Integer({ minimum: 1024, description: "bytes, 1024 or more" }),
+  }),
+  mqtt: group({
+    host: Host,
+    port: Port,
+    payload_limit: Type.Integer({ minimum: 1024, description: "bytes, 1024 or more" }),
+  }),
+  tls: group({
+    profiles: Type.Array(Type.Integer({ minimum: 0, maximum: 12, description: "0 to 12" }), {
+      minItems: 1,
+      uniqueItems: true,
+      description: "a list of profile numbers, 0 to 12",
+    }),
+    host_names: Type.Array(Host, { minItems: 1, description: "a list of names or addresses" }),
+    handshake_timeout_ms: Type.Integer({ minimum: 100, description: "milliseconds, 100 or more" }),
+  }),
+  database: group({
+    url: Type.String({ pattern: "^$|^postgres(ql)?://", description: "empty, or postgres://…" }),
+    pool_size: Type.Integer({ minimum: 1, maximum: 200, description: "1 to 200" }),
+  }),
+  firmware: group({
+    max_size: Type.Integer({ minimum: 1, description: "bytes" }),
+    compression_level: Type.Integer({ minimum: 1, maximum: 19, description: "1 to 19" }),
+  }),
+  packages: group({
+    ttl_h: Type.Number({ exclusiveMinimum: 0, description: "hours, more than 0" }),
+  }),
+  updates: group({
+    silence_timeout_min: Type.Number({ exclusiveMinimum: 0, description: "minutes, more than 0" }),
+  }),
+  vehicles: group({
+    offline_after_s: Type.Number({ exclusiveMinimum: 0, description: "seconds, more than 0" }),
+  }),
+  diagnostics: group({
+    timeout_ms: Type.Integer({ minimum: 100, maximum: 60_000, description: "100 to 60000" }),
+    tries: Type.Integer({ minimum: 1, maximum: 10, description: "1 to 10" }),
+  }),
+  commands: group({ ttl_s: Type.Integer({ minimum: 1, description: "seconds, 1 or more" }) }),
+  telemetry: group({
+    batch_size: Type.Integer({ minimum: 1, maximum: 10_000, description: "1 to 10000" }),
+    limits: Type.Record(Type.String(), Limit, { description: "signal: { min, max }" }),
+    deviation: group({
+      window: Type.Integer({ minimum: 8, maximum: 1000, description: "8 to 1000 samples" }),
+      min_samples: Type.Integer({ minimum: 4, maximum: 1000, description: "4 to 1000 samples" }),
+      threshold: Type.Number({ exclusiveMinimum: 0, description: "a number above 0" }),
+    }),
+  }),
+  maintenance: group({
+    interval_s: Type.Number({ exclusiveMinimum: 0, description: "seconds, more than 0" }),
+  }),
+  retention: group({
+    telemetry_days: Days,
+    anomalies_days: Days,
+    vci_days: Days,
+    update_events_days: Days,
+    diagnostics_days: Days,
+    commands_days: Days,
+  }),
+  log: group({
+    level: Type.Union(
+      ["fatal", "error", "warn", "info", "debug", "trace"].map((level) => Type.Literal(level)),
+      { description: "fatal, error, warn, info, debug or trace" },
+    ),
+    format: Type.Union([Type.Literal("auto"), Type.Literal("json"), Type.Literal("text")], {
+      description: "auto, json or text",
+    }),
+  }),
+});
+export type ServerConfig = Static<typeof ServerConfig>;
+
+/**
+ * Loads `config/server.yaml` (or `LATTICEWAY_CONFIG`) with overrides from the environment.
+ * @throws ConfigError
+ */
+export function loadServerConfig(env: NodeJS.ProcessEnv = process.env): ServerConfig {
+  return loadConfig({
+    schema: ServerConfig,
+    file: env["LATTICEWAY_CONFIG"] || new URL("./server.yaml", import.meta.url).pathname,
+    prefix: "LATTICEWAY",
+    aliases: { DATABASE_URL: "database.url" },
+    reserved: [
+      "LATTICEWAY_CONFIG",
+      "LATTICEWAY_URL",
+      "LATTICEWAY_TOKEN",
+      "LATTICEWAY_CA",
+      "LATTICEWAY_REQUIRE",
+    ],
+    env,
+  });
+}

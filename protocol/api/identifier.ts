@@ -1,0 +1,42 @@
+import Type, { type Static } from "typebox";
+
+const name = (description: string, example: string) =>
+  Type.String({ pattern: "^[A-Za-z0-9._-]{1,64}$", description, examples: [example] });
+
+/** A VIN (ISO 3779) or a VMG id; the subject CN of the vehicle's certificate. */
+export const VehicleId = Type.String({
+  pattern: "^[A-Za-z0-9._-]{3,64}$",
+  description: "VIN or VMG id, as in the subject CN of the vehicle's certificate",
+  examples: ["VMG-001"],
+});
+export const EcuId = name("ECU, unique within its vehicle", "ECU_001");
+export const ZoneId = name("Zonal gateway, unique within its vehicle", "ZG-FRONT");
+export const EcuType = name("Kind of ECU that a firmware is made for", "brake-controller");
+export const HardwareVersion = name("Hardware version of an ECU", "HW-1.0");
+
+/** Semantic Versioning 2.0.0, without a leading `v`. */
+export const Version = Type.String({
+  pattern:
+    "^(0|[1-9]\\d*)\\.(0|[1-9]\\d*)\\.(0|[1-9]\\d*)(-[0-9A-Za-z-]+(\\.[0-9A-Za-z-]+)*)?(\\+[0-9A-Za-z-]+(\\.[0-9A-Za-z-]+)*)?$",
+  maxLength: 64,
+  description: "Semantic version",
+  examples: ["1.2.3"],
+});
+
+export const Sha256 = Type.String({
+  pattern: "^[0-9a-f]{64}$",
+  description: "SHA-256, lower-case hex",
+});
+
+/** RFC 3339, UTC. */
+export const Timestamp = Type.String({ format: "date-time", maxLength: 40 });
+
+export const Channel = Type.Union([Type.Literal("stable"), Type.Literal("beta")], {
+  description: "Release channel",
+});
+export type Channel = Static<typeof Channel>;
+
+export const Uuid = Type.String({
+  pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+  description: "UUID, lower-case hex",
+});

@@ -1,0 +1,100 @@
+import Type, { type Static } from "typebox";
+import {
+  EcuId,
+  EcuType,
+  HardwareVersion,
+  Timestamp,
+  Uuid,
+  VehicleId,
+  Version,
+  ZoneId,
+} from "./identifier.ts";
+
+/** Why an ECU gets nothing although something newer than its version exists, or may exist. */
+export const blockedReasons = {
+  NO_FIRMWARE_FOR_TYPE: "nothing is published for this ECU type",
+  NO_FIRMWARE_FOR_HARDWARE: "newer firmware exists, but none for this hardware version",
+  CHANNEL_NOT_ALLOWED: "newer firmware exists only on a channel this vehicle does not follow",
+  STEP_MISSING: "newer firmware needs an intermediate version that is not published",
+} as const;
+export type BlockedReason = keyof typeof blockedReasons;
+
+const OutdatedEcu = Type.Object({
+  ecu_id: EcuId,
+  zone_id: ZoneId,
+  current_version: Version,
+  target_version: Version,
+  newest_version: Type.Optional(Version),
+  firmware_id: Uuid,
+  size: Type.Integer({ description: "Bytes to download (compressed)" }),
+  critical: Type.Boolean(),
+});
+
+const BlockedEcu = Type.Object({
+  ecu_id: EcuId,
+  reason: Type.Union(
+    Object.keys(blockedReasons).map((reason) => Type.Literal(reason as BlockedReason)),
+  ),
+  detail: Type.String(),
+});
+
+/** What a vehicle may install now, and why the rest is held back. */
+export const CheckAnswer = Type.Object({
+  outdated_ecus: Type.Array(OutdatedEcu),
+  blocked: Type.Array(BlockedEcu),
+});
+export type CheckAnswer = Static<typeof CheckAnswer>;
+
+export const VciAnswer = Type.Object({ vci_id: Uuid, ...CheckAnswer.properties });
+export type VciAnswer = Static<typeof VciAnswer>;
+
+/** A version list to compare with the catalogue; nothing of it is stored. */
+export const CheckRequest = Type.Object({
+  vin: VehicleId,
+  ecus: Type.Array(
+    Type.Object({
+      ecu_id: EcuId,
+      zone_id: ZoneId,
+      ecu_type: EcuType,
+      hardware_version: HardwareVersion,
+      software_version: Version,
+    }),
+    { minItems: 1, maxItems: 256 },
+  ),
+});
+
+export const PackageRequest = Type.Object({
+  vin: VehicleId,
+  ecu_ids: Type.Optional(
+    Type.Array(EcuId, {
+      minItems: 1,
+      maxItems: 256,
+      description: "Only these; all outdated by default",
+    }),
+  ),
+});
+
+export const PackageAnswer = Type.Object({
+  package_id: Type.String(),
+  update_id: Uuid,
+  download_url: Type.String({ description: "Path on this gateway" }),
+  size: Type.Integer(),
+  checksum: Type.String({ examples: ["sha256:…"] }),
+  expires_at: Timestamp,
+  zones: Type.Array(
+    Type.Object({
+      zone_id: ZoneId,
+      offset: Type.Integer({ description: "First byte of the zone's part of the package" }),
+      length: Type.Integer(),
+      ecus: Type.Array(
+        Type.Object({
+          ecu_id: EcuId,
+          current_version: Version,
+          target_version: Version,
+          firmware_id: Uuid,
+        }),
+      ),
+    }),
+  ),
+});
+export type PackageAnswer = Static<typeof PackageAnswer>;

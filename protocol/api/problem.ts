@@ -1,0 +1,85 @@
+import Type, { type Static } from "typebox";
+
+/**
+ * Every error that the gateway answers over HTTP: its stable code, the status it travels with, and
+ * the title of its problem document. `docs/errors.md` explains each; a test holds the two together.
+ */
+export const problems = {
+  REQUEST_MALFORMED: { status: 400, title: "The request body is not valid JSON" },
+  REQUEST_INVALID: { status: 400, title: "The request does not fit its schema" },
+  UPLOAD_INCOMPLETE: { status: 400, title: "The upload ended before the file did" },
+  CLIENT_CERTIFICATE_REQUIRED: { status: 401, title: "This route needs a vehicle certificate" },
+  CLIENT_CERTIFICATE_REJECTED: { status: 401, title: "The client certificate is not accepted" },
+  TOKEN_REQUIRED: { status: 401, title: "This route needs an operator token" },
+  TOKEN_INVALID: { status: 401, title: "The operator token is unknown, expired or revoked" },
+  ROLE_REQUIRED: { status: 403, title: "The operator's role does not allow this" },
+  VEHICLE_MISMATCH: { status: 403, title: "The certificate speaks for another vehicle" },
+  PACKAGE_NOT_ASSIGNED: { status: 403, title: "The package was not assigned to this vehicle" },
+  ROUTE_UNKNOWN: { status: 404, title: "There is no such route" },
+  VEHICLE_UNKNOWN: { status: 404, title: "There is no such vehicle" },
+  ECU_UNKNOWN: { status: 404, title: "The vehicle's VCI has no such ECU" },
+  ZONE_UNKNOWN: { status: 404, title: "The vehicle's VCI has no such zonal gateway" },
+  FIRMWARE_UNKNOWN: { status: 404, title: "There is no such firmware" },
+  PACKAGE_UNKNOWN: { status: 404, title: "There is no such package" },
+  UPDATE_UNKNOWN: { status: 404, title: "There is no such update" },
+  DIAGNOSTIC_UNKNOWN: { status: 404, title: "There is no such diagnostic request" },
+  COMMAND_UNKNOWN: { status: 404, title: "There is no such command" },
+  TOKEN_UNKNOWN: { status: 404, title: "There is no such operator token" },
+  VEHICLE_NOT_REGISTERED: { status: 409, title: "The vehicle has not registered yet" },
+  VCI_MISSING: { status: 409, title: "The vehicle has not submitted a VCI yet" },
+  FIRMWARE_EXISTS: { status: 409, title: "This version is already published" },
+  FIRMWARE_ARCHIVED: { status: 409, title: "The firmware is archived" },
+  PACKAGE_NOTHING_OUTDATED: { status: 409, title: "Nothing is outdated" },
+  UPDATE_TRANSITION_REFUSED: {
+    status: 409,
+    title: "The update is not in a state that allows this",
+  },
+  PACKAGE_EXPIRED: { status: 410, title: "The package's download has expired" },
+  BODY_TOO_LARGE: { status: 413, title: "The body is over its limit" },
+  FIRMWARE_TOO_LARGE: { status: 413, title: "The image is over the size limit" },
+  MEDIA_TYPE_UNSUPPORTED: { status: 415, title: "The media type is not supported here" },
+  RANGE_NOT_SATISFIABLE: { status: 416, title: "The range is outside the file" },
+  VCI_DUPLICATE_ECU: { status: 422, title: "An ECU id appears more than once" },
+  VCI_DUPLICATE_ZONE: { status: 422, title: "A zonal gateway id appears more than once" },
+  VCI_ZONE_UNKNOWN: {
+    status: 422,
+    title: "An ECU names a zonal gateway that the VCI does not list",
+  },
+  FIRMWARE_EMPTY: { status: 422, title: "The image is empty" },
+  FIRMWARE_CHAIN_INVALID: { status: 422, title: "min_current_version must be below the version" },
+  DIAGNOSTIC_INVALID: { status: 422, title: "The diagnostic request is not well-formed UDS" },
+  INTERNAL: { status: 500, title: "The gateway failed" },
+  BLOB_CORRUPT: { status: 500, title: "A stored file no longer matches its hash" },
+  OVERLOADED: { status: 503, title: "The gateway is busy; try again later" },
+} as const satisfies Record<string, { status: number; title: string }>;
+
+export type ProblemCode = keyof typeof problems;
+
+/** RFC 9457 problem document, as every error answer carries it. */
+export const Problem = Type.Object({
+  type: Type.String({ description: "Where the code is explained" }),
+  title: Type.String(),
+  status: Type.Integer(),
+  code: Type.String({ description: "Stable code, see docs/errors.md" }),
+  detail: Type.Optional(Type.String()),
+  errors: Type.Optional(
+    Type.Array(Type.Object({ path: Type.String(), message: Type.String() }), {
+      description: "Each place where the request does not fit its schema",
+    }),
+  ),
+  trace_id: Type.Optional(Type.String({ description: "Find this request in the gateway's log" })),
+});
+export type Problem = Static<typeof Problem>;
+
+/** An error with a stable code, thrown anywhere in the gateway and answered as a problem document. */
+export class ProblemError extends Error {
+  readonly code: ProblemCode;
+  readonly errors: Problem["errors"];
+
+  constructor(code: ProblemCode, detail?: string, errors?: Problem["errors"]) {
+    super(detail ?? problems[code].title);
+    this.name = "ProblemError";
+    this.code = code;
+    this.errors = errors;
+  }
+}

@@ -1,0 +1,56 @@
+import Type, { type Static } from "typebox";
+import { EcuId, Timestamp, Uuid, VehicleId, Version, ZoneId } from "./identifier.ts";
+
+export const updateStatuses = [
+  "pending",
+  "downloading",
+  "verifying",
+  "backing_up",
+  "installing",
+  "restarting",
+  "health_check",
+  "success",
+  "rolling_back",
+  "rolled_back",
+  "failed",
+  "cancelled",
+  "expired",
+  "deferred",
+] as const;
+export const UpdateStatus = Type.Union(updateStatuses.map((status) => Type.Literal(status)));
+export type UpdateStatus = Static<typeof UpdateStatus>;
+
+const UpdateError = Type.Object({ code: Type.String(), message: Type.String() });
+
+export const Update = Type.Object({
+  update_id: Uuid,
+  vin: VehicleId,
+  package_id: Type.String(),
+  status: UpdateStatus,
+  progress: Type.Number(),
+  targets: Type.Array(
+    Type.Object({ ecu_id: EcuId, zone_id: ZoneId, from_version: Version, to_version: Version }),
+  ),
+  error: Type.Union([UpdateError, Type.Null()]),
+  created_at: Timestamp,
+  started_at: Type.Union([Timestamp, Type.Null()]),
+  completed_at: Type.Union([Timestamp, Type.Null()]),
+});
+export type Update = Static<typeof Update>;
+
+export const UpdateEvent = Type.Object({
+  status: Type.String(),
+  progress: Type.Number(),
+  ecu_id: Type.Union([EcuId, Type.Null()]),
+  message: Type.Union([Type.String(), Type.Null()]),
+  error: Type.Union([UpdateError, Type.Null()]),
+  applied: Type.Boolean({ description: "False when the report came late or out of order" }),
+  reported_at: Timestamp,
+  received_at: Timestamp,
+});
+export type UpdateEvent = Static<typeof UpdateEvent>;
+
+export const UpdateWithEvents = Type.Object({
+  ...Update.properties,
+  events: Type.Array(UpdateEvent),
+});

@@ -1,0 +1,48 @@
+import Type, { type Static } from "typebox";
+import { Channel, Timestamp, VehicleId } from "./identifier.ts";
+
+export const RegisterRequest = Type.Object({
+  vin: VehicleId,
+  model: Type.Optional(Type.String({ maxLength: 64 })),
+  region: Type.Optional(Type.String({ maxLength: 64 })),
+  vmg_version: Type.Optional(Type.String({ maxLength: 64 })),
+});
+export type RegisterRequest = Static<typeof RegisterRequest>;
+
+export const VehicleStatus = Type.Union([
+  Type.Literal("registered"),
+  Type.Literal("online"),
+  Type.Literal("offline"),
+  Type.Literal("updating"),
+]);
+export type VehicleStatus = Static<typeof VehicleStatus>;
+
+const Connection = Type.Object({
+  at: Timestamp,
+  via: Type.Union([Type.Literal("https"), Type.Literal("mqtt")]),
+  group: Type.String({ description: "Negotiated key exchange group" }),
+  peer_key_type: Type.String({ description: "Key type of the vehicle's certificate" }),
+  profile: Type.Union([Type.Integer(), Type.Null()], { description: "TLS profile, 0 to 12" }),
+});
+export type Connection = Static<typeof Connection>;
+
+export const Vehicle = Type.Object({
+  vin: VehicleId,
+  model: Type.Union([Type.String(), Type.Null()]),
+  region: Type.Union([Type.String(), Type.Null()]),
+  channel: Channel,
+  status: VehicleStatus,
+  registered_at: Timestamp,
+  last_seen_at: Timestamp,
+  connection: Type.Union([Connection, Type.Null()]),
+});
+export type Vehicle = Static<typeof Vehicle>;
+
+export const VehiclePatch = Type.Object(
+  {
+    channel: Type.Optional(Channel),
+    model: Type.Optional(Type.String({ maxLength: 64 })),
+    region: Type.Optional(Type.String({ maxLength: 64 })),
+  },
+  { minProperties: 1 },
+);

@@ -1,0 +1,19 @@
+import Type, { type Static } from "typebox";
+
+/** Sign of life of a VMG, with what the gateway needs to know before it sends anything large. */
+export const Heartbeat = Type.Object({
+  ts: Type.String({ format: "date-time", maxLength: 40 }),
+  state: Type.String({ maxLength: 32, description: "idle, downloading, installing, …" }),
+  versions: Type.Optional(
+    Type.Record(
+      Type.String({ pattern: "^[A-Za-z0-9._-]{1,64}$" }),
+      Type.String({ maxLength: 64 }),
+      {
+        maxProperties: 256,
+      },
+    ),
+  ),
+  free_storage_bytes: Type.Optional(Type.Integer({ minimum: 0 })),
+  uptime_s: Type.Optional(Type.Number({ minimum: 0 })),
+});
+export type Heartbeat = Static<typeof Heartbeat>;

@@ -1,0 +1,35 @@
+import Type, { type Static } from "typebox";
+
+/** What a vehicle says of the update it is carrying out. */
+export const reportedStatuses = [
+  "downloading",
+  "verifying",
+  "backing_up",
+  "installing",
+  "restarting",
+  "health_check",
+  "completed",
+  "rolling_back",
+  "rolled_back",
+  "failed",
+  "deferred",
+] as const;
+export type ReportedStatus = (typeof reportedStatuses)[number];
+
+/** A step of an update, by MQTT `ota/status` or `POST /ota/status`. */
+export const OtaStatus = Type.Object({
+  update_id: Type.String({ pattern: "^[0-9a-f-]{36}$" }),
+  status: Type.Union(reportedStatuses.map((status) => Type.Literal(status))),
+  progress: Type.Number({ minimum: 0, maximum: 100, description: "Of the whole update, percent" }),
+  ecu_id: Type.Optional(Type.String({ pattern: "^[A-Za-z0-9._-]{1,64}$" })),
+  bytes_downloaded: Type.Optional(Type.Integer({ minimum: 0 })),
+  message: Type.Optional(Type.String({ maxLength: 1024 })),
+  error: Type.Optional(
+    Type.Object({
+      code: Type.String({ maxLength: 64 }),
+      message: Type.String({ maxLength: 1024 }),
+    }),
+  ),
+  ts: Type.String({ format: "date-time", maxLength: 40 }),
+});
+export type OtaStatus = Static<typeof OtaStatus>;

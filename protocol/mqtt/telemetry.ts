@@ -1,0 +1,19 @@
+import Type, { type Static } from "typebox";
+
+/**
+ * One sample: when, and the signals by name (`battery_soc`, `speed`, `temp`, …). Numbers are looked
+ * at for anomalies; text and booleans are kept as they are.
+ */
+export const Telemetry = Type.Object(
+  { ts: Type.String({ format: "date-time", maxLength: 40 }) },
+  {
+    additionalProperties: Type.Union([
+      Type.Number(),
+      Type.Boolean(),
+      Type.String({ maxLength: 256 }),
+    ]),
+    maxProperties: 64,
+    minProperties: 2,
+  },
+);
+export type Telemetry = Static<typeof Telemetry> & Record<string, number | boolean | string>;
