@@ -1,0 +1,127 @@
+import Type, { type Static, type TProperties } from "typebox";
+import { EcuId, EcuType, HardwareVersion, Version, ZoneId } from "#protocol/api/identifier.ts";
+import { ConfigError, loadConfig } from "./load.ts";
+
+const group = <Properties extends TProperties>(properties: Properties) =>
+  Type.Object(properties, { additionalProperties: false });
+
+const Folder = Type.String({ minLength: 1, description: "a folder" });
+const Seconds = Type.Number({
+  minimum: 0.1,
+  maximum: 31_536_000,
+  description: "seconds, from 0.1",
+});
+const Milliseconds = Type.Integer({ minimum: 1, maximum: 3_600_000, description: "milliseconds" });
+const Retries = Type.Integer({ minimum: 0, maximum: 100, description: "0 to 100" });
+const Label = Type.String({ maxLength: 64, description: "at most 64 characters" });
+const url = (protocol: string) =>
+  Type.String({ pattern: `^${protocol}://[^/?#]+/?$`, description: `${protocol}://host:port` });
+const LogicalAddress = Type.Integer({
+  minimum: 1,
+  maximum: 0xffff,
+  description: "a DoIP logical address, 0x0001 to 0xFFFF",
+});
+
+const EcuConfig = group({
+  ecu_id: EcuId,
+  logical_address: LogicalAddress,
+  ecu_type: EcuType,
+  hardware_version: HardwareVersion,
+  software_version: Version,
+  bootloader_version: Label,
+  supplier: Label,
+});
+
+const ZoneConfig = group({
+  zone_id: ZoneId,
+  logical_address: LogicalAddress,
+  functional_address: LogicalAddress,
+  ecus: Type.Array(EcuConfig, { minItems: 1, maxItems: 64, description: "a list of ECUs" }),
+});
+export type ZoneConfig = Static<typeof ZoneConfig>;
+
+/** Everything `config/vehicle.yaml` can say. The YAML file explains each key. */
+export const VehicleConfig = group({
+  vehicle: group({
+    id: Type.String({
+      pattern: "^[A-Za-z0-9._-]{3,64}$",
+      description: "3 to 64 of A-Z a-z 0-9 . _ -",
+    }),
+    model: Label,
+    region: Label,
+  }),
+  state_dir: Folder,
+  certs_dir: Folder,
+  gateway: group({
+    https_url: url("https"),
+    mqtt_url: url("mqtts"),
+    timeout_ms: Milliseconds,
+    retries: Retries,
+    backoff_ms: Milliseconds,
+    max_backoff_ms: Milliseconds,
+  }),
+  tls: group({ profile: Type.Integer({ minimum: 0, maximum: 12, description: "0 to 12" }) }),
+  intervals: group({ heartbeat_s: Seconds, telemetry_s: Seconds, check_s: Seconds }),
+  auto_update: Type.Boolean({ description: "true or false" }),
+  download: group({ retries: Retries, backoff_ms: Milliseconds, max_backoff_ms: Milliseconds }),
+  health_check: group({
+    retries: Type.Integer({ minimum: 1, maximum: 100, description: "1 to 100" }),
+    interval_ms: Milliseconds,
+  }),
+  doip: group({ tester_address: LogicalAddress, timeout_ms: Milliseconds }),
+  uds: group({
+    security_secret: Type.String({
+      pattern: "^([0-9A-Fa-f]{2}){1,64}$",
+      description: "1 to 64 bytes in hex",
+    }),
+  }),
+  zones: Type.Array(ZoneConfig, { minItems: 1, maxItems: 16, description: "a list of zones" }),
+  log: group({
+    level: Type.Union(
+      ["fatal", "error", "warn", "info", "debug", "trace"].map((level) => Type.Literal(level)),
+      { description: "fatal, error, warn, info, debug or trace" },
+    ),
+    format: Type.Union([Type.Literal("auto"), Type.Literal("json"), Type.Literal("text")], {
+      description: "auto, json or text",
+    }),
+  }),
+});
+export type VehicleConfig = Static<typeof VehicleConfig>;
+
+/**
+ * Loads `config/vehicle.yaml` (or `VMG_CONFIG`) with overrides from the environment.
+ * @throws ConfigError
+ */
+export function loadVehicleConfig(env: NodeJS.ProcessEnv = process.env): VehicleConfig {
+  const file = env["VMG_CONFIG"] || new URL("./vehicle.yaml", import.meta.url).pathname;
+  const config = loadConfig({
+    schema: VehicleConfig,
+    file,
+    prefix: "VMG",
+    reserved: ["VMG_CONFIG"],
+    env,
+  });
+  const problems = duplicates(config.zones);
+  if (problems.length > 0) throw new ConfigError(file, problems);
+  return config;
+}
+
+/** Ids and physical addresses name one thing each; zones may share a functional address. */
+function duplicates(zones: readonly ZoneConfig[]): string[] {
+  const problems: string[] = [];
+  const seen = new Set<string>();
+  const once = (key: string, value: string | number) => {
+    const name = `${key} ${value}`;
+    if (seen.has(name)) problems.push(`zones: ${name} appears more than once`);
+    seen.add(name);
+  };
+  for (const zone of zones) {
+    once("zone_id", zone.zone_id);
+    once("logical_address", zone.logical_address);
+    for (const ecu of zone.ecus) {
+      once("ecu_id", ecu.ecu_id);
+      once("logical_address", ecu.logical_address);
+    }
+  }
+  return problems;
+}
