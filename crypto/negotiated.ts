@@ -1,0 +1,71 @@
+import type { TLSSocket } from "node:tls";
+import { certificateFields } from "./certificate-fields.ts";
+import { groupCode, groupName } from "./groups.ts";
+import { profileOf, type TlsProfile } from "./profiles.ts";
+import { readSession } from "./session.ts";
+
+/** What a finished TLS handshake agreed on, seen from either side. */
+export interface Negotiated {
+  /** `TLSv1.3` */
+  protocol: string;
+  /** Name of the cipher suite, `TLS_AES_256_GCM_SHA384`. */
+  cipher: string;
+  /** Name of the key exchange group, `X25519MLKEM768`; `unknown` when the session names none. */
+  group: string;
+  groupCode: number | undefined;
+  /** Key of the peer's certificate (`ecdsa-p256`, `ml-dsa-65`, `rsa` …); undefined without one. */
+  peerKeyType: string | undefined;
+  /**
+   * The profile this amounts to, by the peer's certificate or, where the peer showed none, by our
+   * own; undefined when no profile has this combination.
+   */
+  profile: TlsProfile | undefined;
+  /** Whether the session was resumed from an earlier one. */
+  resumed: boolean;
+}
+
+/** Reads the outcome of a handshake; call it once, after `secureConnection` or `secureConnect`. */
+export function negotiated(socket: TLSSocket): Negotiated {
+  const { code, certificate } = clientSide(socket) ?? serverSide(socket);
+  const group = code === undefined ? "unknown" : groupName(code);
+  const peerKeyType = keyType(certificate);
+  return {
+    protocol: socket.getProtocol() ?? "unknown",
+    cipher: socket.getCipher().name,
+    group,
+    groupCode: code,
+    peerKeyType,
+    profile: profileOf({
+      group,
+      peerKeyType: peerKeyType ?? keyType(socket.getX509Certificate()?.raw),
+    }),
+    resumed: socket.isSessionReused(),
+  };
+}
+
+interface Handshake {
+  /** Code point of the negotiated group. */
+  code: number | undefined;
+  /** DER of the peer's certificate. */
+  certificate: Uint8Array | undefined;
+}
+
+/** A client's session stays empty until the server's ticket arrives; only a client has this. */
+function clientSide(socket: TLSSocket): Handshake | undefined {
+  const key = socket.getEphemeralKeyInfo();
+  if (key === null) return undefined;
+  return {
+    code: "name" in key && typeof key.name === "string" ? groupCode(key.name) : undefined,
+    certificate: socket.getPeerX509Certificate()?.raw,
+  };
+}
+
+function serverSide(socket: TLSSocket): Handshake {
+  const serialised = socket.getSession();
+  const session = serialised === undefined ? undefined : readSession(serialised);
+  return { code: session?.group, certificate: session?.peerCertificate };
+}
+
+function keyType(certificate: Uint8Array | undefined): string | undefined {
+  return certificate === undefined ? undefined : certificateFields(certificate)?.keyType;
+}
