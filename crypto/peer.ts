@@ -12,6 +12,7 @@ export type PeerIdentity =
       /** OpenSSL's verification code, or `SUBJECT_NOT_A_VEHICLE`. */
       code: string;
       reason: string;
+      /** The certificate's distinguished name on one line, for the log. */
       subject: string;
     }
   /** `fingerprint` is the SHA-256 of the certificate's DER, lower-case hex. */
@@ -34,29 +35,30 @@ export function peerIdentity(socket: TLSSocket): PeerIdentity {
 }
 
 export interface HandshakeRefusal {
+  /** OpenSSL's verification code or Node's error code. */
   code: string;
   reason: string;
-  /** Subject of the certificate that was refused, when one was shown. */
-  subject: string | undefined;
 }
 
 /**
- * Why a handshake failed, from the arguments of a server's `tlsClientError`. Node reports a refused
- * client certificate only as a closed socket; the verification result is on the socket.
+ * Why a handshake failed, from the arguments of a server's `tlsClientError`. Where client
+ * certificates are required, Node reports a refused one only as a closed socket; the verification
+ * result is still on it, but the certificate is gone. A listener that wants to log whose it was
+ * takes `optional` certificates and asks {@link peerIdentity}.
  */
 export function handshakeRefusal(error: Error, socket: TLSSocket): HandshakeRefusal {
-  const subject = peerSubject(socket);
   if (socket.authorizationError !== null && socket.authorizationError !== undefined) {
-    const code = subject === undefined ? "CERTIFICATE_MISSING" : verificationCode(socket);
-    return { code, reason: explain(code), subject };
+    const code = verificationCode(socket);
+    return { code, reason: explain(code) };
   }
   const code = "code" in error && typeof error.code === "string" ? error.code : error.name;
-  return { code, reason: REASONS[code] ?? error.message, subject };
+  // OpenSSL's message is a line of its error queue; its `reason` is the part that says something.
+  const detail = "reason" in error ? String(error.reason) : error.message;
+  return { code, reason: REASONS[code] ?? detail };
 }
 
 const REASONS: Partial<Record<string, string>> = {
   SUBJECT_NOT_A_VEHICLE: "the certificate's common name is not a vehicle id",
-  CERTIFICATE_MISSING: "the client showed no certificate",
   CERT_HAS_EXPIRED: "the certificate has expired",
   CERT_NOT_YET_VALID: "the certificate is not valid yet",
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: "the certificate was issued by an unknown authority",
@@ -68,8 +70,9 @@ const REASONS: Partial<Record<string, string>> = {
   CERT_SIGNATURE_FAILURE: "the certificate's signature is wrong",
   ERR_SSL_UNSUPPORTED_PROTOCOL: "the client does not speak TLS 1.3",
   ERR_SSL_NO_SUITABLE_KEY_SHARE: "no key exchange group in common (see the enabled TLS profiles)",
-  ERR_SSL_NO_SUITABLE_SIGNATURE_ALGORITHM:
+  ERR_SSL_NO_SHARED_SIGNATURE_ALGORITHMS:
     "no certificate signature algorithm in common (see the enabled TLS profiles)",
+  ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE: "the client showed no certificate",
   ERR_SSL_HTTP_REQUEST: "plain HTTP on a TLS port",
   ERR_SSL_WRONG_VERSION_NUMBER: "not a TLS record",
   ECONNRESET: "the client closed the connection during the handshake",
@@ -85,10 +88,6 @@ function verificationCode(socket: TLSSocket): string {
 }
 
 function refused(socket: TLSSocket, code: string): PeerIdentity {
-  return { kind: "refused", code, reason: explain(code), subject: peerSubject(socket) ?? "" };
-}
-
-/** The distinguished name of the peer's certificate on one line, for the log. */
-function peerSubject(socket: TLSSocket): string | undefined {
-  return socket.getPeerX509Certificate()?.subject.split("\n").join(", ");
+  const subject = socket.getPeerX509Certificate()?.subject.split("\n").join(", ") ?? "";
+  return { kind: "refused", code, reason: explain(code), subject };
 }

@@ -66,7 +66,7 @@ export function serverTlsOptions(settings: ServerTlsSettings): TlsOptions {
     key: identities.map((identity) => identity.key),
     cert: identities.map((identity) => identity.chain),
     ca: settings.clientCa,
-    ecdhCurve: byGroupPreference(profiles).join(":"),
+    ecdhCurve: groupList(profiles),
     sigalgs: algorithms.map((algorithm) => SIGNATURE_SCHEMES[algorithm]).join(":"),
     // Without it the client's order of signature algorithms decides, and a browser, which lists
     // ML-DSA before it can verify such a chain, would get the ML-DSA certificate.
@@ -118,17 +118,20 @@ const SIGNATURE_SCHEMES: Record<KeyAlgorithm, string> = {
 };
 
 /**
- * The order in which a server prefers groups, whatever the order of its profiles: hybrids first,
- * and the classical one last, so that enabling the baseline never weakens a client that can do more.
+ * The order in which a server prefers groups, whatever the order of its profiles. The classical one
+ * is a tuple of its own (OpenSSL 3.5, SSL_CTX_set1_groups_list), so that a client which can do
+ * better is asked to, even when the key share it sent first is classical.
  */
-const GROUP_PREFERENCE: readonly GroupName[] = [
-  "X25519MLKEM768",
-  "SecP256r1MLKEM768",
-  "SecP384r1MLKEM1024",
-  "MLKEM1024",
-  "MLKEM768",
-  "MLKEM512",
-  "X25519",
+const GROUP_PREFERENCE: readonly (readonly GroupName[])[] = [
+  [
+    "X25519MLKEM768",
+    "SecP256r1MLKEM768",
+    "SecP384r1MLKEM1024",
+    "MLKEM1024",
+    "MLKEM768",
+    "MLKEM512",
+  ],
+  ["X25519"],
 ];
 
 function enabled(ids: readonly number[]): [TlsProfile, ...TlsProfile[]] {
@@ -148,10 +151,11 @@ function enabled(ids: readonly number[]): [TlsProfile, ...TlsProfile[]] {
   return [first, ...others];
 }
 
-function byGroupPreference(profiles: readonly TlsProfile[]): GroupName[] {
-  return GROUP_PREFERENCE.filter((group) =>
-    profiles.some((profile) => profile.groups.includes(group)),
-  );
+function groupList(profiles: readonly TlsProfile[]): string {
+  const offered = new Set(profiles.flatMap((profile) => profile.groups));
+  return GROUP_PREFERENCE.map((tuple) => tuple.filter((group) => offered.has(group)).join(":"))
+    .filter((tuple) => tuple !== "")
+    .join("/");
 }
 
 function bySignaturePreference(profiles: readonly TlsProfile[]): KeyAlgorithm[] {
