@@ -1,4 +1,4 @@
-import Type, { type Static, type TProperties } from "typebox";
+import { Type, type Static, type TProperties } from "typebox";
 import { EcuId, EcuType, HardwareVersion, Version, ZoneId } from "#protocol/api/identifier.ts";
 import { ConfigError, loadConfig } from "./load.ts";
 
@@ -77,10 +77,9 @@ export const VehicleConfig = group({
   }),
   zones: Type.Array(ZoneConfig, { minItems: 1, maxItems: 16, description: "a list of zones" }),
   log: group({
-    level: Type.Union(
-      ["fatal", "error", "warn", "info", "debug", "trace"].map((level) => Type.Literal(level)),
-      { description: "fatal, error, warn, info, debug or trace" },
-    ),
+    level: Type.Enum(["fatal", "error", "warn", "info", "debug", "trace"], {
+      description: "fatal, error, warn, info, debug or trace",
+    }),
     format: Type.Union([Type.Literal("auto"), Type.Literal("json"), Type.Literal("text")], {
       description: "auto, json or text",
     }),

@@ -61,8 +61,7 @@ describe("vehicle configuration", () => {
     const lines = readFileSync(shipped, "utf8").split("\n");
     const keys = lines.filter((line) => /^ {2}[a-z_]+:/.test(line));
     expect(keys.length).toBeGreaterThan(20);
-    for (const key of keys) {
-      expect(lines[lines.indexOf(key) - 1], key).toMatch(/^ {2}#/);
-    }
+    const bare = keys.filter((key) => !/^ {2}#/.test(lines[lines.indexOf(key) - 1] ?? ""));
+    expect(bare).toEqual([]);
   });
 });

@@ -1,0 +1,181 @@
+import { createSecureContext, TLSSocket, type ConnectionOptions } from "node:tls";
+import { callbackify } from "node:util";
+import { connect, type IClientOptions, type MqttClient } from "mqtt";
+import type { Logger } from "pino";
+import { negotiated, type Negotiated } from "#crypto/negotiated.ts";
+import { parseJson } from "#protocol/bytes/json.ts";
+import { parseTopic, topicOf, type VehicleTopic } from "#protocol/mqtt/topic.ts";
+import type { Outbox } from "./outbox.ts";
+import { backoffMs, type Backoff, type Pace } from "./pace.ts";
+
+type Published = "telemetry" | "heartbeat" | "ota/status" | "diagnostics" | "control/response";
+type Subscribed = "control" | "diagnostics" | "config";
+
+export interface MqttLinkDeps {
+  /** `mqtts://host:port` */
+  url: string;
+  vin: string;
+  tls: ConnectionOptions;
+  backoff: Omit<Backoff, "retries">;
+  pace: Pace;
+  outbox: Outbox;
+  log: Logger;
+  onConnected: (connection: Negotiated) => void;
+  onDisconnected: () => void;
+  /**
+   * What to do with a message. It is acknowledged to the gateway when the handler has returned,
+   * and nothing else is read until then: a handler notes what must not be lost and leaves the
+   * work, and above all waiting for the gateway, for later.
+   */
+  handlers: Record<Subscribed, (payload: unknown) => Promise<void> | void>;
+}
+
+export interface MqttLink {
+  readonly connected: boolean;
+  /** Resolves when the link is up and subscribed for the first time. */
+  readonly ready: Promise<void>;
+  /** QoS 1, kept in memory while offline up to a bound. @returns false when it is dropped. */
+  publish(topic: Published, payload: object): boolean;
+  /** QoS 1 by the outbox: resolves when it is on disk, and is sent until it is acknowledged. */
+  send(topic: Published, payload: object): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const SUBSCRIPTIONS: readonly Subscribed[] = ["control", "diagnostics", "config"];
+const KEEPALIVE_S = 30;
+/** Messages of `publish` that may wait for their acknowledgement. */
+const MAX_UNACKNOWLEDGED = 256;
+/** How long a stop waits for messages that are under way. */
+const STOP_GRACE_MS = 1000;
+
+/** The vehicle's persistent MQTT 3.1.1 session; connects again for as long as it isn't stopped. */
+export function connectMqtt(deps: MqttLinkDeps): MqttLink {
+  const { vin, outbox, pace, backoff, log } = deps;
+  const client = connect(clientOptions(deps));
+  const stopping = new AbortController();
+  const firstConnection = Promise.withResolvers<void>();
+  let attempt = 0;
+  let unacknowledged = 0;
+  let sending = false;
+
+  async function drainOutbox(): Promise<void> {
+    if (sending || !client.connected) return;
+    sending = true;
+    try {
+      for (let next = outbox.first(); next; next = outbox.first()) {
+        await client.publishAsync(next.topic, next.payload, { qos: 1 });
+        await outbox.acknowledge(next.seq);
+      }
+    } catch (error) {
+      if (!stopping.signal.aborted) log.warn({ err: error }, "sending from the outbox failed");
+    } finally {
+      sending = false;
+    }
+  }
+
+  const take = callbackify((packet: { topic: string; payload: Buffer | string }) =>
+    handle(deps, packet.topic, packet.payload),
+  );
+  client.handleMessage = (packet, done) =>
+    take(packet, (error) => {
+      if (error) log.error({ err: error, topic: packet.topic }, "a message could not be taken");
+      done(error ?? undefined);
+    });
+  client.on("connect", () => {
+    attempt = 0;
+    client.options.reconnectPeriod = backoffMs(attempt, backoff, pace.random);
+    if (client.stream instanceof TLSSocket) deps.onConnected(negotiated(client.stream));
+    void subscribe(client, vin, log).then((granted) => granted && firstConnection.resolve());
+    void drainOutbox();
+  });
+  client.on("reconnect", () => {
+    client.options.reconnectPeriod = backoffMs(++attempt, backoff, pace.random);
+  });
+  client.on("offline", () => deps.onDisconnected());
+  client.on("error", (error) => {
+    if (!stopping.signal.aborted) log.warn({ err: error }, "MQTT");
+  });
+  outbox.onPut(() => void drainOutbox());
+
+  return {
+    get connected() {
+      return client.connected;
+    },
+    ready: firstConnection.promise,
+    publish(topic, payload) {
+      if (stopping.signal.aborted || unacknowledged >= MAX_UNACKNOWLEDGED) return false;
+      unacknowledged++;
+      client.publish(topicOf(vin, topic), JSON.stringify(payload), { qos: 1 }, () => {
+        unacknowledged--;
+      });
+      return true;
+    },
+    send: (topic, payload) => outbox.put(topicOf(vin, topic), JSON.stringify(payload)),
+    async stop() {
+      if (stopping.signal.aborted) return;
+      await settled(client, pace);
+      stopping.abort();
+      await client.endAsync(!client.connected || isBusy(client));
+      await outbox.close();
+    },
+  };
+}
+
+function clientOptions({ url, vin, tls, backoff, pace }: MqttLinkDeps): IClientOptions {
+  const { hostname, port } = new URL(url);
+  const options = {
+    protocol: "mqtts",
+    protocolVersion: 4,
+    host: hostname.replace(/^\[(.*)\]$/, "$1"),
+    port: Number(port || 8883),
+    clientId: vin,
+    // The gateway keeps commands for a vehicle that is away.
+    clean: false,
+    keepalive: KEEPALIVE_S,
+    reconnectPeriod: backoffMs(0, backoff, pace.random),
+    // Subscribed on every connection by hand: a gateway may have lost the session.
+    resubscribe: false,
+    secureContext: createSecureContext(tls),
+    rejectUnauthorized: true,
+  } as const;
+  return options;
+}
+
+async function subscribe(client: MqttClient, vin: string, log: Logger): Promise<boolean> {
+  try {
+    const topics = SUBSCRIPTIONS.map((name) => topicOf(vin, name));
+    const grants = await client.subscribeAsync(topics, { qos: 1 });
+    const refused = grants.filter(({ qos }) => qos === 128).map(({ topic }) => topic);
+    if (refused.length > 0) log.error({ topics: refused }, "subscriptions refused");
+    return refused.length === 0;
+  } catch (error) {
+    log.warn({ err: error }, "subscribing failed; it is done again with the next connection");
+    return false;
+  }
+}
+
+async function handle(deps: MqttLinkDeps, topic: string, bytes: Buffer | string): Promise<void> {
+  const name: VehicleTopic | undefined = parseTopic(topic)?.name;
+  if (name !== "control" && name !== "diagnostics" && name !== "config") return;
+  let payload: unknown;
+  try {
+    payload = parseJson(bytes.toString("utf8"));
+  } catch (error) {
+    deps.log.warn({ err: error, topic }, "a message is not JSON");
+    return;
+  }
+  await deps.handlers[name](payload);
+}
+
+function isBusy(client: MqttClient): boolean {
+  return Object.keys(client.outgoing).length > 0;
+}
+
+/** Gives messages that are under way a moment to be acknowledged. */
+async function settled(client: MqttClient, pace: Pace): Promise<void> {
+  if (!client.connected || !isBusy(client)) return;
+  const enough = new AbortController();
+  const empty = new Promise<void>((resolve) => client.once("outgoingEmpty", () => resolve()));
+  await Promise.race([empty, pace.wait(STOP_GRACE_MS, enough.signal).catch(() => undefined)]);
+  enough.abort();
+}
