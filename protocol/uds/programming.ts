@@ -1,0 +1,111 @@
+import { ByteReader } from "#protocol/bytes/reader.ts";
+import { byteWriter } from "#protocol/bytes/writer.ts";
+import { Sid } from "./service.ts";
+
+/*
+ * The programming flow of an ECU with two banks, A and B, one of which runs:
+ *
+ *   10 03, 10 02             extended, then programming session
+ *   27 01, 27 02             unlock programming
+ *   31 01 FF00               erase the bank that does not run
+ *   34, 36 …, 37             write the image into it
+ *   31 01 0202 hash version  check memory: the ECU hashes the bank; a wrong hash is a failed status
+ *   31 01 FF01               check programming dependencies
+ *   31 01 0203               activate: the next start runs that bank on trial
+ *   11 01                    restart; F195 now tells the new version
+ *   10 03, 31 01 0205        self test
+ *   27 01, 27 02, 31 01 0204 confirm: the new bank stays
+ *
+ * A restart before the confirmation runs the old bank again. 31 01 0206 goes back to the other bank
+ * on purpose, also after the confirmation while that bank is intact; it takes effect with 11 01.
+ */
+
+/** Security level (the odd sub-function) that unlocks programming. */
+export const PROGRAMMING_LEVEL = 0x01;
+
+const SHA256_LENGTH = 32;
+const MAX_VERSION_LENGTH = 64;
+
+/** Option record of check memory: what the bank has to contain. */
+export interface BankExpectation {
+  sha256: Uint8Array;
+  version: string;
+}
+
+/** @throws RangeError for a hash that is not 32 bytes or a version outside 1 to 64 characters. */
+export function encodeBankExpectation({ sha256, version }: BankExpectation): Uint8Array {
+  const text = Buffer.from(version, "utf8");
+  if (sha256.length !== SHA256_LENGTH) throw new RangeError("a SHA-256 has 32 bytes");
+  if (text.length === 0 || text.length > MAX_VERSION_LENGTH) {
+    throw new RangeError(`a version has 1 to ${MAX_VERSION_LENGTH} bytes`);
+  }
+  return byteWriter().bytes(sha256).u8(text.length).bytes(text).done();
+}
+
+/** @throws ByteError when it is cut, too long, or followed by anything. */
+export function decodeBankExpectation(record: Uint8Array): BankExpectation {
+  const reader = new ByteReader(record);
+  const sha256 = reader.bytes("SHA-256", SHA256_LENGTH);
+  const length = reader.u8("version length");
+  const version = Buffer.from(reader.bytes("version", length)).toString("utf8");
+  reader.end("check memory record");
+  return { sha256, version };
+}
+
+/** A request to start a routine: `31 01 RID record`. */
+export function startRoutine(rid: number, record: Uint8Array = new Uint8Array(0)): Uint8Array {
+  return byteWriter().u8(Sid.routineControl).u8(0x01).u16(rid).bytes(record).done();
+}
+
+export interface DownloadRequest {
+  dataFormat: number;
+  address: number;
+  length: number;
+}
+
+/** `34 dataFormat 44 address length`, addresses and lengths of 4 bytes. */
+export function encodeRequestDownload(request: DownloadRequest): Uint8Array {
+  return byteWriter()
+    .u8(Sid.requestDownload)
+    .u8(request.dataFormat)
+    .u8(0x44)
+    .u32(request.address)
+    .u32(request.length)
+    .done();
+}
+
+/** @throws ByteError for a wrong length, RangeError for field sizes that do not exist. */
+export function decodeRequestDownload(request: Uint8Array): DownloadRequest {
+  const reader = new ByteReader(request);
+  reader.u8("SID");
+  const dataFormat = reader.u8("data format identifier");
+  const sizes = reader.u8("address and length format identifier");
+  const addressSize = sizes & 0x0f;
+  const lengthSize = sizes >> 4;
+  if (addressSize === 0 || addressSize > 5 || lengthSize === 0 || lengthSize > 5) {
+    throw new RangeError("addresses and lengths have 1 to 5 bytes");
+  }
+  const address = reader.uint("memory address", addressSize);
+  const length = reader.uint("memory size", lengthSize);
+  reader.end("request download");
+  return { dataFormat, address, length };
+}
+
+/** `74 20 max`: the longest TransferData message, its SID and block counter included. */
+export function encodeDownloadResponse(maxBlockLength: number): Uint8Array {
+  return byteWriter().u8(0x74).u8(0x20).u16(maxBlockLength).done();
+}
+
+/**
+ * The longest TransferData message out of the bytes after the SID of a response.
+ * @throws ByteError, RangeError
+ */
+export function decodeMaxBlockLength(payload: Uint8Array): number {
+  const reader = new ByteReader(payload);
+  const size = reader.u8("length format identifier") >> 4;
+  if (size === 0 || size > 4) throw new RangeError("a block length has 1 to 4 bytes");
+  const maxBlockLength = reader.uint("max block length", size);
+  reader.end("response to request download");
+  if (maxBlockLength < 3) throw new RangeError(`a block of ${maxBlockLength} bytes holds no data`);
+  return maxBlockLength;
+}
