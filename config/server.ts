@@ -82,10 +82,9 @@ export const ServerConfig = group({
     commands_days: Days,
   }),
   log: group({
-    level: Type.Union(
-      ["fatal", "error", "warn", "info", "debug", "trace"].map((level) => Type.Literal(level)),
-      { description: "fatal, error, warn, info, debug or trace" },
-    ),
+    level: Type.Enum(["fatal", "error", "warn", "info", "debug", "trace"], {
+      description: "fatal, error, warn, info, debug or trace",
+    }),
     format: Type.Union([Type.Literal("auto"), Type.Literal("json"), Type.Literal("text")], {
       description: "auto, json or text",
     }),

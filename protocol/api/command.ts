@@ -26,7 +26,7 @@ export const CommandState = Type.Object({
   vin: VehicleId,
   command: CommandName,
   params: Type.Unknown(),
-  status: Type.Union(commandStatuses.map((status) => Type.Literal(status))),
+  status: Type.Enum(commandStatuses),
   result: Type.Unknown(),
   issued_by: Type.String(),
   created_at: Timestamp,

@@ -44,9 +44,7 @@ export const diagnosticStatuses = [
   "cancelled",
   "expired",
 ] as const;
-export const DiagnosticStatus = Type.Union(
-  diagnosticStatuses.map((status) => Type.Literal(status)),
-);
+export const DiagnosticStatus = Type.Enum(diagnosticStatuses);
 export type DiagnosticStatus = Static<typeof DiagnosticStatus>;
 
 const EcuResponse = Type.Object({

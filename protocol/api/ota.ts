@@ -32,9 +32,7 @@ const OutdatedEcu = Type.Object({
 
 const BlockedEcu = Type.Object({
   ecu_id: EcuId,
-  reason: Type.Union(
-    Object.keys(blockedReasons).map((reason) => Type.Literal(reason as BlockedReason)),
-  ),
+  reason: Type.Enum(Object.keys(blockedReasons) as BlockedReason[]),
   detail: Type.String(),
 });
 

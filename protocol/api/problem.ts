@@ -57,7 +57,7 @@ export type ProblemCode = keyof typeof problems;
 
 /** RFC 9457 problem document, as every error answer carries it. */
 export const Problem = Type.Object({
-  type: Type.String({ description: "Where the code is explained" }),
+  type: Type.String({ description: "urn:latticeway:problem: and the code" }),
   title: Type.String(),
   status: Type.Integer(),
   code: Type.String({ description: "Stable code, see docs/errors.md" }),

@@ -17,7 +17,7 @@ export const updateStatuses = [
   "expired",
   "deferred",
 ] as const;
-export const UpdateStatus = Type.Union(updateStatuses.map((status) => Type.Literal(status)));
+export const UpdateStatus = Type.Enum(updateStatuses);
 export type UpdateStatus = Static<typeof UpdateStatus>;
 
 const UpdateError = Type.Object({ code: Type.String(), message: Type.String() });

@@ -8,7 +8,7 @@ export const commandNames = [
   "ota_status",
   "REQUEST_VCI",
 ] as const;
-export const CommandName = Type.Union(commandNames.map((name) => Type.Literal(name)));
+export const CommandName = Type.Enum(commandNames);
 export type CommandName = Static<typeof CommandName>;
 
 /** Gateway → VMG. May arrive more than once; `command_id` tells a repeat. */

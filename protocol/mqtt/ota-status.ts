@@ -19,7 +19,7 @@ export type ReportedStatus = (typeof reportedStatuses)[number];
 /** A step of an update, by MQTT `ota/status` or `POST /ota/status`. */
 export const OtaStatus = Type.Object({
   update_id: Type.String({ pattern: "^[0-9a-f-]{36}$" }),
-  status: Type.Union(reportedStatuses.map((status) => Type.Literal(status))),
+  status: Type.Enum(reportedStatuses),
   progress: Type.Number({ minimum: 0, maximum: 100, description: "Of the whole update, percent" }),
   ecu_id: Type.Optional(Type.String({ pattern: "^[A-Za-z0-9._-]{1,64}$" })),
   bytes_downloaded: Type.Optional(Type.Integer({ minimum: 0 })),

@@ -1,0 +1,30 @@
+import type { Readable } from "node:stream";
+
+/** A blob being written. Nothing of it is visible before `commit`. */
+export interface StagedBlob {
+  /** Resolves when the bytes are written; the caller waits, which is the back-pressure. */
+  write(chunk: Uint8Array): Promise<void>;
+  /** Makes the blob durable under its hash. */
+  commit(): Promise<BlobAddress>;
+  /** Drops it; does nothing after `commit`. */
+  discard(): Promise<void>;
+}
+
+/** Content-addressed: a blob's name is the SHA-256 of its bytes. */
+export interface BlobAddress {
+  /** Lower-case hex. */
+  sha256: string;
+  length: number;
+}
+
+export interface BlobStore {
+  stage(): Promise<StagedBlob>;
+  /**
+   * Makes sure that the stored bytes still have their hash; cheap when they were checked before and
+   * the file has not been touched since.
+   * @throws ProblemError BLOB_CORRUPT when they don't, or are gone
+   */
+  verify(blob: BlobAddress): Promise<void>;
+  /** Streams `length` bytes from `offset` on. Call {@link verify} first. */
+  read(sha256: string, range: { offset: number; length: number }): Readable;
+}

@@ -1,0 +1,15 @@
+import type { Kysely } from "kysely";
+import { Migrator, type Migration } from "kysely/migration";
+import * as m0001 from "./migrations/0001-main-job.ts";
+
+/** Every migration, by the name that marks it as done in a database. Never rename or reorder. */
+const migrations: Record<string, Migration> = {
+  "0001-main-job": m0001,
+};
+
+/** @throws the error of the migration that failed; the database then stays as it was before it */
+export async function migrateToLatest<Any>(db: Kysely<Any>): Promise<void> {
+  const migrator = new Migrator({ db, provider: { getMigrations: async () => migrations } });
+  const { error } = await migrator.migrateToLatest();
+  if (error) throw error;
+}

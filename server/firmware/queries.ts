@@ -1,0 +1,135 @@
+import type { Selectable } from "kysely";
+import type { Firmware, FirmwareMetadata, FirmwarePatch } from "#protocol/api/firmware.ts";
+import type { Db } from "#server/database/connection.ts";
+import type { Release } from "./planner.ts";
+import type { FirmwareTable } from "./table.ts";
+
+/** What an upload adds to the metadata that the operator gave. */
+export interface StoredImage {
+  firmware_id: string;
+  size: number;
+  sha256: string;
+  compressed_size: number;
+  compressed_sha256: string;
+  created_by: string;
+}
+
+/** @returns undefined when this version of this ECU type is there already */
+export async function insertFirmware(
+  db: Db,
+  metadata: FirmwareMetadata,
+  image: StoredImage,
+): Promise<Firmware | undefined> {
+  const row = await db
+    .insertInto("firmware")
+    .values({
+      ...metadata,
+      ...image,
+      min_current_version: metadata.min_current_version ?? null,
+      release_notes: metadata.release_notes ?? null,
+    })
+    .onConflict((conflict) => conflict.columns(["ecu_type", "version"]).doNothing())
+    .returningAll()
+    .executeTakeFirst();
+  return row && asFirmware(row);
+}
+
+export async function firmwareExists(db: Db, ecuType: string, version: string): Promise<boolean> {
+  const row = await db
+    .selectFrom("firmware")
+    .select("firmware_id")
+    .where("ecu_type", "=", ecuType)
+    .where("version", "=", version)
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
+export async function firmwareById(db: Db, firmwareId: string): Promise<Firmware | undefined> {
+  const row = await db
+    .selectFrom("firmware")
+    .selectAll()
+    .where("firmware_id", "=", firmwareId)
+    .executeTakeFirst();
+  return row && asFirmware(row);
+}
+
+export async function firmwareByIds(db: Db, firmwareIds: readonly string[]): Promise<Firmware[]> {
+  const rows = await db
+    .selectFrom("firmware")
+    .selectAll()
+    .where("firmware_id", "in", firmwareIds)
+    .execute();
+  return rows.map(asFirmware);
+}
+
+export interface FirmwareFilter {
+  limit: number;
+  cursor?: string | undefined;
+  ecu_type?: string | undefined;
+  channel?: "stable" | "beta" | undefined;
+  status?: "active" | "archived" | undefined;
+}
+
+/** Firmware, newest upload first, from behind `cursor` on. */
+export async function listFirmware(db: Db, filter: FirmwareFilter): Promise<Firmware[]> {
+  let query = db
+    .selectFrom("firmware")
+    .selectAll()
+    .orderBy("firmware_id", "desc")
+    .limit(filter.limit);
+  if (filter.cursor !== undefined) query = query.where("firmware_id", "<", filter.cursor);
+  if (filter.ecu_type !== undefined) query = query.where("ecu_type", "=", filter.ecu_type);
+  if (filter.channel !== undefined) query = query.where("channel", "=", filter.channel);
+  if (filter.status !== undefined) query = query.where("status", "=", filter.status);
+  return (await query.execute()).map(asFirmware);
+}
+
+/** Changes an active firmware. @returns undefined when there is none, or it is archived */
+export async function patchFirmware(
+  db: Db,
+  firmwareId: string,
+  patch: FirmwarePatch,
+): Promise<Firmware | undefined> {
+  const row = await db
+    .updateTable("firmware")
+    .set(patch)
+    .where("firmware_id", "=", firmwareId)
+    .where("status", "=", "active")
+    .returningAll()
+    .executeTakeFirst();
+  return row && asFirmware(row);
+}
+
+export async function archiveFirmware(db: Db, firmwareId: string): Promise<Firmware | undefined> {
+  const row = await db
+    .updateTable("firmware")
+    .set({ status: "archived" })
+    .where("firmware_id", "=", firmwareId)
+    .returningAll()
+    .executeTakeFirst();
+  return row && asFirmware(row);
+}
+
+/** Active releases for these ECU types: the planner's catalogue. */
+export async function activeReleases(db: Db, ecuTypes: readonly string[]): Promise<Release[]> {
+  if (ecuTypes.length === 0) return [];
+  return db
+    .selectFrom("firmware")
+    .select([
+      "firmware_id",
+      "ecu_type",
+      "version",
+      "hardware_versions",
+      "channel",
+      "min_current_version",
+      "critical",
+      "compressed_size as size",
+    ])
+    .where("ecu_type", "in", [...new Set(ecuTypes)])
+    .where("status", "=", "active")
+    .execute();
+}
+
+function asFirmware({ created_by: _, ...row }: Selectable<FirmwareTable>): Firmware {
+  return { ...row, created_at: row.created_at.toISOString() };
+}

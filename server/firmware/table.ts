@@ -1,0 +1,26 @@
+import type { ColumnType, Generated } from "kysely";
+
+declare module "#server/database/tables.ts" {
+  interface Tables {
+    firmware: FirmwareTable;
+  }
+}
+
+export interface FirmwareTable {
+  firmware_id: string;
+  ecu_type: string;
+  version: string;
+  hardware_versions: string[];
+  channel: "stable" | "beta";
+  min_current_version: string | null;
+  critical: Generated<boolean>;
+  release_notes: string | null;
+  status: Generated<"active" | "archived">;
+  /** bigint columns arrive as numbers; see the type parser of the connection. */
+  size: ColumnType<number, number>;
+  sha256: string;
+  compressed_size: ColumnType<number, number>;
+  compressed_sha256: string;
+  created_by: string;
+  created_at: Generated<Date>;
+}

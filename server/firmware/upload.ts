@@ -1,0 +1,115 @@
+import { randomUUIDv7 } from "node:crypto";
+import type { MultipartFile } from "@fastify/multipart";
+import type { FastifyRequest } from "fastify";
+import { Compile } from "typebox/compile";
+import { FirmwareMetadata, type Firmware } from "#protocol/api/firmware.ts";
+import { ProblemError } from "#protocol/api/problem.ts";
+import type { BlobStore } from "#server/blobs/blob-store.ts";
+import type { Db } from "#server/database/connection.ts";
+import { checkChain } from "./firmware.ts";
+import { ingestImage, type IngestedImage } from "./ingest.ts";
+import { firmwareExists, insertFirmware } from "./queries.ts";
+
+export interface UploadDeps {
+  db: Db;
+  blobs: BlobStore;
+  maxSize: number;
+  level: number;
+}
+
+/**
+ * Takes a multipart form with one `file` and the fields of {@link FirmwareMetadata}
+ * (`hardware_versions` separated by commas), in any order. Fields before the file are checked
+ * before the file is read. Nothing stays behind unless everything held.
+ * @throws ProblemError REQUEST_INVALID, FIRMWARE_CHAIN_INVALID, FIRMWARE_EXISTS, FIRMWARE_TOO_LARGE,
+ *   FIRMWARE_EMPTY, UPLOAD_INCOMPLETE
+ */
+export async function receiveUpload(
+  request: FastifyRequest,
+  operator: string,
+  deps: UploadDeps,
+): Promise<Firmware> {
+  const fields: Record<string, string> = {};
+  let image: IngestedImage | undefined;
+  try {
+    for await (const part of request.parts()) {
+      if (part.type === "field") {
+        fields[part.fieldname] = String(part.value);
+      } else {
+        if (Object.keys(fields).length > 0) await checkMetadata(fields, deps.db);
+        image = await readFile(part, deps);
+      }
+    }
+    if (image === undefined) throw invalid("file", "is missing");
+    const metadata = await checkMetadata(fields, deps.db);
+    return await publish(metadata, image, operator, deps);
+  } catch (error) {
+    await image?.discard();
+    throw request.raw.destroyed && !(error instanceof ProblemError)
+      ? new ProblemError("UPLOAD_INCOMPLETE")
+      : error;
+  }
+}
+
+async function readFile(part: MultipartFile, deps: UploadDeps): Promise<IngestedImage> {
+  if (part.fieldname !== "file")
+    throw invalid(part.fieldname, "is not a file field; the image goes in `file`");
+  return ingestImage(part.file, deps.blobs, deps);
+}
+
+async function publish(
+  metadata: FirmwareMetadata,
+  image: IngestedImage,
+  operator: string,
+  { db }: UploadDeps,
+): Promise<Firmware> {
+  const blob = await image.commit();
+  const firmware = await insertFirmware(db, metadata, {
+    firmware_id: randomUUIDv7(),
+    size: image.size,
+    sha256: image.sha256,
+    compressed_size: blob.length,
+    compressed_sha256: blob.sha256,
+    created_by: operator,
+  });
+  if (firmware === undefined) throw exists(metadata);
+  return firmware;
+}
+
+const metadataValidator = Compile(FirmwareMetadata);
+
+async function checkMetadata(fields: Record<string, string>, db: Db): Promise<FirmwareMetadata> {
+  const { hardware_versions, critical, ...text } = fields;
+  const metadata = metadataValidator.Default({
+    ...text,
+    ...(hardware_versions === undefined
+      ? {}
+      : { hardware_versions: hardware_versions.split(",").map((each) => each.trim()) }),
+    ...(critical === undefined
+      ? {}
+      : { critical: critical === "true" ? true : critical === "false" ? false : critical }),
+  });
+  if (!metadataValidator.Check(metadata)) {
+    const errors = metadataValidator
+      .Errors(metadata)
+      .map(({ instancePath, message }) => ({ path: `form${instancePath}`, message }));
+    throw new ProblemError(
+      "REQUEST_INVALID",
+      errors[0] && `${errors[0].path} ${errors[0].message}`,
+      errors,
+    );
+  }
+  checkChain(metadata.version, metadata.min_current_version);
+  if (await firmwareExists(db, metadata.ecu_type, metadata.version)) throw exists(metadata);
+  return metadata;
+}
+
+function exists({ ecu_type, version }: FirmwareMetadata): ProblemError {
+  return new ProblemError("FIRMWARE_EXISTS", `${ecu_type} ${version}`);
+}
+
+function invalid(path: string, message: string): ProblemError {
+  return new ProblemError("REQUEST_INVALID", `form/${path} ${message}`, [
+    { path: `form/${path}`, message },
+  ]);
+}

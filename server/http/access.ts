@@ -1,0 +1,136 @@
+import type { FastifyRequest } from "fastify";
+import { ProblemError } from "#protocol/api/problem.ts";
+import { connectionOf, type TlsConnection } from "#server/runtime/connection.ts";
+import type { Http } from "./http.ts";
+
+/** What an operator may do. `admin` may do everything; every role may read. */
+export const roles = ["viewer", "diagnostician", "release_manager", "admin"] as const;
+export type Role = (typeof roles)[number];
+
+export interface Operator {
+  name: string;
+  role: Role;
+}
+
+/** Who may call a route. Every route must say so: a route without it does not start. */
+export type Access =
+  | { by: "anyone" }
+  /** A vehicle, with its certificate, and only for itself. */
+  | { by: "vehicle" }
+  /** An operator of one of these roles, or admin; any role when none is named. */
+  | { by: "operator"; roles?: readonly Role[] };
+
+export type Caller =
+  | { kind: "anyone" }
+  | { kind: "vehicle"; vin: string; connection: TlsConnection }
+  | { kind: "operator"; operator: Operator };
+
+declare module "fastify" {
+  interface FastifyContextConfig {
+    access?: Access;
+  }
+  interface FastifyRequest {
+    caller: Caller;
+  }
+}
+
+/** Looks up a bearer token; undefined when it is unknown, expired or revoked. */
+export type Authenticate = (token: string) => Promise<Operator | undefined>;
+
+/**
+ * Guards every route by its `config.access`: deny by default, identity from the certificate or the
+ * token, never from the body. A vehicle that names another in the path or the body is refused.
+ */
+export function guardRoutes(
+  http: Http,
+  deps: {
+    authenticate: Authenticate;
+    vehicleSeen: (vin: string, connection: TlsConnection) => void;
+  },
+): void {
+  http.decorateRequest("caller");
+  http.addHook("onRoute", (route) => {
+    if (route.config?.access === undefined) {
+      throw new Error(`${String(route.method)} ${route.url} does not say who may call it`);
+    }
+  });
+  http.addHook("onRequest", async (request) => {
+    request.caller = { kind: "anyone" };
+    const access = request.routeOptions.config?.access;
+    if (request.is404) return;
+    if (access === undefined) throw new ProblemError("ROUTE_UNKNOWN");
+    request.caller = await identify(request, access, deps.authenticate);
+    if (request.caller.kind === "vehicle") {
+      refuseOther(request.caller.vin, request.params);
+      deps.vehicleSeen(request.caller.vin, request.caller.connection);
+    }
+  });
+  http.addHook("preValidation", async (request) => {
+    if (request.caller.kind === "vehicle") refuseOther(request.caller.vin, request.body);
+  });
+}
+
+/** The vehicle that calls. Only for routes with `access: { by: "vehicle" }`. */
+export function callingVehicle({ caller }: FastifyRequest): string {
+  if (caller.kind !== "vehicle") throw new ProblemError("CLIENT_CERTIFICATE_REQUIRED");
+  return caller.vin;
+}
+
+/** The operator that calls. Only for routes with `access: { by: "operator" }`. */
+export function callingOperator({ caller }: FastifyRequest): Operator {
+  if (caller.kind !== "operator") throw new ProblemError("TOKEN_REQUIRED");
+  return caller.operator;
+}
+
+async function identify(
+  request: FastifyRequest,
+  access: Access,
+  authenticate: Authenticate,
+): Promise<Caller> {
+  switch (access.by) {
+    case "anyone":
+      return { kind: "anyone" };
+    case "vehicle":
+      return identifyVehicle(request);
+    case "operator": {
+      const operator = await identifyOperator(request, authenticate);
+      if (access.roles && operator.role !== "admin" && !access.roles.includes(operator.role)) {
+        throw new ProblemError(
+          "ROLE_REQUIRED",
+          `needs ${access.roles.join(" or ")}, not ${operator.role}`,
+        );
+      }
+      return { kind: "operator", operator };
+    }
+  }
+}
+
+function identifyVehicle(request: FastifyRequest): Caller {
+  const connection = connectionOf(request.raw.socket);
+  if (connection === undefined || connection.peer.kind === "anonymous") {
+    throw new ProblemError("CLIENT_CERTIFICATE_REQUIRED");
+  }
+  if (connection.peer.kind === "refused") {
+    throw new ProblemError("CLIENT_CERTIFICATE_REJECTED", connection.peer.reason);
+  }
+  return { kind: "vehicle", vin: connection.peer.vehicleId, connection };
+}
+
+async function identifyOperator(
+  request: FastifyRequest,
+  authenticate: Authenticate,
+): Promise<Operator> {
+  const [scheme, token] = (request.headers.authorization ?? "").split(" ");
+  if (scheme?.toLowerCase() !== "bearer" || !token) throw new ProblemError("TOKEN_REQUIRED");
+  const operator = await authenticate(token);
+  if (operator === undefined) throw new ProblemError("TOKEN_INVALID");
+  return operator;
+}
+
+function refuseOther(vin: string, named: unknown): void {
+  if (typeof named !== "object" || named === null) return;
+  const other = (named as { vin?: unknown }).vin;
+  if (other !== undefined && other !== vin) {
+    throw new ProblemError("VEHICLE_MISMATCH", `the certificate is for ${vin}`);
+  }
+}

@@ -1,0 +1,78 @@
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { problems, ProblemError, type Problem, type ProblemCode } from "#protocol/api/problem.ts";
+
+/** Answers every error as an RFC 9457 problem document with a stable code. */
+export function answerProblems(http: FastifyInstance): void {
+  http.setErrorHandler((error: FastifyError, request, reply) => {
+    const problem = asProblem(error);
+    if (problems[problem.code].status >= 500) {
+      request.log.error({ err: error, code: problem.code }, "Request failed");
+    } else {
+      request.log.warn({ code: problem.code }, `Request refused: ${problem.message}`);
+    }
+    return sendProblem(request, reply, problem);
+  });
+  http.setNotFoundHandler((request, reply) =>
+    sendProblem(
+      request,
+      reply,
+      new ProblemError("ROUTE_UNKNOWN", `${request.method} ${request.url}`),
+    ),
+  );
+}
+
+function sendProblem(request: FastifyRequest, reply: FastifyReply, error: ProblemError) {
+  const { status, title } = problems[error.code];
+  const body: Problem = {
+    type: `urn:latticeway:problem:${error.code}`,
+    title,
+    status,
+    code: error.code,
+    ...(status < 500 && error.message !== title ? { detail: error.message } : {}),
+    ...(error.errors ? { errors: error.errors } : {}),
+    trace_id: String(request.id),
+  };
+  if (status === 401) void reply.header("www-authenticate", 'Bearer realm="latticeway"');
+  if (status === 503) void reply.header("retry-after", "5");
+  return reply
+    .code(status)
+    .header("content-type", "application/problem+json")
+    .send(JSON.stringify(body));
+}
+
+/** Fastify's own refusals, by its error code. */
+const fastifyCodes: Record<string, ProblemCode> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: "BODY_TOO_LARGE",
+  FST_ERR_CTP_INVALID_JSON_BODY: "REQUEST_MALFORMED",
+  FST_ERR_CTP_EMPTY_JSON_BODY: "REQUEST_MALFORMED",
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: "REQUEST_MALFORMED",
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: "MEDIA_TYPE_UNSUPPORTED",
+  FST_INVALID_MULTIPART_CONTENT_TYPE: "MEDIA_TYPE_UNSUPPORTED",
+  FST_PARTS_LIMIT: "REQUEST_INVALID",
+  FST_FILES_LIMIT: "REQUEST_INVALID",
+  FST_FIELDS_LIMIT: "REQUEST_INVALID",
+  FST_PROTO_VIOLATION: "REQUEST_INVALID",
+  FST_ERR_REOPENED_CLOSE_SERVER: "OVERLOADED",
+  JSON_MALFORMED: "REQUEST_MALFORMED",
+};
+
+function asProblem(error: FastifyError): ProblemError {
+  if (error instanceof ProblemError) return error;
+  if (error.validation) {
+    const errors = error.validation.map(({ instancePath, message }) => ({
+      path: `${error.validationContext ?? "body"}${instancePath}`,
+      message: message ?? "does not fit",
+    }));
+    return new ProblemError(
+      "REQUEST_INVALID",
+      errors[0] && `${errors[0].path} ${errors[0].message}`,
+      errors,
+    );
+  }
+  const code = fastifyCodes[error.code];
+  if (code) return new ProblemError(code, error.message);
+  if (error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500) {
+    return new ProblemError("REQUEST_INVALID", error.message);
+  }
+  return new ProblemError("INTERNAL");
+}

@@ -1,0 +1,118 @@
+import type { Server as TlsServer } from "node:tls";
+import { randomUUIDv7 } from "node:crypto";
+import swagger from "@fastify/swagger";
+import swaggerUi from "@fastify/swagger-ui";
+import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
+import Fastify from "fastify";
+import type { ServerConfig } from "#config/server.ts";
+import { serverTlsOptions, type TlsIdentity } from "#crypto/tls.ts";
+import { parseJson } from "#protocol/bytes/json.ts";
+import { watchConnections, type TlsConnection } from "#server/runtime/connection.ts";
+import type { Log } from "#server/runtime/log.ts";
+import type { Metrics } from "#server/runtime/metrics.ts";
+import type { StateTracker } from "#server/runtime/state.ts";
+import type { Http } from "./http.ts";
+import { guardRoutes, type Authenticate } from "./access.ts";
+import { answerProblems } from "./problem.ts";
+import { validatorCompiler } from "./validation.ts";
+
+declare module "fastify" {
+  interface FastifyContextConfig {
+    /** Probes: neither logged nor counted as work. */
+    probe?: boolean;
+  }
+}
+
+export interface HttpDeps {
+  config: Pick<ServerConfig, "https" | "tls">;
+  identities: readonly TlsIdentity[];
+  clientCa: string;
+  log: Log;
+  metrics: Metrics;
+  state: StateTracker;
+  authenticate: Authenticate;
+  vehicleSeen: (vin: string, connection: TlsConnection) => void;
+}
+
+/** The HTTPS listener with everything that holds for all routes; the slices add theirs. */
+export async function createHttp(deps: HttpDeps): Promise<Http> {
+  const { config, log, metrics } = deps;
+  const http = Fastify({
+    https: {
+      ...serverTlsOptions({
+        profiles: config.tls.profiles,
+        identities: deps.identities,
+        clientCa: deps.clientCa,
+        // Operators come without a certificate; each route says whom it wants.
+        clientCertificates: "optional",
+      }),
+      handshakeTimeout: config.tls.handshake_timeout_ms,
+    },
+    loggerInstance: log,
+    logController: undefined,
+    bodyLimit: config.https.body_limit,
+    forceCloseConnections: "idle",
+    genReqId: () => randomUUIDv7(),
+    routerOptions: { maxParamLength: 256 },
+    disableRequestLogging: true,
+  } as object).withTypeProvider<TypeBoxTypeProvider>() as unknown as Http;
+  watchConnections(http.server as unknown as TlsServer, { listener: "https", log, metrics });
+  http.setValidatorCompiler(validatorCompiler);
+  http.removeContentTypeParser("application/json");
+  http.addContentTypeParser(
+    "application/json",
+    { parseAs: "string" },
+    async (_request: unknown, body: string) => parseJson(body),
+  );
+  answerProblems(http);
+  observeRequests(http, deps);
+  guardRoutes(http, deps);
+  await describeApi(http);
+  return http;
+}
+
+/** Keeps the server state, the request log and the request metrics. */
+function observeRequests(http: Http, { state, metrics, log }: HttpDeps): void {
+  const ends = new WeakMap<object, () => void>();
+  http.addHook("onRequest", async (request) => {
+    if (!request.routeOptions.config?.probe) ends.set(request.raw, state.begin("https"));
+  });
+  http.addHook("onResponse", async (request, reply) => {
+    ends.get(request.raw)?.();
+    const route = request.routeOptions.url ?? "unknown";
+    const seconds = reply.elapsedTime / 1000;
+    metrics.httpRequests.observe(
+      { method: request.method, route, status: reply.statusCode },
+      seconds,
+    );
+    if (request.routeOptions.config?.probe) return;
+    const { caller } = request;
+    const facts = {
+      status: reply.statusCode,
+      ms: Math.round(reply.elapsedTime),
+      vehicle: caller?.kind === "vehicle" ? caller.vin : undefined,
+      operator: caller?.kind === "operator" ? caller.operator.name : undefined,
+    };
+    log.info(facts, `[HTTPS] ${request.method} ${request.url}`);
+  });
+}
+
+async function describeApi(http: Http): Promise<void> {
+  http.addHook("onRoute", (route) => {
+    // Pages and assets of the documentation itself are registered by its plugin.
+    if (route.url.startsWith("/docs"))
+      route.config = { ...route.config, access: { by: "anyone" }, probe: true };
+  });
+  await http.register(swagger, {
+    openapi: {
+      openapi: "3.1.0",
+      info: { title: "Latticeway", description: "Vehicle OTA gateway", version: "0.1.0" },
+      components: {
+        securitySchemes: {
+          operator: { type: "http", scheme: "bearer", description: "Operator token" },
+        },
+      },
+    },
+  });
+  await http.register(swaggerUi, { routePrefix: "/docs" });
+}

@@ -1,0 +1,38 @@
+import type { Static, TSchema } from "typebox";
+import { Compile } from "typebox/compile";
+import type { VehicleTopic } from "#protocol/mqtt/topic.ts";
+
+/** What a slice does with one topic of a vehicle; the PUBACK follows when `handle` resolves. */
+export interface TopicHandler {
+  topic: VehicleTopic;
+  /** Undefined when the payload fits; otherwise why not. */
+  refusal(payload: unknown): string | undefined;
+  /** Of several kinds of payload on one topic, which are for the gateway; by default all. */
+  concerns?: ((payload: unknown) => boolean) | undefined;
+  handle(vin: string, payload: unknown): Promise<void>;
+}
+
+/**
+ * A handler for payloads of one schema. What `handle` throws closes the vehicle's connection
+ * without a PUBACK, so that the vehicle sends again: throw only when nothing could be stored.
+ */
+export function topicHandler<Schema extends TSchema>(handler: {
+  topic: VehicleTopic;
+  schema: Schema;
+  concerns?: (payload: unknown) => boolean;
+  handle: (vin: string, payload: Static<Schema>) => Promise<void>;
+}): TopicHandler {
+  const validator = Compile(handler.schema);
+  return {
+    topic: handler.topic,
+    concerns: handler.concerns,
+    refusal(payload) {
+      if (validator.Check(payload)) return undefined;
+      const [first] = validator.Errors(payload);
+      return first
+        ? `${first.instancePath || "payload"} ${first.message}`
+        : "does not fit its schema";
+    },
+    handle: (vin, payload) => handler.handle(vin, payload as Static<Schema>),
+  };
+}

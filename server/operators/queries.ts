@@ -1,0 +1,64 @@
+import { sql } from "kysely";
+import type { Db } from "#server/database/connection.ts";
+import type { Operator, Role } from "#server/http/access.ts";
+import "./table.ts";
+
+export interface OperatorToken {
+  token_id: string;
+  name: string;
+  role: Role;
+  created_at: string;
+  expires_at: string | null;
+}
+
+/** The operator behind a token's hash, unless it is expired or revoked. */
+export async function operatorByToken(db: Db, tokenSha256: Buffer): Promise<Operator | undefined> {
+  return db
+    .selectFrom("operator_token")
+    .select(["name", "role"])
+    .where("token_sha256", "=", tokenSha256)
+    .where("revoked_at", "is", null)
+    .where((where) =>
+      where.or([where("expires_at", "is", null), where("expires_at", ">", sql<Date>`now()`)]),
+    )
+    .executeTakeFirst();
+}
+
+export async function insertToken(
+  db: Db,
+  token: {
+    token_id: string;
+    name: string;
+    role: Role;
+    token_sha256: Buffer;
+    expires_at: Date | null;
+  },
+): Promise<void> {
+  await db.insertInto("operator_token").values(token).execute();
+}
+
+/** Tokens that are not revoked, oldest first. */
+export async function listTokens(db: Db): Promise<OperatorToken[]> {
+  const rows = await db
+    .selectFrom("operator_token")
+    .select(["token_id", "name", "role", "created_at", "expires_at"])
+    .where("revoked_at", "is", null)
+    .orderBy("token_id")
+    .execute();
+  return rows.map((row) => ({
+    ...row,
+    created_at: row.created_at.toISOString(),
+    expires_at: row.expires_at?.toISOString() ?? null,
+  }));
+}
+
+/** @returns false when there is no such token, or it is revoked already */
+export async function revokeToken(db: Db, tokenId: string): Promise<boolean> {
+  const { numUpdatedRows } = await db
+    .updateTable("operator_token")
+    .set({ revoked_at: new Date() })
+    .where("token_id", "=", tokenId)
+    .where("revoked_at", "is", null)
+    .executeTakeFirst();
+  return numUpdatedRows > 0n;
+}

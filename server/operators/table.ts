@@ -1,0 +1,18 @@
+import type { ColumnType, Generated } from "kysely";
+import type { Role } from "#server/http/access.ts";
+
+declare module "#server/database/tables.ts" {
+  interface Tables {
+    operator_token: OperatorTokenTable;
+  }
+}
+
+export interface OperatorTokenTable {
+  token_id: string;
+  name: string;
+  role: Role;
+  token_sha256: Buffer;
+  created_at: Generated<Date>;
+  expires_at: ColumnType<Date | null, Date | null | undefined>;
+  revoked_at: ColumnType<Date | null, undefined, Date>;
+}

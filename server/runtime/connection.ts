@@ -1,0 +1,95 @@
+import type { Server as TlsServer, TLSSocket } from "node:tls";
+import { negotiated, type Negotiated } from "#crypto/negotiated.ts";
+import { handshakeRefusal, peerIdentity, type PeerIdentity } from "#crypto/peer.ts";
+import type { Log } from "./log.ts";
+import type { Metrics } from "./metrics.ts";
+
+/** A finished TLS handshake: who is there, and what was agreed on. */
+export interface TlsConnection {
+  peer: PeerIdentity;
+  negotiated: Negotiated;
+  at: Date;
+}
+
+/** The connection as a vehicle's record keeps it. */
+export interface ConnectionRecord {
+  at: string;
+  via: "https" | "mqtt";
+  group: string;
+  peer_key_type: string;
+  profile: number | null;
+}
+
+const connections = new WeakMap<object, TlsConnection>();
+
+/** What is known of a socket that {@link watchConnections} has seen. */
+export function connectionOf(socket: object): TlsConnection | undefined {
+  return connections.get(socket);
+}
+
+export function connectionRecord(
+  { negotiated: agreed, at }: TlsConnection,
+  via: "https" | "mqtt",
+): ConnectionRecord {
+  return {
+    at: at.toISOString(),
+    via,
+    group: agreed.group,
+    peer_key_type: agreed.peerKeyType ?? "none",
+    profile: agreed.profile?.id ?? null,
+  };
+}
+
+/**
+ * Looks at every handshake of a listener: logs and counts what was negotiated, and why a client was
+ * refused. Must be attached before any other `secureConnection` listener that asks for it.
+ */
+export function watchConnections(
+  server: TlsServer,
+  { listener, log, metrics }: { listener: "https" | "mqtt"; log: Log; metrics: Metrics },
+): void {
+  server.prependListener("secureConnection", (socket: TLSSocket) => {
+    const connection = {
+      peer: peerIdentity(socket),
+      negotiated: negotiated(socket),
+      at: new Date(),
+    };
+    connections.set(socket, connection);
+    report(connection, socket, { listener, log, metrics });
+  });
+  server.on("tlsClientError", (error, socket) => {
+    const refusal = handshakeRefusal(error, socket);
+    metrics.tlsRefused.inc({ listener, reason: refusal.code });
+    log.warn(
+      { listener, remote: socket.remoteAddress, code: refusal.code },
+      `TLS handshake refused: ${refusal.reason}`,
+    );
+  });
+}
+
+function report(
+  { peer, negotiated: agreed }: TlsConnection,
+  socket: TLSSocket,
+  { listener, log, metrics }: { listener: "https" | "mqtt"; log: Log; metrics: Metrics },
+): void {
+  const remote = socket.remoteAddress;
+  const facts = {
+    listener,
+    remote,
+    group: agreed.group,
+    peer_key_type: agreed.peerKeyType ?? "none",
+    profile: agreed.profile?.id ?? null,
+  };
+  const { group, peer_key_type, profile } = facts;
+  metrics.tlsConnections.inc({ listener, group, peer_key_type, profile: String(profile) });
+  if (peer.kind === "refused") {
+    metrics.tlsRefused.inc({ listener, reason: peer.code });
+    log.warn(
+      { ...facts, code: peer.code, subject: peer.subject },
+      `Client certificate refused: ${peer.reason}`,
+    );
+    return;
+  }
+  const vehicle = peer.kind === "vehicle" ? peer.vehicleId : undefined;
+  log.info({ ...facts, vehicle }, `TLS handshake successful (${group})`);
+}

@@ -1,0 +1,213 @@
+import { randomUUIDv7 } from "node:crypto";
+import { sql, type Selectable } from "kysely";
+import type { Vci } from "#protocol/api/vci.ts";
+import type { RegisterRequest, Vehicle, VehicleStatus } from "#protocol/api/vehicle.ts";
+import type { Heartbeat } from "#protocol/mqtt/heartbeat.ts";
+import type { Db, Tx } from "#server/database/connection.ts";
+import type { ConnectionRecord } from "#server/runtime/connection.ts";
+import type { VehicleTable } from "./table.ts";
+
+const columns = [
+  "vin",
+  "model",
+  "region",
+  "channel",
+  "status",
+  "registered_at",
+  "last_seen_at",
+  "connection",
+] as const;
+
+/** Adds a vehicle, or renews what it says of itself. @returns whether it is new */
+export async function registerVehicle(
+  db: Db,
+  { vin, model, region, vmg_version }: RegisterRequest,
+): Promise<{ vehicle: Vehicle; created: boolean }> {
+  const said = { model, region, vmg_version };
+  const row = await db
+    .insertInto("vehicle")
+    .values({ vin, model: model ?? null, region: region ?? null, vmg_version: vmg_version ?? null })
+    .onConflict((conflict) =>
+      conflict.column("vin").doUpdateSet({ last_seen_at: sql`now()`, ...defined(said) }),
+    )
+    .returning([...columns, sql<boolean>`xmax = 0`.as("created")])
+    .executeTakeFirstOrThrow();
+  const { created, ...vehicle } = row;
+  return { vehicle: asVehicle(vehicle), created };
+}
+
+export async function vehicleByVin(db: Db, vin: string): Promise<Vehicle | undefined> {
+  const row = await db
+    .selectFrom("vehicle")
+    .select(columns)
+    .where("vin", "=", vin)
+    .executeTakeFirst();
+  return row && asVehicle(row);
+}
+
+/** Vehicles in the order of their VIN, from behind `cursor` on. */
+export async function listVehicles(
+  db: Db,
+  {
+    limit,
+    cursor,
+    status,
+  }: { limit: number; cursor?: string | undefined; status?: VehicleStatus | undefined },
+): Promise<Vehicle[]> {
+  let query = db.selectFrom("vehicle").select(columns).orderBy("vin").limit(limit);
+  if (cursor !== undefined) query = query.where("vin", ">", cursor);
+  if (status !== undefined) query = query.where("status", "=", status);
+  return (await query.execute()).map(asVehicle);
+}
+
+export async function patchVehicle(
+  db: Db,
+  vin: string,
+  patch: { channel?: "stable" | "beta"; model?: string; region?: string },
+): Promise<Vehicle | undefined> {
+  const row = await db
+    .updateTable("vehicle")
+    .set(patch)
+    .where("vin", "=", vin)
+    .returning(columns)
+    .executeTakeFirst();
+  return row && asVehicle(row);
+}
+
+export interface Sighting {
+  vin: string;
+  at: Date;
+  connection?: ConnectionRecord | undefined;
+}
+
+/** Notes when vehicles were last heard of, in one statement. Silent ones come back online. */
+export async function noteSightings(db: Db, sightings: Sighting[]): Promise<void> {
+  await sql`
+    update vehicle set
+      last_seen_at = greatest(vehicle.last_seen_at, seen.at),
+      connection = coalesce(seen.connection, vehicle.connection),
+      status = case when vehicle.status in ('registered', 'offline') then 'online' else vehicle.status end
+    from unnest(
+      ${sightings.map(({ vin }) => vin)}::text[],
+      ${sightings.map(({ at }) => at.toISOString())}::timestamptz[],
+      ${sightings.map(({ connection }) => (connection ? JSON.stringify(connection) : null))}::jsonb[]
+    ) as seen (vin, at, connection)
+    where vehicle.vin = seen.vin
+  `.execute(db);
+}
+
+/** Marks vehicles offline that were silent since `since`. @returns which */
+export async function markOffline(db: Db, since: Date): Promise<string[]> {
+  const rows = await db
+    .updateTable("vehicle")
+    .set({ status: "offline" })
+    .where("status", "in", ["registered", "online"])
+    .where("last_seen_at", "<", since)
+    .returning("vin")
+    .execute();
+  return rows.map(({ vin }) => vin);
+}
+
+/** `updating` while an update runs; `online` when it has ended. */
+export async function setVehicleStatus(tx: Tx, vin: string, status: VehicleStatus): Promise<void> {
+  await tx.updateTable("vehicle").set({ status }).where("vin", "=", vin).execute();
+}
+
+/** Keeps the last heartbeat of each vehicle, in one statement. */
+export async function saveHeartbeats(
+  db: Db,
+  heartbeats: { vin: string; heartbeat: Heartbeat }[],
+): Promise<void> {
+  const newest = new Map(heartbeats.map(({ vin, heartbeat }) => [vin, heartbeat]));
+  await sql`
+    update vehicle set heartbeat = beat.heartbeat
+    from unnest(
+      ${[...newest.keys()]}::text[],
+      ${[...newest.values()].map((heartbeat) => JSON.stringify(heartbeat))}::jsonb[]
+    ) as beat (vin, heartbeat)
+    where vehicle.vin = beat.vin
+  `.execute(db);
+}
+
+/**
+ * Stores a VCI as the vehicle's current one; the one before becomes history.
+ * Takes a transaction: two VCIs at once must not both become current.
+ * @returns its id, or undefined when the vehicle is not registered
+ */
+export async function saveVci(tx: Tx, vin: string, vci: Vci): Promise<string | undefined> {
+  const vehicle = await tx
+    .selectFrom("vehicle")
+    .select("vin")
+    .where("vin", "=", vin)
+    .forUpdate()
+    .executeTakeFirst();
+  if (vehicle === undefined) return undefined;
+  await tx
+    .updateTable("vci")
+    .set({ current: false })
+    .where("vin", "=", vin)
+    .where("current", "=", true)
+    .execute();
+  const vci_id = randomUUIDv7();
+  await tx
+    .insertInto("vci")
+    .values({
+      vci_id,
+      vin,
+      reason: vci.reason ?? null,
+      collected_at: vci.collected_at === undefined ? null : new Date(vci.collected_at),
+      zones: JSON.stringify(vci.zones),
+      ecus: JSON.stringify(vci.ecus),
+    })
+    .execute();
+  return vci_id;
+}
+
+export interface StoredVci {
+  vci_id: string;
+  received_at: string;
+  reason: string | null;
+  zones: Vci["zones"];
+  ecus: Vci["ecus"];
+}
+
+export async function currentVci(db: Db, vin: string): Promise<StoredVci | undefined> {
+  const [vci] = await selectVcis(db, vin).where("current", "=", true).execute();
+  return vci && { ...vci, received_at: vci.received_at.toISOString() };
+}
+
+/** VCIs of a vehicle, newest first, from behind `cursor` on. */
+export async function listVcis(
+  db: Db,
+  vin: string,
+  { limit, cursor }: { limit: number; cursor?: string | undefined },
+): Promise<StoredVci[]> {
+  let query = selectVcis(db, vin).orderBy("vci_id", "desc").limit(limit);
+  if (cursor !== undefined) query = query.where("vci_id", "<", cursor);
+  return (await query.execute()).map((vci) => ({
+    ...vci,
+    received_at: vci.received_at.toISOString(),
+  }));
+}
+
+function selectVcis(db: Db, vin: string) {
+  return db
+    .selectFrom("vci")
+    .select(["vci_id", "received_at", "reason", "zones", "ecus"])
+    .where("vin", "=", vin);
+}
+
+function asVehicle(row: Pick<Selectable<VehicleTable>, (typeof columns)[number]>): Vehicle {
+  return {
+    ...row,
+    registered_at: row.registered_at.toISOString(),
+    last_seen_at: row.last_seen_at.toISOString(),
+  };
+}
+
+/** Without the keys whose value is undefined, which would otherwise overwrite. */
+function defined<T extends object>(values: T): Partial<T> {
+  return Object.fromEntries(
+    Object.entries(values).filter(([, value]) => value !== undefined),
+  ) as Partial<T>;
+}

@@ -1,0 +1,110 @@
+import Type from "typebox";
+import { Timestamp, Uuid, VehicleId } from "#protocol/api/identifier.ts";
+import { Page, PageQuery } from "#protocol/api/page.ts";
+import { ProblemError } from "#protocol/api/problem.ts";
+import { Vci } from "#protocol/api/vci.ts";
+import { RegisterRequest, Vehicle, VehiclePatch, VehicleStatus } from "#protocol/api/vehicle.ts";
+import type { Db } from "#server/database/connection.ts";
+import type { Http } from "#server/http/http.ts";
+import { page } from "#server/http/page.ts";
+import { listVcis, listVehicles, patchVehicle, registerVehicle, vehicleByVin } from "./queries.ts";
+
+const Vin = Type.Object({ vin: VehicleId });
+const tags = ["vehicles"];
+
+export function vehicleRoutes({ db }: { db: Db }) {
+  return async (http: Http): Promise<void> => {
+    registration(http, db);
+    reading(http, db);
+
+    http.patch(
+      "/vehicles/:vin",
+      {
+        config: { access: { by: "operator", roles: ["release_manager"] } },
+        schema: { tags, params: Vin, body: VehiclePatch, response: { 200: Vehicle } },
+      },
+      async ({ params, body }) => {
+        const vehicle = await patchVehicle(db, params.vin, body);
+        if (vehicle === undefined) throw new ProblemError("VEHICLE_UNKNOWN", params.vin);
+        return vehicle;
+      },
+    );
+  };
+}
+
+function registration(http: Http, db: Db): void {
+  http.post(
+    "/vehicles/register",
+    {
+      config: { access: { by: "vehicle" } },
+      schema: {
+        tags,
+        summary: "A vehicle makes itself known; repeating it is harmless",
+        body: RegisterRequest,
+        response: { 200: Vehicle, 201: Vehicle },
+      },
+    },
+    async ({ body }, reply) => {
+      const { vehicle, created } = await registerVehicle(db, body);
+      return reply.code(created ? 201 : 200).send(vehicle);
+    },
+  );
+}
+
+function reading(http: Http, db: Db): void {
+  const config = { access: { by: "operator" } } as const;
+  http.get(
+    "/vehicles",
+    {
+      config,
+      schema: {
+        tags,
+        querystring: Type.Object({ ...PageQuery.properties, status: Type.Optional(VehicleStatus) }),
+        response: { 200: Page(Vehicle) },
+      },
+    },
+    async ({ query }) =>
+      page(
+        query.limit,
+        await listVehicles(db, { ...query, limit: query.limit + 1 }),
+        ({ vin }) => vin,
+      ),
+  );
+
+  http.get(
+    "/vehicles/:vin",
+    { config, schema: { tags, params: Vin, response: { 200: Vehicle } } },
+    async ({ params }) => {
+      const vehicle = await vehicleByVin(db, params.vin);
+      if (vehicle === undefined) throw new ProblemError("VEHICLE_UNKNOWN", params.vin);
+      return vehicle;
+    },
+  );
+
+  const StoredVci = Type.Object({
+    vci_id: Uuid,
+    received_at: Timestamp,
+    reason: Type.Union([Type.String(), Type.Null()]),
+    zones: Vci.properties.zones,
+    ecus: Vci.properties.ecus,
+  });
+  http.get(
+    "/vehicles/:vin/vci",
+    {
+      config,
+      schema: {
+        tags,
+        summary: "VCIs of a vehicle, the current one first",
+        params: Vin,
+        querystring: PageQuery,
+        response: { 200: Page(StoredVci) },
+      },
+    },
+    async ({ params, query }) =>
+      page(
+        query.limit,
+        await listVcis(db, params.vin, { ...query, limit: query.limit + 1 }),
+        ({ vci_id }) => vci_id,
+      ),
+  );
+}

@@ -1,0 +1,45 @@
+import type { ColumnType, Generated, JSONColumnType } from "kysely";
+import type { Vci } from "#protocol/api/vci.ts";
+import type { VehicleStatus } from "#protocol/api/vehicle.ts";
+import type { Heartbeat } from "#protocol/mqtt/heartbeat.ts";
+import type { RemoteConfig } from "#protocol/mqtt/remote-config.ts";
+import type { ConnectionRecord } from "#server/runtime/connection.ts";
+
+declare module "#server/database/tables.ts" {
+  interface Tables {
+    vehicle: VehicleTable;
+    vci: VciTable;
+  }
+}
+
+type NullableJson<T extends object> = ColumnType<
+  T | null,
+  string | null | undefined,
+  string | null
+>;
+
+export interface VehicleTable {
+  vin: string;
+  model: string | null;
+  region: string | null;
+  vmg_version: string | null;
+  channel: Generated<"stable" | "beta">;
+  status: Generated<VehicleStatus>;
+  registered_at: Generated<Date>;
+  last_seen_at: Generated<Date>;
+  connection: NullableJson<ConnectionRecord>;
+  heartbeat: NullableJson<Heartbeat>;
+  config: NullableJson<RemoteConfig>;
+  config_revision: Generated<number>;
+}
+
+export interface VciTable {
+  vci_id: string;
+  vin: string;
+  received_at: Generated<Date>;
+  reason: string | null;
+  collected_at: Date | null;
+  zones: JSONColumnType<Vci["zones"]>;
+  ecus: JSONColumnType<Vci["ecus"]>;
+  current: Generated<boolean>;
+}
