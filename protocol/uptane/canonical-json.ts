@@ -21,6 +21,20 @@ export function canonicalJson(value: unknown): Buffer {
   return Buffer.from(write(value, "$", 0), "utf8");
 }
 
+/**
+ * Reads bytes that must be canonical JSON to the last byte: no duplicate key, no other order, no
+ * blank gets through, so what was signed and what is read are one thing.
+ * @returns undefined when they are not.
+ */
+export function parseCanonicalJson(bytes: Uint8Array): unknown {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(bytes).toString("utf8"));
+    return canonicalJson(value).equals(bytes) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 const MAX_DEPTH = 64;
 
 function write(value: unknown, path: string, depth: number): string {
