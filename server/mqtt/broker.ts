@@ -187,7 +187,8 @@ function rules(deps: MqttDeps, handlers: Map<VehicleTopic, TopicHandler>): Aedes
     if (handler.concerns?.(payload.value) === false) return;
     const end = deps.state.begin("mqtt");
     try {
-      await handler.handle(client.id, payload.value);
+      if (handler.ordered) await inTurn(client, () => handler.handle(client.id, payload.value));
+      else await handler.handle(client.id, payload.value);
       metrics.mqttMessages.inc({ topic: parsed.name });
     } catch (error) {
       log.error({ err: error, vehicle: client.id }, `[MQTT] ${packet.topic} could not be stored`);
@@ -196,6 +197,18 @@ function rules(deps: MqttDeps, handlers: Map<VehicleTopic, TopicHandler>): Aedes
       end();
     }
   }
+}
+
+const turns = new WeakMap<Client, Promise<unknown>>();
+
+/** Messages of one read of the socket are handled at the same time unless they take turns. */
+function inTurn(client: Client, work: () => Promise<void>): Promise<void> {
+  const turn = (turns.get(client) ?? Promise.resolve()).then(work);
+  turns.set(
+    client,
+    turn.catch(() => undefined),
+  );
+  return turn;
 }
 
 function readPayload(

@@ -9,6 +9,8 @@ export interface TopicHandler {
   refusal(payload: unknown): string | undefined;
   /** Of several kinds of payload on one topic, which are for the gateway; by default all. */
   concerns?: ((payload: unknown) => boolean) | undefined;
+  /** Handle a vehicle's messages one after the other, where their order matters. */
+  ordered: boolean;
   handle(vin: string, payload: unknown): Promise<void>;
 }
 
@@ -20,12 +22,14 @@ export function topicHandler<Schema extends TSchema>(handler: {
   topic: VehicleTopic;
   schema: Schema;
   concerns?: (payload: unknown) => boolean;
+  ordered?: boolean;
   handle: (vin: string, payload: Static<Schema>) => Promise<void>;
 }): TopicHandler {
   const validator = Compile(handler.schema);
   return {
     topic: handler.topic,
     concerns: handler.concerns,
+    ordered: handler.ordered ?? false,
     refusal(payload) {
       if (validator.Check(payload)) return undefined;
       const [first] = validator.Errors(payload);

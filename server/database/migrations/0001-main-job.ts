@@ -80,6 +80,7 @@ const statements = [
     status text not null,
     progress real not null default 0,
     targets jsonb not null,
+    claimed boolean not null default false,
     error jsonb,
     created_at timestamptz not null default now(),
     started_at timestamptz,

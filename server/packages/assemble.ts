@@ -1,0 +1,66 @@
+import { createHash } from "node:crypto";
+import type { Signer } from "#crypto/signing-keys.ts";
+import { packageLayout } from "#protocol/package/layout.ts";
+import { packageId } from "#protocol/package/manifest.ts";
+import { signManifest } from "#protocol/package/signatures.ts";
+import type { BlobStore } from "#server/blobs/blob-store.ts";
+import type { Db } from "#server/database/connection.ts";
+import { manifestFor, type Package, type PackageContent } from "./package.ts";
+import { insertPackage, packageById } from "./queries.ts";
+import { packageBytes, verifyBlobs } from "./stream.ts";
+
+export interface Assembler {
+  /** The package with these contents: found, or assembled once however many ask at the same time. */
+  packageOf(contents: readonly PackageContent[]): Promise<Package>;
+}
+
+export interface AssemblerDeps {
+  db: Db;
+  blobs: BlobStore;
+  signers: readonly Signer[];
+}
+
+/**
+ * Assembling writes nothing but two small files into the database: the package itself is the
+ * manifest, the signatures and blobs that are already there, one after the other. It costs one
+ * sequential read, for the checksum of the whole.
+ */
+export function createAssembler(deps: AssemblerDeps): Assembler {
+  const underWay = new Map<string, Promise<Package>>();
+  return {
+    async packageOf(contents) {
+      const manifest = manifestFor(contents);
+      const id = packageId(manifest);
+      const known = await packageById(deps.db, id);
+      if (known) return known;
+      const running =
+        underWay.get(id) ?? assemble(id, manifest, deps).finally(() => underWay.delete(id));
+      underWay.set(id, running);
+      return running;
+    },
+  };
+}
+
+async function assemble(
+  package_id: string,
+  manifest: Buffer,
+  { db, blobs, signers }: AssemblerDeps,
+): Promise<Package> {
+  const signatures = await signManifest(manifest, signers);
+  const layout = packageLayout(manifest, signatures);
+  await verifyBlobs(layout, blobs);
+  const hash = createHash("sha256");
+  for await (const chunk of packageBytes(layout, blobs, { start: 0, end: layout.length }))
+    hash.update(chunk);
+  const assembled: Package = {
+    package_id,
+    manifest,
+    signatures,
+    size: layout.length,
+    sha256: hash.digest("hex"),
+    zones: layout.zones,
+  };
+  await insertPackage(db, assembled);
+  // Another gateway may have been first: its signatures, and so its checksum, are the ones that count.
+  return (await packageById(db, package_id)) ?? assembled;
+}

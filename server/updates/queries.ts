@@ -1,0 +1,182 @@
+import { sql, type Selectable } from "kysely";
+import type { Static } from "typebox";
+import type { Update, UpdateEvent, UpdateStatus } from "#protocol/api/update.ts";
+import type { OtaStatus } from "#protocol/mqtt/ota-status.ts";
+import type { Db, Tx } from "#server/database/connection.ts";
+import type { UpdateError, VehicleUpdateTable } from "./table.ts";
+import { isFinal, type Target, type UpdateState } from "./update.ts";
+
+/** An update as the state machine needs it. */
+export interface OpenUpdate extends UpdateState {
+  update_id: string;
+  package_id: string;
+  progress: number;
+  targets: Target[];
+}
+
+const openColumns = [
+  "update_id",
+  "package_id",
+  "status",
+  "claimed",
+  "progress",
+  "targets",
+] as const;
+
+export async function insertUpdate(
+  tx: Tx,
+  update: { update_id: string; vin: string; package_id: string; targets: Target[] },
+): Promise<void> {
+  await tx
+    .insertInto("vehicle_update")
+    .values({ ...update, status: "pending", targets: JSON.stringify(update.targets) })
+    .execute();
+}
+
+/** The one update that a vehicle carries out, locked until the transaction ends. */
+export async function lockOpenUpdate(tx: Tx, vin: string): Promise<OpenUpdate | undefined> {
+  return tx
+    .selectFrom("vehicle_update")
+    .select(openColumns)
+    .where("vin", "=", vin)
+    .where("completed_at", "is", null)
+    .forUpdate()
+    .executeTakeFirst();
+}
+
+export async function lockUpdate(
+  tx: Tx,
+  vin: string,
+  updateId: string,
+): Promise<OpenUpdate | undefined> {
+  return tx
+    .selectFrom("vehicle_update")
+    .select(openColumns)
+    .where("update_id", "=", updateId)
+    .where("vin", "=", vin)
+    .forUpdate()
+    .executeTakeFirst();
+}
+
+/** Writes the state that an update has come to; an end and a start are dated here. */
+export async function saveState(
+  tx: Tx,
+  updateId: string,
+  state: UpdateState & { progress?: number; error?: UpdateError | undefined; heard?: boolean },
+): Promise<void> {
+  await tx
+    .updateTable("vehicle_update")
+    .set({
+      status: state.status,
+      claimed: state.claimed,
+      ...(state.progress === undefined ? {} : { progress: state.progress }),
+      ...(state.error === undefined ? {} : { error: JSON.stringify(state.error) }),
+      ...(state.heard === true ? { last_report_at: sql<Date>`now()` } : {}),
+      ...(isFinal(state.status) ? { completed_at: sql<Date>`now()` } : {}),
+      started_at: sql<Date>`coalesce(started_at, now())`,
+    })
+    .where("update_id", "=", updateId)
+    .execute();
+}
+
+export async function insertEvent(tx: Tx, report: OtaStatus, applied: boolean): Promise<void> {
+  await tx
+    .insertInto("update_event")
+    .values({
+      update_id: report.update_id,
+      status: report.status,
+      progress: report.progress,
+      ecu_id: report.ecu_id ?? null,
+      message: report.message ?? null,
+      error: report.error === undefined ? null : JSON.stringify(report.error),
+      applied,
+      reported_at: new Date(report.ts),
+    })
+    .execute();
+}
+
+/** Updates that nothing was heard of since `since`: their ids and vehicles, a few at a time. */
+export async function silentUpdates(
+  db: Db,
+  since: Date,
+  limit: number,
+): Promise<{ update_id: string; vin: string }[]> {
+  return db
+    .selectFrom("vehicle_update")
+    .select(["update_id", "vin"])
+    .where("completed_at", "is", null)
+    .where("status", "<>", "deferred")
+    .where("last_report_at", "<", since)
+    .orderBy("last_report_at")
+    .limit(limit)
+    .execute();
+}
+
+export async function updateById(
+  db: Db,
+  updateId: string,
+): Promise<Static<typeof Update> | undefined> {
+  const row = await db
+    .selectFrom("vehicle_update")
+    .selectAll()
+    .where("update_id", "=", updateId)
+    .executeTakeFirst();
+  return row && asUpdate(row);
+}
+
+export async function eventsOf(db: Db, updateId: string): Promise<Static<typeof UpdateEvent>[]> {
+  const rows = await db
+    .selectFrom("update_event")
+    .select([
+      "status",
+      "progress",
+      "ecu_id",
+      "message",
+      "error",
+      "applied",
+      "reported_at",
+      "received_at",
+    ])
+    .where("update_id", "=", updateId)
+    .orderBy("event_id")
+    .limit(2000)
+    .execute();
+  return rows.map((row) => ({
+    ...row,
+    reported_at: row.reported_at.toISOString(),
+    received_at: row.received_at.toISOString(),
+  }));
+}
+
+export interface UpdateFilter {
+  limit: number;
+  cursor?: string | undefined;
+  vin?: string | undefined;
+  status?: UpdateStatus | undefined;
+}
+
+/** Updates, newest first, from behind `cursor` on. */
+export async function listUpdates(db: Db, filter: UpdateFilter): Promise<Update[]> {
+  let query = db
+    .selectFrom("vehicle_update")
+    .selectAll()
+    .orderBy("update_id", "desc")
+    .limit(filter.limit);
+  if (filter.cursor !== undefined) query = query.where("update_id", "<", filter.cursor);
+  if (filter.vin !== undefined) query = query.where("vin", "=", filter.vin);
+  if (filter.status !== undefined) query = query.where("status", "=", filter.status);
+  return (await query.execute()).map(asUpdate);
+}
+
+function asUpdate({
+  claimed: _,
+  last_report_at: __,
+  ...row
+}: Selectable<VehicleUpdateTable>): Update {
+  return {
+    ...row,
+    created_at: row.created_at.toISOString(),
+    started_at: row.started_at?.toISOString() ?? null,
+    completed_at: row.completed_at?.toISOString() ?? null,
+  };
+}

@@ -1,0 +1,155 @@
+import Type from "typebox";
+import { Uuid, VehicleId } from "#protocol/api/identifier.ts";
+import {
+  CheckAnswer,
+  CheckRequest,
+  PackageAnswer,
+  PackageRequest,
+  VciAnswer,
+} from "#protocol/api/ota.ts";
+import { Page, PageQuery } from "#protocol/api/page.ts";
+import { ProblemError } from "#protocol/api/problem.ts";
+import { Update, UpdateStatus, UpdateWithEvents } from "#protocol/api/update.ts";
+import { Vci } from "#protocol/api/vci.ts";
+import { OtaStatus } from "#protocol/mqtt/ota-status.ts";
+import type { Db } from "#server/database/connection.ts";
+import { callingVehicle } from "#server/http/access.ts";
+import type { Http } from "#server/http/http.ts";
+import { page } from "#server/http/page.ts";
+import { eventsOf, listUpdates, updateById } from "./queries.ts";
+import {
+  cancelUpdate,
+  checkVersions,
+  reportStatus,
+  requestPackage,
+  submitVci,
+  type UpdateDeps,
+} from "./service.ts";
+
+export function updateRoutes(deps: UpdateDeps) {
+  return async (http: Http): Promise<void> => {
+    vehicleSide(http, deps);
+    operatorSide(http, deps);
+  };
+}
+
+function vehicleSide(http: Http, deps: UpdateDeps): void {
+  const config = { access: { by: "vehicle" } } as const;
+  const tags = ["ota"];
+
+  http.post(
+    "/vehicles/:vin/vci",
+    {
+      config,
+      schema: {
+        tags,
+        summary: "Submits the VCI; answers what is outdated",
+        params: Type.Object({ vin: VehicleId }),
+        body: Vci,
+        response: { 200: VciAnswer },
+      },
+    },
+    async (request) => submitVci(deps, callingVehicle(request), request.body),
+  );
+
+  http.post(
+    "/ota/check",
+    {
+      config,
+      schema: {
+        tags,
+        summary: "Compares a version list with the catalogue; stores nothing",
+        body: CheckRequest,
+        response: { 200: CheckAnswer },
+      },
+    },
+    async (request) => checkVersions(deps.db, callingVehicle(request), request.body.ecus),
+  );
+
+  http.post(
+    "/ota/package",
+    {
+      config,
+      schema: {
+        tags,
+        summary: "Asks for the package of what is outdated by the current VCI",
+        body: PackageRequest,
+        response: { 200: PackageAnswer },
+      },
+    },
+    async (request) => requestPackage(deps, callingVehicle(request), request.body.ecu_ids),
+  );
+
+  http.post(
+    "/ota/status",
+    {
+      config,
+      schema: {
+        tags,
+        summary: "Reports a step of an update, for vehicles without MQTT",
+        body: OtaStatus,
+      },
+    },
+    async (request, reply) => {
+      await reportStatus(deps, callingVehicle(request), request.body);
+      return reply.code(204).send();
+    },
+  );
+}
+
+function operatorSide(http: Http, deps: UpdateDeps): void {
+  const { db } = deps;
+  const config = { access: { by: "operator" } } as const;
+  const tags = ["updates"];
+  const Id = Type.Object({ update_id: Uuid });
+
+  http.get(
+    "/updates",
+    {
+      config,
+      schema: {
+        tags,
+        querystring: Type.Object({
+          ...PageQuery.properties,
+          vin: Type.Optional(VehicleId),
+          status: Type.Optional(UpdateStatus),
+        }),
+        response: { 200: Page(Update) },
+      },
+    },
+    async ({ query }) =>
+      page(
+        query.limit,
+        await listUpdates(db, { ...query, limit: query.limit + 1 }),
+        (row) => row.update_id,
+      ),
+  );
+
+  http.get(
+    "/updates/:update_id",
+    { config, schema: { tags, params: Id, response: { 200: UpdateWithEvents } } },
+    async ({ params }) => ({
+      ...(await existing(db, params.update_id)),
+      events: await eventsOf(db, params.update_id),
+    }),
+  );
+
+  http.post(
+    "/updates/:update_id/cancel",
+    {
+      config: { access: { by: "operator", roles: ["release_manager"] } },
+      schema: { tags, params: Id, response: { 200: Update } },
+    },
+    async ({ params }) => {
+      const { vin } = await existing(db, params.update_id);
+      await cancelUpdate(deps, vin, params.update_id);
+      return existing(db, params.update_id);
+    },
+  );
+}
+
+async function existing(db: Db, updateId: string): Promise<Update> {
+  const update = await updateById(db, updateId);
+  if (update === undefined) throw new ProblemError("UPDATE_UNKNOWN", updateId);
+  return update;
+}

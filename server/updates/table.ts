@@ -1,0 +1,44 @@
+import type { ColumnType, Generated, JSONColumnType } from "kysely";
+import type { UpdateStatus } from "#protocol/api/update.ts";
+import type { Target } from "./update.ts";
+
+declare module "#server/database/tables.ts" {
+  interface Tables {
+    vehicle_update: VehicleUpdateTable;
+    update_event: UpdateEventTable;
+  }
+}
+
+export interface UpdateError {
+  code: string;
+  message: string;
+}
+type NullableError = ColumnType<UpdateError | null, string | null | undefined, string | null>;
+
+export interface VehicleUpdateTable {
+  update_id: string;
+  vin: string;
+  package_id: string;
+  status: UpdateStatus;
+  progress: Generated<number>;
+  targets: JSONColumnType<Target[]>;
+  claimed: Generated<boolean>;
+  error: NullableError;
+  created_at: Generated<Date>;
+  started_at: ColumnType<Date | null, undefined, Date>;
+  completed_at: ColumnType<Date | null, undefined, Date>;
+  last_report_at: Generated<Date>;
+}
+
+export interface UpdateEventTable {
+  event_id: Generated<number>;
+  update_id: string;
+  status: string;
+  progress: number;
+  ecu_id: string | null;
+  message: string | null;
+  error: NullableError;
+  applied: boolean;
+  reported_at: Date;
+  received_at: Generated<Date>;
+}
