@@ -1,4 +1,5 @@
 import Type, { type Static } from "typebox";
+import { Instant } from "#protocol/mqtt/instant.ts";
 
 const name = (description: string, example: string) =>
   Type.String({ pattern: "^[A-Za-z0-9._-]{1,64}$", description, examples: [example] });
@@ -28,8 +29,8 @@ export const Sha256 = Type.String({
   description: "SHA-256, lower-case hex",
 });
 
-/** RFC 3339, UTC. */
-export const Timestamp = Type.String({ format: "date-time", maxLength: 40 });
+/** RFC 3339; UTC in every answer. */
+export const Timestamp = Instant;
 
 export const Channel = Type.Union([Type.Literal("stable"), Type.Literal("beta")], {
   description: "Release channel",

@@ -1,4 +1,5 @@
 import Type, { type Static } from "typebox";
+import { Instant } from "./instant.ts";
 
 /** Commands that a VMG carries out; `START_OTA_UPDATE` and `ota_update` are the same. */
 export const commandNames = [
@@ -16,8 +17,8 @@ export const Command = Type.Object({
   command_id: Type.String({ pattern: "^[0-9a-f-]{36}$" }),
   command: CommandName,
   params: Type.Optional(Type.Record(Type.String({ maxLength: 64 }), Type.Unknown())),
-  issued_at: Type.String({ format: "date-time", maxLength: 40 }),
-  expires_at: Type.String({ format: "date-time", maxLength: 40 }),
+  issued_at: Instant,
+  expires_at: Instant,
 });
 export type Command = Static<typeof Command>;
 
@@ -37,6 +38,6 @@ export const CommandResponse = Type.Object({
       message: Type.String({ maxLength: 1024 }),
     }),
   ),
-  ts: Type.String({ format: "date-time", maxLength: 40 }),
+  ts: Instant,
 });
 export type CommandResponse = Static<typeof CommandResponse>;

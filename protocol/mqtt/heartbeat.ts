@@ -1,8 +1,9 @@
 import Type, { type Static } from "typebox";
+import { Instant } from "./instant.ts";
 
 /** Sign of life of a VMG, with what the gateway needs to know before it sends anything large. */
 export const Heartbeat = Type.Object({
-  ts: Type.String({ format: "date-time", maxLength: 40 }),
+  ts: Instant,
   state: Type.String({ maxLength: 32, description: "idle, downloading, installing, …" }),
   versions: Type.Optional(
     Type.Record(

@@ -1,4 +1,5 @@
 import Type, { type Static } from "typebox";
+import { Instant } from "./instant.ts";
 
 /** What a vehicle says of the update it is carrying out. */
 export const reportedStatuses = [
@@ -30,6 +31,6 @@ export const OtaStatus = Type.Object({
       message: Type.String({ maxLength: 1024 }),
     }),
   ),
-  ts: Type.String({ format: "date-time", maxLength: 40 }),
+  ts: Instant,
 });
 export type OtaStatus = Static<typeof OtaStatus>;

@@ -1,11 +1,12 @@
 import Type, { type Static } from "typebox";
+import { Instant } from "./instant.ts";
 
 /**
  * One sample: when, and the signals by name (`battery_soc`, `speed`, `temp`, …). Numbers are looked
  * at for anomalies; text and booleans are kept as they are.
  */
 export const Telemetry = Type.Object(
-  { ts: Type.String({ format: "date-time", maxLength: 40 }) },
+  { ts: Instant },
   {
     additionalProperties: Type.Union([
       Type.Number(),

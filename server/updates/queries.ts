@@ -95,18 +95,24 @@ export async function insertEvent(tx: Tx, report: OtaStatus, applied: boolean): 
     .execute();
 }
 
-/** Updates that nothing was heard of since `since`: their ids and vehicles, a few at a time. */
+/**
+ * Updates to give up, a few at a time: under way and silent since `silence`, or never begun since
+ * `untouched`.
+ */
 export async function silentUpdates(
   db: Db,
-  since: Date,
-  limit: number,
-): Promise<{ update_id: string; vin: string }[]> {
+  { silence, untouched, limit }: { silence: Date; untouched: Date; limit: number },
+): Promise<{ update_id: string; vin: string; since: Date }[]> {
   return db
     .selectFrom("vehicle_update")
-    .select(["update_id", "vin"])
+    .select(["update_id", "vin", "last_report_at as since"])
     .where("completed_at", "is", null)
-    .where("status", "<>", "deferred")
-    .where("last_report_at", "<", since)
+    .where(
+      "last_report_at",
+      "<",
+      sql<Date>`
+      case when status in ('pending', 'deferred') then ${untouched}::timestamptz else ${silence}::timestamptz end`,
+    )
     .orderBy("last_report_at")
     .limit(limit)
     .execute();

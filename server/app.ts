@@ -1,0 +1,191 @@
+import { join } from "node:path";
+import type { ServerConfig } from "#config/server.ts";
+import { ensureDevelopmentPki, loadServerIdentities, vehicleCa } from "#crypto/pki.ts";
+import { DEFAULT_PROFILE, TLS_PROFILES } from "#crypto/profiles.ts";
+import { ensureSigningKeys } from "#crypto/signing-keys.ts";
+import { openDiskStore } from "#server/blobs/disk-store.ts";
+import { startDelivery } from "#server/commands/delivery.ts";
+import { commandRoutes } from "#server/commands/routes.ts";
+import { commandTopics } from "#server/commands/topics.ts";
+import { openDatabase, type Database } from "#server/database/connection.ts";
+import { createDispatcher } from "#server/diagnostics/dispatch.ts";
+import { diagnosticRoutes } from "#server/diagnostics/routes.ts";
+import { diagnosticTopics } from "#server/diagnostics/topics.ts";
+import { firmwareRoutes } from "#server/firmware/routes.ts";
+import { healthRoutes } from "#server/http/health.ts";
+import { createHttp } from "#server/http/server.ts";
+import { startMaintenance } from "#server/maintenance/maintenance.ts";
+import { createMqtt } from "#server/mqtt/broker.ts";
+import { ensureFirstToken } from "#server/operators/first-token.ts";
+import { operatorByToken } from "#server/operators/queries.ts";
+import { operatorRoutes } from "#server/operators/routes.ts";
+import { hashToken } from "#server/operators/token.ts";
+import { createAssembler } from "#server/packages/assemble.ts";
+import { packageRoutes } from "#server/packages/routes.ts";
+import type { Log } from "#server/runtime/log.ts";
+import { createMetrics, type Metrics } from "#server/runtime/metrics.ts";
+import { trackState, type StateTracker } from "#server/runtime/state.ts";
+import { telemetryRoutes } from "#server/telemetry/routes.ts";
+import { telemetryTopics } from "#server/telemetry/topics.ts";
+import { updateRoutes } from "#server/updates/routes.ts";
+import type { UpdateDeps } from "#server/updates/service.ts";
+import { updateTopics } from "#server/updates/topics.ts";
+import { trackPresence, type Presence } from "#server/vehicles/presence.ts";
+import { vehicleRoutes } from "#server/vehicles/routes.ts";
+import { vehicleTopics } from "#server/vehicles/topics.ts";
+
+/** A running gateway. */
+export interface App {
+  ports: { https: number; mqtt: number };
+  /** File with an admin token for the operator API. */
+  tokenFile: string;
+  database: Database["kind"];
+  /** Takes nothing new, finishes and stores what was accepted, then ends. */
+  close(): Promise<void>;
+}
+
+/** How often sightings of vehicles are written. */
+const PRESENCE_FLUSH_MS = 5000;
+
+/**
+ * Starts a gateway: the one place where its parts are put together.
+ * @throws when the configuration can't be carried out (folder in use, port taken, database down)
+ */
+export async function startApp(config: ServerConfig, log: Log): Promise<App> {
+  reportProfiles(config, log);
+  const pki = await ensureDevelopmentPki(config.certs_dir, { hostNames: config.tls.host_names });
+  for (const file of pki.made) log.info(`Development certificate made: ${file}`);
+  for (const problem of pki.problems) log.warn(problem);
+
+  const database = await openDatabase(config, log);
+  log.info(
+    `Database: ${database.kind === "embedded" ? `embedded PostgreSQL in ${config.data_dir}` : "PostgreSQL"}`,
+  );
+  const state = trackState();
+  const metrics = createMetrics(state);
+  const presence = trackPresence(database.db, log);
+  const base = { config, log, metrics, state, presence, database };
+  try {
+    const parts = await compose(base);
+    return await listen(parts, base);
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+}
+
+interface Base {
+  config: ServerConfig;
+  log: Log;
+  metrics: Metrics;
+  state: StateTracker;
+  presence: Presence;
+  database: Database;
+}
+
+async function compose({ config, log, metrics, state, presence, database }: Base) {
+  const { db } = database;
+  const blobs = await openDiskStore(join(config.data_dir, "blobs"));
+  const signers = await ensureSigningKeys(join(config.certs_dir, "signing"));
+  const listener = {
+    config,
+    identities: await loadServerIdentities(config.certs_dir),
+    clientCa: await vehicleCa(config.certs_dir),
+    log,
+    metrics,
+    state,
+  };
+  const mqtt = await createMqtt({
+    ...listener,
+    vehicleSeen: (vin, connection) => presence.seen(vin, { connection, via: "mqtt" }),
+  });
+  const http = await createHttp({
+    ...listener,
+    authenticate: (token) => operatorByToken(db, hashToken(token)),
+    vehicleSeen: (vin, connection) => presence.seen(vin, { connection, via: "https" }),
+  });
+
+  const assembler = createAssembler({ db, blobs, signers });
+  const updates: UpdateDeps = { db, assembler, metrics, ttlHours: config.packages.ttl_h };
+  const delivery = startDelivery({ db, mqtt, log });
+  const dispatcher = createDispatcher({ db, mqtt, config: config.diagnostics, metrics, log });
+  const diagnostics = { db, dispatcher, config: config.diagnostics };
+
+  await http.register(healthRoutes({ db, metrics, state }));
+  await http.register(
+    async (api) => {
+      await api.register(operatorRoutes({ db }));
+      await api.register(vehicleRoutes({ db }));
+      await api.register(
+        firmwareRoutes({
+          db,
+          blobs,
+          maxSize: config.firmware.max_size,
+          level: config.firmware.compression_level,
+        }),
+      );
+      await api.register(packageRoutes({ db, blobs, metrics }));
+      await api.register(updateRoutes(updates));
+      await api.register(commandRoutes({ db, delivery, ttlSeconds: config.commands.ttl_s }));
+      await api.register(telemetryRoutes({ db }));
+      await api.register(diagnosticRoutes(diagnostics));
+    },
+    { prefix: "/api/v1" },
+  );
+
+  const handlers = [
+    ...vehicleTopics({ db, presence }),
+    ...updateTopics({ ...updates, log }),
+    ...commandTopics({ db, log, metrics }),
+    ...telemetryTopics({ db, config: config.telemetry, presence, metrics, log }),
+    ...diagnosticTopics({ dispatcher, metrics, log }),
+  ];
+  for (const handler of handlers) mqtt.handle(handler);
+  return { http, mqtt, dispatcher, updates };
+}
+
+async function listen(
+  { http, mqtt, dispatcher, updates }: Awaited<ReturnType<typeof compose>>,
+  { config, log, state, presence, database }: Base,
+): Promise<App> {
+  const { db } = database;
+  const tokenFile = await ensureFirstToken(db, config.data_dir);
+  log.info("Starting MQTT server...");
+  const mqttPort = (await mqtt.listen()).port;
+  log.info(`MQTT server started on ${config.mqtt.host}:${mqttPort}`);
+  log.info("Starting HTTPS server...");
+  await http.listen({
+    host: config.https.host,
+    port: config.https.port,
+    listenTextResolver: () => "",
+  });
+  const address = http.server.address();
+  const httpsPort =
+    typeof address === "object" && address !== null ? address.port : config.https.port;
+  log.info(`HTTPS server started on ${config.https.host}:${httpsPort}`);
+
+  const stopMaintenance = startMaintenance({ db, config, updates, state, log });
+  const flush = setInterval(() => void presence.flush(), PRESENCE_FLUSH_MS).unref();
+  return {
+    ports: { https: httpsPort, mqtt: mqttPort },
+    tokenFile,
+    database: database.kind,
+    async close() {
+      clearInterval(flush);
+      const maintained = stopMaintenance();
+      dispatcher.stop();
+      await Promise.all([http.close(), mqtt.close(), maintained]);
+      await presence.flush();
+      await database.close();
+    },
+  };
+}
+
+function reportProfiles(config: ServerConfig, log: Log): void {
+  const [first = DEFAULT_PROFILE] = config.tls.profiles;
+  const nameOf = (id: number) => `${id} (${TLS_PROFILES[id]?.name})`;
+  log.info("Initializing PQC profiles...");
+  log.info(`  Loaded ${TLS_PROFILES.length} PQC configurations`);
+  log.info(`  Default: ${TLS_PROFILES[first]?.name}`);
+  log.info(`  Enabled: ${config.tls.profiles.map(nameOf).join(", ")}`);
+}

@@ -1,0 +1,47 @@
+import "#config/node-version.ts";
+import { ConfigError } from "#config/load.ts";
+import { loadServerConfig } from "#config/server.ts";
+import { banner } from "#server/runtime/banner.ts";
+import { createLog } from "#server/runtime/log.ts";
+import { startApp } from "./app.ts";
+
+/** A stop that takes longer than this is cut short. */
+const STOP_TIMEOUT_MS = 30_000;
+
+try {
+  const config = loadServerConfig();
+  const log = createLog(config.log);
+  process.stdout.write(`${config.log.format === "json" ? "" : `${banner}\n\n`}`);
+  log.info("OTA Server Starting");
+  const app = await startApp(config, log);
+  log.info("OTA Server Running");
+  log.info("Active Services: MQTT, HTTPS");
+  log.info(`Operator token: ${app.tokenFile}`);
+  log.info(`API: https://localhost:${app.ports.https}/docs`);
+  log.info("Press Ctrl+C to stop");
+
+  let stopping = false;
+  const stop = (signal: NodeJS.Signals) => {
+    if (stopping) return;
+    stopping = true;
+    log.info(`${signal}: stopping; accepted requests are finished first`);
+    setTimeout(() => {
+      log.error("Stopping took too long; giving up");
+      process.exit(1);
+    }, STOP_TIMEOUT_MS).unref();
+    void app.close().then(
+      () => log.info("OTA Server Stopped"),
+      (error: unknown) => {
+        log.error({ err: error }, "Stopping failed");
+        process.exitCode = 1;
+      },
+    );
+  };
+  process.on("SIGINT", stop);
+  process.on("SIGTERM", stop);
+} catch (error) {
+  const known =
+    error instanceof ConfigError || (error instanceof Error && !(error instanceof TypeError));
+  process.stderr.write(`${known ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,149 @@
+import type { ServerConfig } from "#config/server.ts";
+
+/** A value that stands out. */
+export interface Anomaly {
+  vin: string;
+  ts: Date;
+  signal: string;
+  value: number;
+  rule: "limit" | "deviation";
+  detail: string;
+}
+
+export interface AnomalyDetector {
+  /** Looks at one sample; an anomaly is reported when it begins, not for as long as it lasts. */
+  inspect(vin: string, ts: Date, signals: Readonly<Record<string, unknown>>): Anomaly[];
+}
+
+/** Signals of all vehicles that are remembered; the vehicles heard of longest ago go first. */
+const MAX_SIGNALS = 100_000;
+/** New values between two looks at the median: it moves slowly, and sorting is what costs. */
+const REFRESH_EVERY = 8;
+/** Makes the median absolute deviation of normally distributed values their standard deviation. */
+const MAD_TO_SIGMA = 1.4826;
+
+interface SignalHistory {
+  values: Float64Array;
+  /** Values seen so far; the newest stands at `(count - 1) % window`. */
+  count: number;
+  median: number;
+  sigma: number;
+  refreshedAt: number;
+  outsideLimit: boolean;
+  outsideSpread: boolean;
+}
+
+/**
+ * Two rules, both on the vehicle's own numbers: fixed limits from the configuration, and the
+ * distance from the median of its recent values in robust standard deviations. A signal that has
+ * not moved at all has no spread to compare with, so only the limits hold for it.
+ */
+export function createAnomalyDetector(config: ServerConfig["telemetry"]): AnomalyDetector {
+  const vehicles = new Map<string, Map<string, SignalHistory>>();
+  let remembered = 0;
+
+  function historyOf(vin: string, signal: string): SignalHistory {
+    let signals = vehicles.get(vin);
+    // Last in the map is heard of last.
+    if (signals) vehicles.delete(vin);
+    else signals = new Map();
+    vehicles.set(vin, signals);
+    let history = signals.get(signal);
+    if (history === undefined) {
+      history = newHistory(config.deviation.window);
+      signals.set(signal, history);
+      remembered++;
+      forgetOldest(vin);
+    }
+    return history;
+  }
+
+  function forgetOldest(current: string): void {
+    for (const [vin, signals] of vehicles) {
+      if (remembered <= MAX_SIGNALS || vin === current) return;
+      vehicles.delete(vin);
+      remembered -= signals.size;
+    }
+  }
+
+  return {
+    inspect(vin, ts, signals) {
+      const found: Anomaly[] = [];
+      for (const [signal, value] of Object.entries(signals)) {
+        if (typeof value !== "number") continue;
+        const history = historyOf(vin, signal);
+        for (const verdict of judge(history, value, config, signal)) {
+          found.push({ vin, ts, signal, value, ...verdict });
+        }
+        remember(history, value);
+      }
+      return found;
+    },
+  };
+}
+
+type Verdict = Pick<Anomaly, "rule" | "detail">;
+
+function judge(
+  history: SignalHistory,
+  value: number,
+  { limits, deviation }: ServerConfig["telemetry"],
+  signal: string,
+): Verdict[] {
+  const verdicts: Verdict[] = [];
+  const limit = Object.hasOwn(limits, signal) ? limits[signal] : undefined;
+  const { min = -Infinity, max = Infinity } = limit ?? {};
+  const outsideLimit = value < min || value > max;
+  if (outsideLimit && !history.outsideLimit) {
+    verdicts.push({ rule: "limit", detail: value < min ? `below ${min}` : `above ${max}` });
+  }
+  history.outsideLimit = outsideLimit;
+
+  const distance = distanceFromMedian(history, value, deviation.min_samples);
+  const outsideSpread = distance > deviation.threshold;
+  if (outsideSpread && !history.outsideSpread) {
+    const detail = `${distance.toFixed(1)} robust standard deviations from the median ${history.median}`;
+    verdicts.push({ rule: "deviation", detail });
+  }
+  history.outsideSpread = outsideSpread;
+  return verdicts;
+}
+
+/** 0 while there is too little to compare with. */
+function distanceFromMedian(history: SignalHistory, value: number, minSamples: number): number {
+  if (history.count < minSamples) return 0;
+  if (history.refreshedAt === 0 || history.count - history.refreshedAt >= REFRESH_EVERY)
+    refresh(history);
+  return history.sigma === 0 ? 0 : Math.abs(value - history.median) / history.sigma;
+}
+
+function refresh(history: SignalHistory): void {
+  const recent = history.values.slice(0, Math.min(history.count, history.values.length));
+  history.median = medianOf(recent);
+  history.sigma = MAD_TO_SIGMA * medianOf(recent.map((value) => Math.abs(value - history.median)));
+  history.refreshedAt = history.count;
+}
+
+function medianOf(values: Float64Array): number {
+  const sorted = values.sort();
+  const middle = sorted.length >> 1;
+  const upper = sorted[middle] ?? 0;
+  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? 0) + upper) / 2;
+}
+
+function remember(history: SignalHistory, value: number): void {
+  history.values[history.count % history.values.length] = value;
+  history.count++;
+}
+
+function newHistory(window: number): SignalHistory {
+  return {
+    values: new Float64Array(window),
+    count: 0,
+    median: 0,
+    sigma: 0,
+    refreshedAt: 0,
+    outsideLimit: false,
+    outsideSpread: false,
+  };
+}

@@ -1,0 +1,68 @@
+import Type from "typebox";
+import { VehicleId } from "#protocol/api/identifier.ts";
+import { Page, PageQuery } from "#protocol/api/page.ts";
+import { ProblemError } from "#protocol/api/problem.ts";
+import { Anomaly, TelemetrySample } from "#protocol/api/telemetry.ts";
+import type { Db } from "#server/database/connection.ts";
+import type { Http } from "#server/http/http.ts";
+import { page } from "#server/http/page.ts";
+import { vehicleByVin } from "#server/vehicles/queries.ts";
+import { listAnomalies, listSamples } from "./queries.ts";
+
+export function telemetryRoutes({ db }: { db: Db }) {
+  const config = { access: { by: "operator" } } as const;
+  const tags = ["telemetry"];
+  return async (http: Http): Promise<void> => {
+    http.get(
+      "/vehicles/:vin/telemetry",
+      {
+        config,
+        schema: {
+          tags,
+          params: Type.Object({ vin: VehicleId }),
+          querystring: PageQuery,
+          response: { 200: Page(TelemetrySample) },
+        },
+      },
+      async ({ params, query }) => {
+        if (!(await vehicleByVin(db, params.vin)))
+          throw new ProblemError("VEHICLE_UNKNOWN", params.vin);
+        const cursor = query.cursor === undefined ? undefined : readCursor(query.cursor);
+        const rows = await listSamples(db, params.vin, { limit: query.limit + 1, cursor });
+        return page(query.limit, rows, ({ ts, sample_id }) => `${ts}_${sample_id}`);
+      },
+    );
+
+    http.get(
+      "/anomalies",
+      {
+        config,
+        schema: {
+          tags,
+          querystring: Type.Object({
+            limit: PageQuery.properties.limit,
+            cursor: Type.Optional(Type.Integer({ minimum: 1 })),
+            vin: Type.Optional(VehicleId),
+          }),
+          response: { 200: Page(Anomaly) },
+        },
+      },
+      async ({ query }) =>
+        page(
+          query.limit,
+          await listAnomalies(db, { ...query, limit: query.limit + 1 }),
+          (row) => row.anomaly_id,
+        ),
+    );
+  };
+}
+
+function readCursor(text: string): { ts: Date; sampleId: number } {
+  const [time = "", id = ""] = text.split("_");
+  const ts = new Date(time);
+  const sampleId = Number(id);
+  if (Number.isNaN(ts.getTime()) || !Number.isSafeInteger(sampleId) || id === "") {
+    throw new ProblemError("REQUEST_INVALID", "querystring/cursor is not one that this list gave");
+  }
+  return { ts, sampleId };
+}
