@@ -1,0 +1,66 @@
+import { demoSecrets } from "#protocol/uds/security-key.ts";
+
+/** A trouble code an ECU has stored: `P0562-16` and its status byte. */
+export interface ConfiguredDtc {
+  code: string;
+  status: number;
+}
+
+/** What an ECU is, from the vehicle's configuration. */
+export interface EcuConfig {
+  ecu_id: string;
+  logical_address: number;
+  ecu_type: string;
+  hardware_version: string;
+  /** Version it was built with; after a flash the version of the running bank counts. */
+  software_version: string;
+  serial_number: string;
+  vin: string;
+  supplier?: string;
+  bootloader_version?: string;
+  /** `YYYY-MM-DD` */
+  manufacturing_date?: string;
+  dtcs?: readonly ConfiguredDtc[];
+  /** Longest TransferData message, SID and counter included: 3 to 0xFFFF. */
+  max_block_length?: number;
+  /** Size of each of the two banks in bytes. */
+  bank_bytes?: number;
+  security?: Partial<SecurityConfig>;
+}
+
+export interface SecurityConfig {
+  /** Hex, by odd security level. */
+  secrets: Readonly<Record<number, string>>;
+  max_attempts: number;
+  delay_ms: number;
+}
+
+export interface CompleteEcuConfig extends Required<Omit<EcuConfig, "security">> {
+  security: SecurityConfig;
+}
+
+const FOUR_GIB = 2 ** 32;
+
+/** Fills in what the configuration leaves out. @throws RangeError for values no ECU can have. */
+export function completeEcuConfig(config: EcuConfig): CompleteEcuConfig {
+  const complete: CompleteEcuConfig = {
+    supplier: "Latticeway",
+    bootloader_version: "1.0.0",
+    manufacturing_date: "2026-01-15",
+    dtcs: [
+      { code: "P0562-16", status: 0x2c },
+      { code: "U0121-00", status: 0x28 },
+    ],
+    max_block_length: 0xffff,
+    bank_bytes: FOUR_GIB,
+    ...config,
+    security: { secrets: demoSecrets, max_attempts: 3, delay_ms: 10_000, ...config.security },
+  };
+  if (complete.max_block_length < 3 || complete.max_block_length > 0xffff) {
+    throw new RangeError(`${config.ecu_id}: max_block_length is 3 to 65535`);
+  }
+  if (config.vin.length > 17) {
+    throw new RangeError(`${config.ecu_id}: a VIN has at most 17 characters, got ${config.vin}`);
+  }
+  return complete;
+}

@@ -1,0 +1,57 @@
+import { Nrc } from "#protocol/uds/nrc.ts";
+import { clearDtc } from "./clear-dtc.ts";
+import { requestDownload } from "./download.ts";
+import { readDid } from "./read-did.ts";
+import { readDtc } from "./read-dtc.ts";
+import { ecuReset } from "./reset.ts";
+import { routineControl } from "./routine-control.ts";
+import { negative, type EcuRuntime, type EcuService, type Outcome } from "./runtime.ts";
+import { securityAccess } from "./security-access.ts";
+import { sessionControl } from "./session.ts";
+import { testerPresent } from "./tester-present.ts";
+import { transferData } from "./transfer-data.ts";
+import { transferExit } from "./transfer-exit.ts";
+import { writeDid } from "./write-did.ts";
+
+/** The services of the ECU, one file each. */
+const services = new Map<number, EcuService>(
+  [
+    sessionControl,
+    ecuReset,
+    clearDtc,
+    readDtc,
+    readDid,
+    securityAccess,
+    writeDid,
+    routineControl,
+    requestDownload,
+    transferData,
+    transferExit,
+    testerPresent,
+  ].map((service) => [service.sid, service]),
+);
+
+/**
+ * Runs a request: first the checks that all services share, in the order of ISO 14229-1 (service,
+ * session, security, minimum length, sub-function and its session), then the service's own.
+ */
+export function dispatch(ecu: EcuRuntime, request: Uint8Array): Outcome | Promise<Outcome> {
+  const service = services.get(request[0] ?? 0);
+  if (service === undefined) return negative(Nrc.serviceNotSupported);
+  const { session, unlocked } = ecu.now;
+  if (service.sessions?.includes(session) === false) {
+    return negative(Nrc.serviceNotSupportedInActiveSession);
+  }
+  if (service.levels !== undefined && !service.levels.includes(unlocked ?? 0)) {
+    return negative(Nrc.securityAccessDenied);
+  }
+  if (request.length < service.minLength) return negative(Nrc.incorrectMessageLength);
+  if (service.subFunctions !== undefined) {
+    const rule = service.subFunctions(ecu).get((request[1] ?? 0) & 0x7f);
+    if (rule === undefined) return negative(Nrc.subFunctionNotSupported);
+    if (rule.sessions?.includes(session) === false) {
+      return negative(Nrc.subFunctionNotSupportedInActiveSession);
+    }
+  }
+  return service.handle(ecu, request);
+}

@@ -1,0 +1,241 @@
+import { randomBytes } from "node:crypto";
+import type { Clock } from "#protocol/doip/clock.ts";
+import { Nrc } from "#protocol/uds/nrc.ts";
+import { negativeResponse } from "#protocol/uds/response.ts";
+import { hmacKey, type KeyFunction } from "#protocol/uds/security-key.ts";
+import { POSITIVE_OFFSET, suppressesPositive } from "#protocol/uds/service.ts";
+import type { EcuBehaviour } from "./behaviour.ts";
+import { completeEcuConfig, type CompleteEcuConfig, type EcuConfig } from "./config.ts";
+import { dispatch } from "./dispatch.ts";
+import { flashMemory } from "./flash-memory.ts";
+import { endTransfer, negative, volatileState, type EcuRuntime, type Outcome } from "./runtime.ts";
+import { expireSession, P2_SERVER_MS, P2_STAR_SERVER_MS } from "./session.ts";
+import { openState } from "./state-file.ts";
+import { storedDtcs } from "./stored-dtc.ts";
+
+/** The first 78 goes out with a reserve to P2, the ones after it with a reserve to P2*. */
+const FIRST_PENDING_MS = 0.8 * P2_SERVER_MS;
+const NEXT_PENDING_MS = 0.4 * P2_STAR_SERVER_MS;
+
+/** Not worth an answer when everybody was asked (ISO 14229-1, functional addressing). */
+const silentWhenFunctional: readonly number[] = [
+  Nrc.serviceNotSupported,
+  Nrc.subFunctionNotSupported,
+  Nrc.requestOutOfRange,
+  Nrc.subFunctionNotSupportedInActiveSession,
+  Nrc.serviceNotSupportedInActiveSession,
+];
+
+export interface EcuOptions {
+  config: EcuConfig;
+  /** Folder of its own for banks and state. */
+  stateFolder: string;
+  clock: Clock;
+  behaviour?: EcuBehaviour;
+  /** Random bytes for seeds. */
+  random?: (length: number) => Uint8Array;
+  keyOf?: KeyFunction;
+  /** The ECU goes down for its restart, and is back. */
+  onReset?: () => void;
+  onRestarted?: () => void;
+  /** Something failed that is not the tester's fault, a full disk for one. */
+  onFault?: (error: unknown) => void;
+}
+
+export interface RequestOrigin {
+  source: number;
+  /** Asked of a whole group rather than of this ECU. */
+  functional: boolean;
+}
+
+export interface Ecu {
+  readonly config: CompleteEcuConfig;
+  /** Version of the image that runs. */
+  readonly softwareVersion: string;
+  /**
+   * Takes a UDS request of 1 byte or more; `respond` runs for every answer, 78s included. Requests
+   * run one after the other; resolves when this one is finished, answered or not.
+   */
+  handle(
+    request: Uint8Array,
+    origin: RequestOrigin,
+    respond: (response: Uint8Array) => void,
+  ): Promise<void>;
+  setBehaviour(behaviour: EcuBehaviour): void;
+  /** Switches the ECU off. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts an ECU from what its folder holds.
+ * @throws RangeError for an impossible configuration, EcuStateError for a folder that is not its own
+ */
+export async function startEcu(options: EcuOptions): Promise<Ecu> {
+  const ecu = await powerOn(options);
+  let work: Promise<void> = Promise.resolve();
+  let busyFor: number | undefined;
+  let waiting = 0;
+  let off = false;
+  let starts = 1;
+
+  async function run(
+    request: Uint8Array,
+    origin: RequestOrigin,
+    respond: (response: Uint8Array) => void,
+  ): Promise<void> {
+    const outcome = await answer(ecu, options, request, origin, (response) => {
+      if (!off) respond(response);
+    });
+    ecu.now.lastActivity = ecu.clock.now();
+    if (outcome.kind === "reset" || outcome.kind === "crash") await restart();
+  }
+
+  async function restart(): Promise<void> {
+    starts += 1;
+    options.onReset?.();
+    await endTransfer(ecu);
+    await ecu.flash.boot();
+    await ecu.sleep(ecu.behaviour.bootMs ?? 0);
+    ecu.now = volatileState(ecu.clock, ecu.config, ecu.store.current.failed_keys);
+    options.onRestarted?.();
+  }
+
+  return {
+    config: ecu.config,
+    get softwareVersion() {
+      return ecu.flash.version;
+    },
+    handle(request, origin, respond) {
+      if (busyFor !== undefined && busyFor !== origin.source) {
+        respond(negativeResponse(request[0] ?? 0, Nrc.busyRepeatRequest));
+        return Promise.resolve();
+      }
+      busyFor = origin.source;
+      waiting += 1;
+      const arrivedIn = starts;
+      work = work
+        .then(() => {
+          // What was waiting when the ECU restarted is forgotten.
+          if (off || starts !== arrivedIn || ecu.behaviour.silent === true) return undefined;
+          return run(request, origin, respond);
+        })
+        .catch((error: unknown) => options.onFault?.(error))
+        .finally(() => {
+          waiting -= 1;
+          if (waiting === 0) busyFor = undefined;
+        });
+      return work;
+    },
+    setBehaviour(behaviour) {
+      ecu.behaviour = { ...behaviour };
+    },
+    async stop() {
+      off = true;
+      ecu.wake();
+      await work;
+      await endTransfer(ecu);
+    },
+  };
+}
+
+/** Loads what the ECU remembers and picks the bank to run. */
+async function powerOn(options: EcuOptions): Promise<EcuRuntime & { wake(): void }> {
+  const { clock, stateFolder, behaviour = {} } = options;
+  const config = completeEcuConfig(options.config);
+  const store = await openState(stateFolder, config.software_version);
+  const flash = flashMemory(stateFolder, store);
+  await flash.boot();
+  storedDtcs({ config, store });
+  return {
+    config,
+    clock,
+    random: options.random ?? randomBytes,
+    keyOf: options.keyOf ?? hmacKey(config.security.secrets),
+    store,
+    flash,
+    behaviour: { ...behaviour },
+    now: volatileState(clock, config, store.current.failed_keys),
+    ...sleeper(clock),
+  };
+}
+
+function sleeper(clock: Clock): { sleep(ms: number): Promise<void>; wake(): void } {
+  let wakeNow: (() => void) | undefined;
+  let off = false;
+  return {
+    sleep(ms) {
+      if (off || ms === 0) return Promise.resolve();
+      return new Promise((resolve) => {
+        const cancel = clock.after(ms, resolve);
+        wakeNow = () => {
+          cancel();
+          resolve();
+        };
+      });
+    },
+    wake() {
+      off = true;
+      wakeNow?.();
+    },
+  };
+}
+
+/** Runs one request to its end and sends its answers, with 78s while it takes its time. */
+async function answer(
+  ecu: EcuRuntime,
+  options: EcuOptions,
+  request: Uint8Array,
+  origin: RequestOrigin,
+  respond: (response: Uint8Array) => void,
+): Promise<Outcome> {
+  const sid = request[0] ?? 0;
+  let pendingSent = false;
+  let cancel = ecu.clock.after(FIRST_PENDING_MS, sendPending);
+  function sendPending(): void {
+    pendingSent = true;
+    respond(negativeResponse(sid, Nrc.responsePending));
+    cancel = ecu.clock.after(NEXT_PENDING_MS, sendPending);
+  }
+  const outcome = await outcomeOf(ecu, options, request);
+  cancel();
+  const response = responseTo(ecu, request, outcome);
+  const suppressed =
+    !pendingSent &&
+    (outcome.kind === "negative"
+      ? origin.functional && silentWhenFunctional.includes(outcome.nrc)
+      : suppressesPositive(request));
+  if (response !== undefined && !suppressed) respond(response);
+  return outcome;
+}
+
+async function outcomeOf(
+  ecu: EcuRuntime,
+  options: EcuOptions,
+  request: Uint8Array,
+): Promise<Outcome> {
+  const { behaviour } = ecu;
+  try {
+    await expireSession(ecu);
+    if (behaviour.slowMs !== undefined) await ecu.sleep(behaviour.slowMs);
+    if (behaviour.busyRequests !== undefined && behaviour.busyRequests > 0) {
+      behaviour.busyRequests -= 1;
+      return negative(Nrc.busyRepeatRequest);
+    }
+    return await dispatch(ecu, request);
+  } catch (error) {
+    options.onFault?.(error);
+    return negative(Nrc.generalReject);
+  }
+}
+
+function responseTo(
+  ecu: EcuRuntime,
+  request: Uint8Array,
+  outcome: Outcome,
+): Uint8Array | undefined {
+  const sid = request[0] ?? 0;
+  if (outcome.kind === "crash") return undefined;
+  if (outcome.kind === "negative") return negativeResponse(sid, outcome.nrc);
+  const offset = ecu.behaviour.wrongAnswer === true ? POSITIVE_OFFSET + 1 : POSITIVE_OFFSET;
+  return Buffer.concat([Uint8Array.of((sid + offset) & 0xff), outcome.payload]);
+}

@@ -1,0 +1,81 @@
+import { ActivationType, PayloadType } from "#protocol/doip/codes.ts";
+import type { DiagnosticMessage } from "#protocol/doip/diagnostic-messages.ts";
+import { standardTiming, type EntityConfig } from "#protocol/doip/entity.ts";
+import { listenDoip, type DoipConnection } from "#protocol/doip/listener.ts";
+import { startEcu, type Ecu, type EcuOptions } from "./ecu.ts";
+
+/** Requests of one connection that wait or run; with so many the tester has to wait. */
+const MAX_UNDER_WAY = 8;
+
+const MAX_SOCKETS = 4;
+const MAX_REQUEST = 0xffff;
+
+/** An ECU on the vehicle's network: a DoIP node of its own. */
+export interface EcuNode {
+  readonly port: number;
+  readonly ecu: Ecu;
+  stop(): Promise<void>;
+}
+
+export interface EcuNodeOptions extends Omit<EcuOptions, "onReset" | "onRestarted"> {
+  host: string;
+  /** The group addresses the ECU listens to as well. */
+  functionalAddresses: readonly number[];
+}
+
+/**
+ * Starts an ECU and listens for its zonal gateway on a free port.
+ * @throws what {@link startEcu} and the listener throw
+ */
+export async function startEcuNode(options: EcuNodeOptions): Promise<EcuNode> {
+  const own = options.config.logical_address;
+  const entity: EntityConfig = {
+    logicalAddress: own,
+    isTester: () => true,
+    activationTypes: [ActivationType.default],
+    maxSockets: MAX_SOCKETS,
+    maxRequest: MAX_REQUEST,
+    routeOf: (target) =>
+      target === own || options.functionalAddresses.includes(target) ? "own" : "unknown",
+    timing: standardTiming,
+  };
+  const ecu = await startEcu({
+    ...options,
+    onReset: () => listener.goOffline(),
+    onRestarted: () => listener.goOnline(),
+  });
+  const underWay = new WeakMap<DoipConnection, number>();
+
+  function count(connection: DoipConnection, change: 1 | -1): void {
+    const number = (underWay.get(connection) ?? 0) + change;
+    underWay.set(connection, number);
+    if (number >= MAX_UNDER_WAY) connection.pause();
+    else connection.resume();
+  }
+
+  function take(connection: DoipConnection, message: DiagnosticMessage): void {
+    count(connection, 1);
+    const origin = { source: message.source, functional: message.target !== own };
+    void ecu
+      .handle(message.userData, origin, (response) =>
+        connection.send({
+          type: PayloadType.diagnosticMessage,
+          source: own,
+          target: message.source,
+          userData: response,
+        }),
+      )
+      .then(() => count(connection, -1));
+  }
+
+  const { host, clock } = options;
+  const listener = await listenDoip({ host, port: 0, entity, clock, onDiagnostic: take });
+  return {
+    port: listener.port,
+    ecu,
+    async stop() {
+      await listener.close();
+      await ecu.stop();
+    },
+  };
+}

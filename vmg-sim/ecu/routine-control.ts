@@ -1,0 +1,134 @@
+import { ByteError } from "#protocol/bytes/reader.ts";
+import { Nrc } from "#protocol/uds/nrc.ts";
+import { decodeBankExpectation, PROGRAMMING_LEVEL } from "#protocol/uds/programming.ts";
+import { Rid, RoutineStatus } from "#protocol/uds/rid.ts";
+import { Sid } from "#protocol/uds/service.ts";
+import {
+  endTransfer,
+  negative,
+  nonDefaultSessions,
+  positive,
+  Session,
+  u16At,
+  u16Bytes,
+  type EcuRuntime,
+  type EcuService,
+  type Outcome,
+} from "./runtime.ts";
+
+const Control = { start: 0x01, results: 0x03 } as const;
+
+/** Passed or failed as a status record, or the NRC that says why it did not run. */
+type RoutineResult = { status: number } | { nrc: number };
+
+interface Routine {
+  sessions: readonly Session[];
+  secured: boolean;
+  /** Whether an option record belongs to it; checked in its own way. */
+  takesRecord?: boolean;
+  run(ecu: EcuRuntime, record: Uint8Array): Promise<RoutineResult>;
+}
+
+const passed: RoutineResult = { status: RoutineStatus.passed };
+const failed: RoutineResult = { status: RoutineStatus.failed };
+const outOfSequence: RoutineResult = { nrc: Nrc.requestSequenceError };
+const notNow: RoutineResult = { nrc: Nrc.conditionsNotCorrect };
+
+const programming = { sessions: [Session.programming], secured: true };
+const anySession = { sessions: nonDefaultSessions, secured: true };
+
+const routines = new Map<number, Routine>([
+  [Rid.eraseMemory, { ...programming, run: eraseMemory }],
+  [Rid.checkMemory, { ...programming, takesRecord: true, run: checkMemory }],
+  [Rid.checkProgrammingDependencies, { ...programming, run: checkDependencies }],
+  [Rid.activateBank, { ...programming, run: activateBank }],
+  [Rid.selfTest, { ...anySession, secured: false, run: selfTest }],
+  [Rid.confirmBank, { ...anySession, run: confirmBank }],
+  [Rid.revertBank, { ...anySession, run: revertBank }],
+]);
+
+/** 31: the routines of the programming flow, started and asked for their result. */
+export const routineControl: EcuService = {
+  sid: Sid.routineControl,
+  sessions: nonDefaultSessions,
+  minLength: 4,
+  async handle(ecu, request) {
+    const control = (request[1] ?? 0) & 0x7f;
+    const rid = u16At(request, 2);
+    const record = request.subarray(4);
+    const routine = routines.get(rid);
+    if (!routine?.sessions.includes(ecu.now.session)) return negative(Nrc.requestOutOfRange);
+    if (routine.secured && ecu.now.unlocked !== PROGRAMMING_LEVEL) {
+      return negative(Nrc.securityAccessDenied);
+    }
+    if (control === Control.results) return results(ecu, rid, record);
+    if (control !== Control.start) return negative(Nrc.subFunctionNotSupported);
+    if (record.length > 0 && routine.takesRecord !== true) {
+      return negative(Nrc.incorrectMessageLength);
+    }
+    const result = await routine.run(ecu, record);
+    if ("nrc" in result) return negative(result.nrc);
+    const status = Uint8Array.of(result.status);
+    ecu.now.routineResults.set(rid, status);
+    return positive(control, u16Bytes(rid), status);
+  },
+};
+
+function results(ecu: EcuRuntime, rid: number, record: Uint8Array): Outcome {
+  const status = ecu.now.routineResults.get(rid);
+  if (status === undefined) return negative(Nrc.requestSequenceError);
+  if (record.length > 0) return negative(Nrc.incorrectMessageLength);
+  return positive(Control.results, u16Bytes(rid), status);
+}
+
+/** Only the bank that is sure not to be needed may be erased. */
+async function eraseMemory(ecu: EcuRuntime): Promise<RoutineResult> {
+  if (!ecu.flash.settled) return notNow;
+  await endTransfer(ecu);
+  await ecu.flash.erase();
+  if (ecu.behaviour.eraseMs !== undefined) await ecu.sleep(ecu.behaviour.eraseMs);
+  return passed;
+}
+
+async function checkMemory(ecu: EcuRuntime, record: Uint8Array): Promise<RoutineResult> {
+  if (ecu.flash.spare.status !== "written" && ecu.flash.spare.status !== "verified") {
+    return outOfSequence;
+  }
+  try {
+    const { sha256, version } = decodeBankExpectation(record);
+    if (version === "") return { nrc: Nrc.requestOutOfRange };
+    return (await ecu.flash.verify(sha256, version)) ? passed : failed;
+  } catch (error) {
+    if (error instanceof ByteError) return { nrc: Nrc.incorrectMessageLength };
+    throw error;
+  }
+}
+
+async function checkDependencies(ecu: EcuRuntime): Promise<RoutineResult> {
+  if (ecu.flash.spare.status !== "verified") return failed;
+  await ecu.flash.accept();
+  return passed;
+}
+
+async function activateBank(ecu: EcuRuntime): Promise<RoutineResult> {
+  if (!ecu.flash.settled || ecu.flash.spare.status !== "bootable") return outOfSequence;
+  await ecu.flash.arm();
+  return passed;
+}
+
+async function selfTest(ecu: EcuRuntime): Promise<RoutineResult> {
+  const unhealthy = ecu.flash.onTrial && ecu.behaviour.unhealthyAfterUpdate === true;
+  ecu.now.selfTestPassed = !unhealthy;
+  return unhealthy ? failed : passed;
+}
+
+async function confirmBank(ecu: EcuRuntime): Promise<RoutineResult> {
+  if (!ecu.flash.onTrial) return notNow;
+  if (!ecu.now.selfTestPassed) return outOfSequence;
+  await ecu.flash.confirm();
+  return passed;
+}
+
+async function revertBank(ecu: EcuRuntime): Promise<RoutineResult> {
+  return (await ecu.flash.revert()) ? passed : notNow;
+}

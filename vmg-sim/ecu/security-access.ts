@@ -1,0 +1,72 @@
+import { timingSafeEqual } from "node:crypto";
+import { Nrc } from "#protocol/uds/nrc.ts";
+import { SEED_LENGTH } from "#protocol/uds/security-key.ts";
+import { Sid } from "#protocol/uds/service.ts";
+import {
+  negative,
+  nonDefaultSessions,
+  positive,
+  type EcuRuntime,
+  type EcuService,
+  type Outcome,
+  type SubFunctionRule,
+} from "./runtime.ts";
+
+/** 27: seed and key, with a delay after too many wrong keys that survives a reset. */
+export const securityAccess: EcuService = {
+  sid: Sid.securityAccess,
+  sessions: nonDefaultSessions,
+  minLength: 2,
+  subFunctions: (ecu) => {
+    const levels = Object.keys(ecu.config.security.secrets).map(Number);
+    return new Map<number, SubFunctionRule>(
+      levels.flatMap((level) => [
+        [level, {}],
+        [level + 1, {}],
+      ]),
+    );
+  },
+  handle(ecu, request) {
+    const subFunction = (request[1] ?? 0) & 0x7f;
+    const data = request.subarray(2);
+    return subFunction % 2 === 1
+      ? requestSeed(ecu, subFunction, data)
+      : sendKey(ecu, subFunction - 1, data);
+  },
+};
+
+function requestSeed(ecu: EcuRuntime, level: number, data: Uint8Array): Outcome {
+  if (data.length > 0) return negative(Nrc.incorrectMessageLength);
+  if (ecu.now.unlocked === level) return positive(level, new Uint8Array(SEED_LENGTH));
+  if (ecu.clock.now() < ecu.now.delayUntil) return negative(Nrc.requiredTimeDelayNotExpired);
+  const bytes = ecu.random(SEED_LENGTH);
+  // An all-zero seed means unlocked, so chance may not make one.
+  if (bytes.every((byte) => byte === 0)) bytes[0] = 1;
+  ecu.now.seed = { level, bytes };
+  return positive(level, bytes);
+}
+
+async function sendKey(ecu: EcuRuntime, level: number, key: Uint8Array): Promise<Outcome> {
+  const { seed } = ecu.now;
+  if (seed?.level !== level) return negative(Nrc.requestSequenceError);
+  const expected = ecu.keyOf(level, seed.bytes);
+  if (key.length !== expected.length) return negative(Nrc.incorrectMessageLength);
+  delete ecu.now.seed;
+  if (timingSafeEqual(key, expected)) {
+    ecu.now.unlocked = level;
+    await rememberFailures(ecu, 0);
+    return positive(level + 1);
+  }
+  const { max_attempts, delay_ms } = ecu.config.security;
+  // Counted before the answer: switching the ECU off in between must not save the attempt.
+  const failures = Math.min(ecu.store.current.failed_keys + 1, max_attempts);
+  await rememberFailures(ecu, failures);
+  if (failures < max_attempts) return negative(Nrc.invalidKey);
+  ecu.now.delayUntil = ecu.clock.now() + delay_ms;
+  return negative(Nrc.exceededNumberOfAttempts);
+}
+
+async function rememberFailures(ecu: EcuRuntime, failed_keys: number): Promise<void> {
+  if (ecu.store.current.failed_keys === failed_keys) return;
+  await ecu.store.save({ ...ecu.store.current, failed_keys });
+}
