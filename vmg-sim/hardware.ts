@@ -1,0 +1,128 @@
+import { join } from "node:path";
+import { systemClock, type Clock } from "#protocol/doip/clock.ts";
+import type { EcuBehaviour } from "#vmg-sim/ecu/behaviour.ts";
+import type { EcuConfig } from "#vmg-sim/ecu/config.ts";
+import { startEcuNode, type EcuNode } from "#vmg-sim/ecu/node.ts";
+import { startZone } from "#vmg-sim/zone/zone.ts";
+
+const HOST = "127.0.0.1";
+
+/** The group address of a zone that names none. */
+export const DEFAULT_FUNCTIONAL_ADDRESS = 0xe400;
+
+export interface ZoneConfig {
+  zone_id: string;
+  logical_address: number;
+  functional_address?: number;
+  /** TCP port of the zonal gateway; 0 or absent for any free one. */
+  port?: number;
+  ecus: readonly Omit<EcuConfig, "vin">[];
+}
+
+export interface HardwareOptions {
+  vin: string;
+  zones: readonly ZoneConfig[];
+  /** Each ECU keeps its banks and its state in a folder of its id below this one. */
+  stateFolder: string;
+  /** Faults, by ECU id. */
+  behaviours?: Readonly<Record<string, EcuBehaviour>>;
+  clock?: Clock;
+  /** Something failed in an ECU that is not the tester's fault; by default it is a warning. */
+  onFault?: (ecuId: string, error: unknown) => void;
+}
+
+export interface HardwareEcu {
+  ecu_id: string;
+  logical_address: number;
+  /** Version of the image that runs. */
+  readonly software_version: string;
+  setBehaviour(behaviour: EcuBehaviour): void;
+}
+
+export interface HardwareZone {
+  zone_id: string;
+  host: string;
+  port: number;
+  logical_address: number;
+  functional_address: number;
+  ecus: HardwareEcu[];
+}
+
+/** The ECUs and zonal gateways of one vehicle, switched on. */
+export interface Hardware {
+  zones: HardwareZone[];
+  stop(): Promise<void>;
+}
+
+/**
+ * Switches on a vehicle's ECUs and, in front of them, its zonal gateways, all on loopback.
+ * @throws what the ECUs and listeners throw; nothing is left running then
+ */
+export async function startHardware(options: HardwareOptions): Promise<Hardware> {
+  const running: { stop(): Promise<void> }[] = [];
+  const stop = async () => {
+    for (const part of running.splice(0).reverse()) await part.stop();
+  };
+  try {
+    const zones: HardwareZone[] = [];
+    for (const zone of options.zones) zones.push(await startZoneWithEcus(zone, options, running));
+    return { zones, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function startZoneWithEcus(
+  config: ZoneConfig,
+  options: HardwareOptions,
+  running: { stop(): Promise<void> }[],
+): Promise<HardwareZone> {
+  const { clock = systemClock } = options;
+  const functional_address = config.functional_address ?? DEFAULT_FUNCTIONAL_ADDRESS;
+  const { zone_id, logical_address } = config;
+  const nodes: EcuNode[] = [];
+  for (const ecu of config.ecus) {
+    const node = await startEcuNode({
+      config: { ...ecu, vin: options.vin },
+      stateFolder: join(options.stateFolder, ecu.ecu_id),
+      clock,
+      behaviour: options.behaviours?.[ecu.ecu_id] ?? {},
+      host: HOST,
+      functionalAddresses: [functional_address],
+      onFault: (error) => (options.onFault ?? warn)(ecu.ecu_id, error),
+    });
+    running.push(node);
+    nodes.push(node);
+  }
+  const zone = await startZone({
+    logical_address,
+    functional_address,
+    host: HOST,
+    port: config.port ?? 0,
+    ecus: nodes.map(({ port, ecu }) => ({
+      logical_address: ecu.config.logical_address,
+      host: HOST,
+      port,
+    })),
+    clock,
+  });
+  running.push(zone);
+  const ecus = nodes.map(({ ecu }) => hardwareEcu(ecu));
+  return { zone_id, host: HOST, port: zone.port, logical_address, functional_address, ecus };
+}
+
+function hardwareEcu(ecu: EcuNode["ecu"]): HardwareEcu {
+  return {
+    ecu_id: ecu.config.ecu_id,
+    logical_address: ecu.config.logical_address,
+    get software_version() {
+      return ecu.softwareVersion;
+    },
+    setBehaviour: (behaviour) => ecu.setBehaviour(behaviour),
+  };
+}
+
+function warn(ecuId: string, error: unknown): void {
+  process.emitWarning(`${ecuId}: ${String(error)}`, "EcuFault");
+}
