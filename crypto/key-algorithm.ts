@@ -7,10 +7,6 @@ export type KeyAlgorithm = (typeof KeyAlgorithm)[number];
 /** What development certificates and package signatures use unless told otherwise. */
 export const HYBRID_ALGORITHMS: readonly KeyAlgorithm[] = ["ecdsa-p256", "ml-dsa-65"];
 
-export function isKeyAlgorithm(text: string): text is KeyAlgorithm {
-  return (KeyAlgorithm as readonly string[]).includes(text);
-}
-
 export interface KeyPair {
   publicKey: KeyObject;
   privateKey: KeyObject;
@@ -29,4 +25,8 @@ export function keyAlgorithmOf(key: KeyObject): KeyAlgorithm | undefined {
     return key.asymmetricKeyDetails?.namedCurve === "prime256v1" ? "ecdsa-p256" : undefined;
   }
   return type !== undefined && isKeyAlgorithm(type) ? type : undefined;
+}
+
+function isKeyAlgorithm(text: string): text is KeyAlgorithm {
+  return (KeyAlgorithm as readonly string[]).includes(text);
 }

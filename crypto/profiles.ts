@@ -2,14 +2,7 @@ import { type GroupName } from "./groups.ts";
 import { type KeyAlgorithm } from "./key-algorithm.ts";
 
 /** How far a profile protects against a quantum computer: key exchange, then certificates too. */
-export const ProfileClass = {
-  classical: "classical",
-  pqKeyExchange: "pq-key-exchange",
-  hybrid: "hybrid",
-  purePq: "pure-pq",
-  pq: "pq",
-} as const;
-export type ProfileClass = (typeof ProfileClass)[keyof typeof ProfileClass];
+export type ProfileClass = "classical" | "pq-key-exchange" | "hybrid" | "pure-pq" | "pq";
 
 /** One TLS profile: what a connection offers for key exchange and how its certificates are signed. */
 export interface TlsProfile {
@@ -29,32 +22,32 @@ export const TLS_PROFILES: readonly TlsProfile[] = [
     name: "X25519 + ECDSA-P256",
     groups: ["X25519"],
     certificate: "ecdsa-p256",
-    class: ProfileClass.classical,
+    class: "classical",
   },
   {
     id: 1,
     name: "ML-KEM-512 + ECDSA-P256",
     groups: ["MLKEM512"],
     certificate: "ecdsa-p256",
-    class: ProfileClass.pqKeyExchange,
+    class: "pq-key-exchange",
   },
   {
     id: DEFAULT_PROFILE,
     name: "ML-KEM-768 + ECDSA-P256",
     groups: ["X25519MLKEM768", "SecP256r1MLKEM768"],
     certificate: "ecdsa-p256",
-    class: ProfileClass.hybrid,
+    class: "hybrid",
   },
   {
     id: 3,
     name: "ML-KEM-1024 + ECDSA-P256",
     groups: ["SecP384r1MLKEM1024"],
     certificate: "ecdsa-p256",
-    class: ProfileClass.hybrid,
+    class: "hybrid",
   },
-  ...mlDsaProfiles(4, "ML-KEM-512", ["MLKEM512"], ProfileClass.purePq),
-  ...mlDsaProfiles(7, "ML-KEM-768", ["X25519MLKEM768", "MLKEM768"], ProfileClass.pq),
-  ...mlDsaProfiles(10, "ML-KEM-1024", ["SecP384r1MLKEM1024", "MLKEM1024"], ProfileClass.pq),
+  ...mlDsaProfiles(4, "ML-KEM-512", ["MLKEM512"], "pure-pq"),
+  ...mlDsaProfiles(7, "ML-KEM-768", ["X25519MLKEM768", "MLKEM768"], "pq"),
+  ...mlDsaProfiles(10, "ML-KEM-1024", ["SecP384r1MLKEM1024", "MLKEM1024"], "pq"),
 ];
 
 const byId = new Map(TLS_PROFILES.map((profile) => [profile.id, profile]));

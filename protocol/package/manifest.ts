@@ -4,7 +4,7 @@ import { Compile } from "typebox/compile";
 import { canonicalJson, parseCanonicalJson } from "#protocol/uptane/canonical-json.ts";
 import { PackageError } from "./package-error.ts";
 
-export const MANIFEST_FORMAT = "latticeway-package/1";
+const MANIFEST_FORMAT = "latticeway-package/1";
 
 /** A manifest of about 2,000 ECUs. */
 export const MAX_MANIFEST_BYTES = 1024 * 1024;

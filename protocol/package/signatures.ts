@@ -7,7 +7,7 @@ import { signBytes, Signature } from "#protocol/uptane/signature.ts";
 import { verifyThreshold, type SignatureRefusal } from "#protocol/uptane/threshold.ts";
 import { PackageError, type PackageErrorCode } from "./package-error.ts";
 
-export const SIGNATURES_FORMAT = "latticeway-signatures/1";
+const SIGNATURES_FORMAT = "latticeway-signatures/1";
 
 /** Sixteen ML-DSA-87 signatures in hex, and something around them. */
 export const MAX_SIGNATURES_BYTES = 160 * 1024;

@@ -19,7 +19,7 @@ export type SignatureOutcome =
   | { signed: false; code: SignatureRefusal; detail: string };
 
 /** Hybrid mode: a break of either family alone forges nothing. */
-export const HYBRID_FAMILIES: readonly KeyFamily[] = ["classical", "post-quantum"];
+const HYBRID_FAMILIES: readonly KeyFamily[] = ["classical", "post-quantum"];
 
 /**
  * Whether `threshold` different trusted keys *of each family* have signed the bytes. Signatures of

@@ -20,7 +20,7 @@ export async function temporaryFolder(): Promise<string> {
   return folder;
 }
 
-export interface Refusal {
+interface Refusal {
   error: Error;
   socket: TLSSocket;
 }
