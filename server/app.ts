@@ -154,11 +154,7 @@ async function listen(
   const mqttPort = (await mqtt.listen()).port;
   log.info(`MQTT server started on ${config.mqtt.host}:${mqttPort}`);
   log.info("Starting HTTPS server...");
-  await http.listen({
-    host: config.https.host,
-    port: config.https.port,
-    listenTextResolver: () => "",
-  });
+  await http.listen({ host: config.https.host, port: config.https.port });
   const address = http.server.address();
   const httpsPort =
     typeof address === "object" && address !== null ? address.port : config.https.port;

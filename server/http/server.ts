@@ -3,7 +3,7 @@ import { randomUUIDv7 } from "node:crypto";
 import swagger from "@fastify/swagger";
 import swaggerUi from "@fastify/swagger-ui";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
-import Fastify from "fastify";
+import Fastify, { LogController } from "fastify";
 import type { ServerConfig } from "#config/server.ts";
 import { serverTlsOptions, type TlsIdentity } from "#crypto/tls.ts";
 import { parseJson } from "#protocol/bytes/json.ts";
@@ -48,13 +48,14 @@ export async function createHttp(deps: HttpDeps): Promise<Http> {
       }),
       handshakeTimeout: config.tls.handshake_timeout_ms,
     },
-    loggerInstance: log,
-    logController: undefined,
+    // Fastify's own notes about listening would repeat what the start-up log says.
+    loggerInstance: log.isLevelEnabled("warn") ? log.child({}, { level: "warn" }) : log,
+    // Each request is logged once, when it is answered: see observeRequests.
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: config.https.body_limit,
     forceCloseConnections: "idle",
     genReqId: () => randomUUIDv7(),
     routerOptions: { maxParamLength: 256 },
-    disableRequestLogging: true,
   } as object).withTypeProvider<TypeBoxTypeProvider>() as unknown as Http;
   watchConnections(http.server as unknown as TlsServer, { listener: "https", log, metrics });
   http.setValidatorCompiler(validatorCompiler);
@@ -66,6 +67,10 @@ export async function createHttp(deps: HttpDeps): Promise<Http> {
   );
   answerProblems(http);
   observeRequests(http, deps);
+  http.addHook("onRoute", (route) => {
+    // Pages and assets of the API documentation are registered by its plugin.
+    if (/^\/docs(\/|$)/.test(route.url)) route.config = { access: { by: "anyone" }, probe: true };
+  });
   guardRoutes(http, deps);
   await describeApi(http);
   return http;
@@ -98,11 +103,6 @@ function observeRequests(http: Http, { state, metrics, log }: HttpDeps): void {
 }
 
 async function describeApi(http: Http): Promise<void> {
-  http.addHook("onRoute", (route) => {
-    // Pages and assets of the documentation itself are registered by its plugin.
-    if (route.url.startsWith("/docs"))
-      route.config = { ...route.config, access: { by: "anyone" }, probe: true };
-  });
   await http.register(swagger, {
     openapi: {
       openapi: "3.1.0",
