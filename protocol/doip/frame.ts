@@ -1,4 +1,4 @@
-import { ByteReader } from "#protocol/bytes/reader.ts";
+import { ByteError, ByteReader } from "#protocol/bytes/reader.ts";
 import { HeaderNack, PayloadType } from "./codes.ts";
 import {
   aliveCheckRequest,
@@ -126,13 +126,15 @@ export function judgeHeader(header: Uint8Array, acceptance: Acceptance): HeaderV
 
 /**
  * Decodes the payload of an accepted header; byte fields are views on it.
- * @throws ByteError when the payload is shorter or longer than its type allows.
+ * @throws ByteError when its length is none that the type has
  */
 export function decodePayload(type: PayloadType, payload: Uint8Array): DoipMessage {
-  const reader = new ByteReader(payload);
-  const message = payloadCodecs[type].decode(reader);
-  reader.end(payloadCodecs[type].name);
-  return message;
+  const codec = payloadCodecs[type];
+  if (!codec.fits(payload.length)) {
+    const detail = `no payload of this type has ${payload.length} bytes`;
+    throw new ByteError("BYTES_TRUNCATED", codec.name, detail);
+  }
+  return codec.decode(new ByteReader(payload));
 }
 
 /** A message as frame bytes, in pieces to be written one after the other. */
