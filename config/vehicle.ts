@@ -44,8 +44,8 @@ export type ZoneConfig = Static<typeof ZoneConfig>;
 export const VehicleConfig = group({
   vehicle: group({
     id: Type.String({
-      pattern: "^[A-Za-z0-9._-]{3,64}$",
-      description: "3 to 64 of A-Z a-z 0-9 . _ -",
+      pattern: "^[A-Za-z0-9._-]{3,17}$",
+      description: "3 to 17 of A-Z a-z 0-9 . _ -",
     }),
     model: Label,
     region: Label,
@@ -70,10 +70,11 @@ export const VehicleConfig = group({
   }),
   doip: group({ tester_address: LogicalAddress, timeout_ms: Milliseconds }),
   uds: group({
-    security_secret: Type.String({
-      pattern: "^([0-9A-Fa-f]{2}){1,64}$",
-      description: "1 to 64 bytes in hex",
-    }),
+    security_secrets: Type.Record(
+      Type.String({ pattern: "^[1-9][0-9]?$" }),
+      Type.String({ pattern: "^([0-9A-Fa-f]{2}){1,64}$" }),
+      { description: "level: 1 to 64 bytes in hex" },
+    ),
   }),
   zones: Type.Array(ZoneConfig, { minItems: 1, maxItems: 16, description: "a list of zones" }),
   log: group({

@@ -42,7 +42,7 @@ describe("vehicle configuration", () => {
     [{ VMG_GATEWAY_MQTT_URL: "mqtt://localhost" }, "gateway.mqtt_url"],
     [{ VMG_TLS_PROFILE: "13" }, "tls.profile"],
     [{ VMG_VEHICLE_ID: "../x" }, "vehicle.id"],
-    [{ VMG_UDS_SECURITY_SECRET: "xyz" }, "uds.security_secret"],
+    [{ VMG_UDS_SECURITY_SECRETS: "{ '1': xyz }" }, "uds.security_secrets"],
     [{ VMG_NOT_A_KEY: "1" }, "VMG_NOT_A_KEY"],
   ])("names the key of %o", (env, key) => {
     expect(() => loadVehicleConfig(env)).toThrow(key);

@@ -8,7 +8,8 @@ import type { Heartbeat } from "#protocol/mqtt/heartbeat.ts";
 import type { OtaStatus } from "#protocol/mqtt/ota-status.ts";
 import type { RemoteConfig } from "#protocol/mqtt/remote-config.ts";
 import type { Telemetry } from "#protocol/mqtt/telemetry.ts";
-import type { Failure, UpdatePhase } from "./update-state.ts";
+import type { Failure } from "./failure.ts";
+import type { UpdatePhase } from "./update-state.ts";
 
 /** What the agent does and what goes over the wire, as it happens. */
 export type AgentEvent =
@@ -40,7 +41,7 @@ export type AgentEvent =
     }
   | { type: "ecu_progress"; ecu_id: string; step: EcuProgressStep; bytes?: number; length?: number }
   | { type: "status_reported"; status: OtaStatus }
-  | { type: "update_finished"; update_id: string; outcome: UpdateOutcome; duration_ms: number }
+  | { type: "update_finished"; update_id: string; outcome: UpdatePhase; error?: Failure }
   | {
       type: "diagnostic_handled";
       request: DiagnosticRequest;
@@ -61,8 +62,3 @@ export type EcuProgressStep =
   | "healthy"
   | "confirmed"
   | "reverted";
-
-export interface UpdateOutcome {
-  status: "completed" | "rolled_back" | "failed";
-  error?: Failure;
-}

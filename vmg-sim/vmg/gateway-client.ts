@@ -7,7 +7,6 @@ import { CheckAnswer, PackageAnswer, VciAnswer } from "#protocol/api/ota.ts";
 import { Problem } from "#protocol/api/problem.ts";
 import type { Vci } from "#protocol/api/vci.ts";
 import { Vehicle, type RegisterRequest } from "#protocol/api/vehicle.ts";
-import type { OtaStatus } from "#protocol/mqtt/ota-status.ts";
 import { backoffMs, type Backoff, type Pace } from "./pace.ts";
 
 /** The gateway refused a request (`code` of its problem document) or could not be talked to. */
@@ -66,7 +65,6 @@ export interface GatewayClient {
   submitVci(vci: Vci, signal?: AbortSignal): Promise<VciAnswer>;
   check(ecus: Vci["ecus"], signal?: AbortSignal): Promise<CheckAnswer>;
   requestPackage(ecuIds?: readonly string[], signal?: AbortSignal): Promise<PackageAnswer>;
-  reportStatus(status: OtaStatus, signal?: AbortSignal): Promise<void>;
   /** A single try: whoever downloads resumes. `etag` guards the range (If-Range). */
   openFile(
     path: string,
@@ -111,9 +109,6 @@ export function createGatewayClient(deps: GatewayClientDeps): GatewayClient {
         { vin, ...(ecuIds && { ecu_ids: ecuIds }) },
         signal,
       ),
-    async reportStatus(status, signal) {
-      await post("/api/v1/ota/status", nothing, status, signal);
-    },
     openFile: (path, range, signal) => openFile(agent, settings, path, range, signal),
     close: () => agent.destroy(),
   };
@@ -126,7 +121,6 @@ const vciAnswer = parser(VciAnswer);
 const checkAnswer = parser(CheckAnswer);
 const packageAnswer = parser(PackageAnswer);
 const problem = parser(Problem);
-const nothing = (): void => undefined;
 
 function parser<Schema extends TSchema>(schema: Schema): Answer<Schema> {
   const validator = Compile(schema);

@@ -8,7 +8,7 @@ import { parseTopic, topicOf, type VehicleTopic } from "#protocol/mqtt/topic.ts"
 import type { Outbox } from "./outbox.ts";
 import { backoffMs, type Backoff, type Pace } from "./pace.ts";
 
-type Published = "telemetry" | "heartbeat" | "ota/status" | "diagnostics" | "control/response";
+type Published = "telemetry" | "heartbeat" | "diagnostics";
 type Subscribed = "control" | "diagnostics" | "config";
 
 export interface MqttLinkDeps {
@@ -16,6 +16,7 @@ export interface MqttLinkDeps {
   url: string;
   vin: string;
   tls: ConnectionOptions;
+  /** Between two connections. */
   backoff: Omit<Backoff, "retries">;
   pace: Pace;
   outbox: Outbox;
@@ -36,8 +37,6 @@ export interface MqttLink {
   readonly ready: Promise<void>;
   /** QoS 1, kept in memory while offline up to a bound. @returns false when it is dropped. */
   publish(topic: Published, payload: object): boolean;
-  /** QoS 1 by the outbox: resolves when it is on disk, and is sent until it is acknowledged. */
-  send(topic: Published, payload: object): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -48,7 +47,10 @@ const MAX_UNACKNOWLEDGED = 256;
 /** How long a stop waits for messages that are under way. */
 const STOP_GRACE_MS = 1000;
 
-/** The vehicle's persistent MQTT 3.1.1 session; connects again for as long as it isn't stopped. */
+/**
+ * The vehicle's persistent MQTT 3.1.1 session; connects again for as long as it isn't stopped. What
+ * is in the outbox is sent in order, one after the other, until it is acknowledged.
+ */
 export function connectMqtt(deps: MqttLinkDeps): MqttLink {
   const { vin, outbox, pace, backoff, log } = deps;
   const client = connect(clientOptions(deps));
@@ -110,7 +112,6 @@ export function connectMqtt(deps: MqttLinkDeps): MqttLink {
       });
       return true;
     },
-    send: (topic, payload) => outbox.put(topicOf(vin, topic), JSON.stringify(payload)),
     async stop() {
       if (stopping.signal.aborted) return;
       await settled(client, pace);

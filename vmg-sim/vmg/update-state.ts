@@ -1,5 +1,6 @@
 import { Type, type Static } from "typebox";
 import type { PackageAnswer } from "#protocol/api/ota.ts";
+import { Failure } from "./failure.ts";
 
 /**
  * Where an update is. `completed` still owes the gateway the VCI that proves it; the last three
@@ -32,9 +33,6 @@ export const ecuSteps = [
   "reverted",
 ] as const;
 export type EcuStep = (typeof ecuSteps)[number];
-
-const Failure = Type.Object({ code: Type.String(), message: Type.String() });
-export type Failure = Static<typeof Failure>;
 
 const UpdateEcu = Type.Object({
   ecu_id: Type.String(),
@@ -206,7 +204,7 @@ function failed(record: UpdateRecord, error: Failure): UpdateRecord {
     phase: "failed",
     error: {
       code: error.code,
-      message: `${error.message} (rolling back after ${code}: ${message})`,
+      message: `${error.message} (rolling back after ${code}: ${message})`.slice(0, 1024),
     },
   };
 }

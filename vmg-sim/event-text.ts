@@ -1,0 +1,49 @@
+import type { AgentEvent } from "#vmg-sim/vmg/event.ts";
+
+/** One line on what the VMG did; undefined for what happens too often to be told. */
+export function describeEvent(event: AgentEvent): string | undefined {
+  switch (event.type) {
+    case "connected": {
+      const { group, profile, cipher } = event.negotiated;
+      const name = profile ? `profile ${profile.id} (${profile.name})` : "no profile";
+      return `${event.via.toUpperCase()} connected: ${group}, ${cipher}, ${name}`;
+    }
+    case "disconnected":
+      return "MQTT connection lost; trying again";
+    case "registered":
+      return `registered in ${event.duration_ms} ms`;
+    case "vci_collected":
+      return `VCI collected from ${event.vci.ecus.length} ECUs in ${event.duration_ms} ms`;
+    case "vci_answered": {
+      const outdated = event.answer.outdated_ecus.map(
+        (ecu) => `${ecu.ecu_id} ${ecu.current_version} → ${ecu.target_version}`,
+      );
+      return `VCI accepted; outdated: ${outdated.join(", ") || "nothing"}`;
+    }
+    case "package_ready":
+      return `package ${event.offer.package_id}, ${event.offer.size} bytes`;
+    case "update_resumed":
+      return `update ${event.update_id} goes on: ${event.phase}`;
+    case "downloaded":
+      return `downloaded ${event.received} bytes in ${event.duration_ms} ms`;
+    case "verified":
+      return `package verified (${event.signatures.join(" and ")}, ${event.files.length} images)`;
+    case "status_reported":
+      return `update: ${event.status.status} ${event.status.progress} %`;
+    case "update_finished":
+      return `update ${event.outcome}${event.error ? `: ${event.error.message}` : ""}`;
+    case "diagnostic_handled": {
+      const { request, response } = event;
+      const outcome = response.error?.code ?? response.response_data ?? "answered";
+      return `diagnostic ${request.service_id} ${request.data} to ${request.ecu_id ?? request.zone_id}: ${outcome}`;
+    }
+    case "command_handled":
+      return `command ${event.command.command}: ${event.response.status}`;
+    case "config_applied":
+      return `remote configuration ${event.revision} applied`;
+    case "ecu_progress":
+      return event.step === "flashing" ? undefined : `${event.ecu_id} ${event.step}`;
+    default:
+      return undefined;
+  }
+}

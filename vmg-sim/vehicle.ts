@@ -1,0 +1,73 @@
+import { join } from "node:path";
+import type { Logger } from "pino";
+import type { VehicleConfig } from "#config/vehicle.ts";
+import type { EcuBehaviour } from "#vmg-sim/ecu/behaviour.ts";
+import { startAgent, type Agent } from "#vmg-sim/vmg/agent.ts";
+import type { AgentEvent } from "#vmg-sim/vmg/event.ts";
+import type { Pace } from "#vmg-sim/vmg/pace.ts";
+import { startHardware, type Hardware } from "./hardware.ts";
+import type { Provisioning } from "./provision.ts";
+
+export interface VehicleOptions {
+  /** With `vehicle.id` of this very vehicle. */
+  config: VehicleConfig;
+  provisioning: Provisioning;
+  log: Logger;
+  onEvent?: (event: AgentEvent) => void;
+  /** Faults, by ECU id. */
+  behaviours?: Readonly<Record<string, EcuBehaviour>>;
+  pace?: Pace;
+}
+
+/** A whole vehicle: ECUs, zonal gateways and the VMG. */
+export interface SimulatedVehicle {
+  vin: string;
+  /** Folder of its state. */
+  folder: string;
+  hardware: Hardware;
+  agent: Agent;
+  stop(): Promise<void>;
+}
+
+/**
+ * Switches a vehicle on: its hardware, then its VMG. What it remembers lies in
+ * `{state_dir}/{vehicle id}`.
+ */
+export async function startVehicle(options: VehicleOptions): Promise<SimulatedVehicle> {
+  const { config, provisioning, log, onEvent, behaviours, pace } = options;
+  const vin = config.vehicle.id;
+  const folder = join(config.state_dir, vin);
+  const hardware = await startHardware({
+    vin,
+    zones: config.zones.map((zone) => ({
+      ...zone,
+      ecus: zone.ecus.map((ecu) => ({
+        ...ecu,
+        serial_number: `${vin}-${ecu.ecu_id}`,
+        security: { secrets: config.uds.security_secrets },
+      })),
+    })),
+    stateFolder: join(folder, "ecus"),
+    ...(behaviours && { behaviours }),
+    onFault: (ecu_id, error) => log.error({ ecu_id, err: error }, "an ECU failed"),
+  });
+  try {
+    const agent = await startAgent({
+      config,
+      folder: join(folder, "vmg"),
+      zones: hardware.zones,
+      ...provisioning,
+      log,
+      ...(onEvent && { onEvent }),
+      ...(pace && { pace }),
+    });
+    const stop = async () => {
+      await agent.stop();
+      await hardware.stop();
+    };
+    return { vin, folder, hardware, agent, stop };
+  } catch (error) {
+    await hardware.stop();
+    throw error;
+  }
+}

@@ -1,0 +1,191 @@
+import type { Logger } from "pino";
+import { Compile } from "typebox/compile";
+import { fromHex, toHex } from "#protocol/bytes/hex.ts";
+import {
+  diagnosticErrors,
+  DiagnosticRequest,
+  type DiagnosticErrorCode,
+  type DiagnosticResponse,
+  isDiagnosticResponse,
+} from "#protocol/mqtt/diagnostics.ts";
+import { isReadOnly } from "#protocol/uds/service.ts";
+import type { DiagnosticMemory } from "./diagnostic-memory.ts";
+import type { AgentEvent } from "./event.ts";
+import type { Pace } from "./pace.ts";
+import type { VehicleNetwork } from "./vehicle-network.ts";
+
+export interface DiagnosticsDeps {
+  network: VehicleNetwork;
+  memory: DiagnosticMemory;
+  pace: Pace;
+  log: Logger;
+  /** May this ECU not be disturbed, because an update is writing it? */
+  isBusy: (ecuId: string) => boolean;
+  /** `durable`: the response must reach the gateway even after a restart. */
+  respond: (response: DiagnosticResponse, durable: boolean) => void;
+  onEvent: (event: AgentEvent) => void;
+}
+
+export interface Diagnostics {
+  /**
+   * Takes a message of the diagnostics topic. Resolves when a restart can no longer make the VMG
+   * carry a changing request out twice; the work goes on, and its response follows by `respond`.
+   */
+  handle(payload: unknown): Promise<void>;
+  /** Gives up what is under way. */
+  stop(): Promise<void>;
+}
+
+type Outcome = Omit<DiagnosticResponse, "request_id" | "attempt" | "ecu_id">;
+
+const MAX_IN_FLIGHT = 32;
+/** Kept from the gateway's time-out for the way back: a tenth of it, 300 ms at the most. */
+const MARGIN = { share: 0.1, most_ms: 300 };
+/** Every ECU of a zone has answered by then, or asked for more time with a 78. */
+const GROUP_WINDOW_MS = 1000;
+/** The gateway closes the connection of who sends it more than 256 KiB. */
+const MAX_RESPONSE_CHARS = 200_000;
+
+const diagnosticRequest = Compile(DiagnosticRequest);
+
+/** Carries out diagnostic requests, side by side for different ECUs, each at most once. */
+export function createDiagnostics(deps: DiagnosticsDeps): Diagnostics {
+  const { memory, log } = deps;
+  const stopping = new AbortController();
+  /** The latest attempt of each request under way: that is the one to answer. */
+  const running = new Map<string, { latest: DiagnosticRequest; done: Promise<void> }>();
+
+  function answer(request: DiagnosticRequest, outcome: Outcome, repeated: boolean): void {
+    const { request_id, attempt, ecu_id } = request;
+    const response = { request_id, attempt, ...(ecu_id !== undefined && { ecu_id }), ...outcome };
+    deps.respond(response, !isReadOnly(udsBytes(request)));
+    deps.onEvent({ type: "diagnostic_handled", request, response, repeated });
+  }
+
+  async function run(request: DiagnosticRequest): Promise<void> {
+    const outcome = await carryOut(deps, request, stopping.signal);
+    if (stopping.signal.aborted) return;
+    if (!isReadOnly(udsBytes(request)) || outcome.success) {
+      await memory.remember(request.request_id, outcome);
+    }
+    answer(running.get(request.request_id)?.latest ?? request, outcome, false);
+  }
+
+  return {
+    async handle(payload) {
+      if (isDiagnosticResponse(payload)) return;
+      if (!diagnosticRequest.Check(payload)) return refuseMalformed(deps, payload);
+      const already = running.get(payload.request_id);
+      if (already) {
+        already.latest = payload;
+        return;
+      }
+      const remembered = memory.recall(payload.request_id);
+      if (remembered) return answer(payload, remembered, true);
+      const refused = refusal(deps, payload, running.size);
+      if (refused) return answer(payload, refused, false);
+      const isChange = !isReadOnly(udsBytes(payload));
+      const noted = isChange ? memory.begin(payload.request_id) : undefined;
+      const done = Promise.resolve(noted)
+        .then(() => run(payload))
+        .catch((error: unknown) => log.error({ err: error }, "a diagnostic request failed"))
+        .finally(() => running.delete(payload.request_id));
+      running.set(payload.request_id, { latest: payload, done });
+      await noted;
+    },
+    async stop() {
+      stopping.abort(new Error("the VMG is stopping"));
+      await Promise.all([...running.values()].map(({ done }) => done));
+    },
+  };
+}
+
+function udsBytes({ service_id, data }: DiagnosticRequest): Uint8Array {
+  return fromHex(service_id + data) ?? new Uint8Array(0);
+}
+
+function failure(code: DiagnosticErrorCode, message: string = diagnosticErrors[code]): Outcome {
+  return { success: false, error: { code, message: message.slice(0, 1024) } };
+}
+
+/** Answers what can't be read, when at least its id can. */
+function refuseMalformed({ respond, log }: DiagnosticsDeps, payload: unknown): void {
+  const [error] = diagnosticRequest.Errors(payload);
+  const reason = `${error?.instancePath ?? ""} ${error?.message ?? ""}`.trim();
+  log.warn({ reason }, "a diagnostic request does not fit its schema");
+  const { request_id: id } = (payload ?? {}) as { request_id?: unknown };
+  if (typeof id !== "string" || !/^[0-9a-f-]{36}$/.test(id)) return;
+  respond({ request_id: id, attempt: 1, ...failure("REQUEST_INVALID", reason) }, false);
+}
+
+/** Why a request is not even tried; it may be sent again later. */
+function refusal(
+  { network, isBusy }: DiagnosticsDeps,
+  { ecu_id, zone_id }: DiagnosticRequest,
+  inFlight: number,
+): Outcome | undefined {
+  if ((ecu_id === undefined) === (zone_id === undefined)) {
+    return failure("REQUEST_INVALID", "one of ecu_id and zone_id");
+  }
+  const ecuIds = ecu_id ?? network.findZone(zone_id ?? "")?.ecus.map((ecu) => ecu.ecu_id) ?? [];
+  const known = [ecuIds].flat().filter((id) => network.findEcu(id));
+  if (known.length === 0) return failure("ECU_UNKNOWN");
+  if (known.some((id) => isBusy(id))) {
+    return failure("VEHICLE_BUSY", "an update is being installed");
+  }
+  return inFlight >= MAX_IN_FLIGHT
+    ? failure("VEHICLE_BUSY", "too many requests at once")
+    : undefined;
+}
+
+async function carryOut(
+  deps: DiagnosticsDeps,
+  request: DiagnosticRequest,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const { pace } = deps;
+  const started = pace.now().getTime();
+  const outcome = await exchange(deps, request, signal).catch((error: unknown) =>
+    explain(error, deps.log),
+  );
+  const timed = { ...outcome, duration_ms: Math.max(0, pace.now().getTime() - started) };
+  return JSON.stringify(timed).length <= MAX_RESPONSE_CHARS
+    ? timed
+    : failure("REQUEST_INVALID", "the answer is too long for a message");
+}
+
+async function exchange(
+  { network }: DiagnosticsDeps,
+  request: DiagnosticRequest,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const bytes = udsBytes(request);
+  const margin = Math.min(request.timeout_ms * MARGIN.share, MARGIN.most_ms);
+  const timeoutMs = Math.max(1, Math.floor(request.timeout_ms - margin));
+  const ecu = network.findEcu(request.ecu_id ?? "");
+  if (ecu) {
+    const response = await ecu.link.request(ecu.logical_address, bytes, { timeoutMs, signal });
+    return { success: true, response_data: toHex(response) };
+  }
+  const zone = network.findZone(request.zone_id ?? "");
+  if (!zone) return failure("ECU_UNKNOWN");
+  const windowMs = Math.min(timeoutMs, GROUP_WINDOW_MS);
+  const group = zone.functional_address;
+  const answers = await zone.link.requestFunctional(group, bytes, windowMs, { signal });
+  const responses = answers.flatMap(({ source, response }) => {
+    const from = zone.ecus.find(({ logical_address }) => logical_address === source);
+    return from ? [{ ecu_id: from.ecu_id, response_data: toHex(response) }] : [];
+  });
+  return responses.length > 0
+    ? { success: true, responses }
+    : failure("UDS_TIMEOUT", "no ECU of the zone answered in time");
+}
+
+function explain(error: unknown, log: Logger): Outcome {
+  const { code, message } = error as { code?: unknown; message?: unknown };
+  if (typeof code === "string" && Object.hasOwn(diagnosticErrors, code)) {
+    return failure(code as DiagnosticErrorCode, String(message));
+  }
+  log.error({ err: error }, "a diagnostic request failed for a reason of the VMG's own");
+  return failure("VEHICLE_BUSY", `the VMG failed: ${String(message)}`);
+}

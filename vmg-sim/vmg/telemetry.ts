@@ -1,0 +1,139 @@
+import { statfs } from "node:fs/promises";
+import type { Logger } from "pino";
+import type { Heartbeat } from "#protocol/mqtt/heartbeat.ts";
+import type { Telemetry } from "#protocol/mqtt/telemetry.ts";
+import { Did } from "#protocol/uds/did.ts";
+import { readDid } from "./read-did.ts";
+import type { Pace } from "./pace.ts";
+import type { VehicleNetwork } from "./vehicle-network.ts";
+
+/** A signal that wanders about its mean: it is drawn back a little and pushed at random. */
+interface Wandering {
+  mean: number;
+  /** Share of the distance to the mean that is lost with each sample. */
+  pull: number;
+  push: number;
+  min: number;
+  max: number;
+}
+
+const wandering = {
+  speed: { mean: 62, pull: 0.05, push: 3, min: 0, max: 180 },
+  temp: { mean: 34, pull: 0.03, push: 0.4, min: -30, max: 95 },
+  battery_voltage: { mean: 13.6, pull: 0.1, push: 0.06, min: 11, max: 14.8 },
+  outside_temp: { mean: 18, pull: 0.02, push: 0.15, min: -25, max: 45 },
+} as const satisfies Record<string, Wandering>;
+
+export interface DriveSample {
+  battery_soc: number;
+  odometer_km: number;
+  speed: number;
+  temp: number;
+  battery_voltage: number;
+  outside_temp: number;
+}
+
+/**
+ * A drive that goes on for ever: smooth, within plausible limits, and the same for the same
+ * randomness. `next` moves on by so many seconds.
+ */
+export function simulatedDrive(random: () => number): { next(seconds: number): DriveSample } {
+  const names = Object.keys(wandering) as (keyof typeof wandering)[];
+  const values = new Map(
+    names.map((name) => [name, wandering[name].mean + wandering[name].push * centred(random)]),
+  );
+  let charge = 55 + random() * 40;
+  let odometer = 1000 + random() * 60_000;
+  return {
+    next(seconds) {
+      for (const name of names) {
+        const { mean, pull, push, min, max } = wandering[name];
+        const value = values.get(name) ?? mean;
+        const moved = value + pull * (mean - value) + push * centred(random);
+        values.set(name, Math.min(Math.max(moved, min), max));
+      }
+      const distance = ((values.get("speed") ?? 0) * seconds) / 3600;
+      odometer += distance;
+      // 0.2 percent a kilometre; the simulated driver charges at 15 percent.
+      charge -= distance * 0.2;
+      if (charge < 15) charge = 90;
+      const rounded = (name: keyof typeof wandering, digits: number) =>
+        round(values.get(name) ?? 0, digits);
+      return {
+        battery_soc: round(charge + 0.05 * centred(random), 2),
+        odometer_km: round(odometer, 3),
+        speed: rounded("speed", 1),
+        temp: rounded("temp", 1),
+        battery_voltage: rounded("battery_voltage", 2),
+        outside_temp: rounded("outside_temp", 1),
+      };
+    },
+  };
+}
+
+export interface TelemetryDeps {
+  network: VehicleNetwork;
+  pace: Pace;
+  log: Logger;
+}
+
+/**
+ * Takes samples: the simulated drive, and the supply voltage and temperature of each ECU as far as
+ * they answer. ECUs for which `isBusy` are left alone.
+ */
+export function telemetrySampler(
+  { network, pace, log }: TelemetryDeps,
+  isBusy: (ecuId: string) => boolean,
+): (seconds: number, signal: AbortSignal) => Promise<Telemetry> {
+  const drive = simulatedDrive(pace.random);
+  const signals = [
+    ["supply_mv", Did.supplyVoltage],
+    ["temp", Did.temperature],
+  ] as const;
+  return async (seconds, signal) => {
+    const sample: Telemetry = { ts: pace.now().toISOString(), ...drive.next(seconds) };
+    const ecus = network.ecus.filter(({ ecu_id }) => !isBusy(ecu_id)).slice(0, MAX_SAMPLED_ECUS);
+    await Promise.all(
+      ecus.map(async (ecu) => {
+        try {
+          for (const [name, did] of signals) {
+            sample[`${ecu.ecu_id}.${name}`] = await readDid(ecu, did, signal);
+          }
+        } catch (error) {
+          signal.throwIfAborted();
+          log.debug({ err: error, ecu_id: ecu.ecu_id }, "no telemetry of an ECU");
+        }
+      }),
+    );
+    return sample;
+  };
+}
+
+/** A sample carries at most 64 signals. */
+const MAX_SAMPLED_ECUS = 24;
+
+/** A sign of life. @param folder on the storage that packages are downloaded to */
+export async function heartbeat(
+  pace: Pace,
+  folder: string,
+  state: string,
+  versions: ReadonlyMap<string, string>,
+): Promise<Heartbeat> {
+  const { bavail, bsize } = await statfs(folder);
+  return {
+    ts: pace.now().toISOString(),
+    state,
+    versions: Object.fromEntries(versions),
+    free_storage_bytes: bavail * bsize,
+    uptime_s: Math.round(process.uptime()),
+  };
+}
+
+/** From -1 to 1, around 0 more often than far from it. */
+function centred(random: () => number): number {
+  return random() + random() - 1;
+}
+
+function round(value: number, digits: number): number {
+  return Math.round(value * 10 ** digits) / 10 ** digits;
+}

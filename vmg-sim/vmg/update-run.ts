@@ -1,0 +1,131 @@
+import { join } from "node:path";
+import type { Logger } from "pino";
+import type { TrustedKeys } from "#protocol/uptane/key.ts";
+import { downloadPackage } from "./download.ts";
+import { failureOf } from "./failure.ts";
+import type { GatewayClient } from "./gateway-client.ts";
+import { backUp, confirmAll, flashAll, restartAll, type InstallDeps } from "./install.ts";
+import { verifyPackage, type VerifiedPackage } from "./package-file.ts";
+import type { Backoff } from "./pace.ts";
+import { rollBackAll } from "./rollback.ts";
+import type { UpdateSession } from "./update-session.ts";
+import { isOver } from "./update-state.ts";
+
+export interface UpdateRunDeps extends InstallDeps {
+  client: GatewayClient;
+  /** Folder for packages. */
+  downloads: string;
+  download: Backoff;
+  trustedKeys: TrustedKeys;
+  log: Logger;
+}
+
+/**
+ * Brings an update from wherever it is to its end: completed, rolled back or failed. Whatever goes
+ * wrong becomes part of the record; only a stop of the VMG, and storage that fails, come out as
+ * errors and leave the record as it is, to be taken up after the next start.
+ * @throws the signal's reason
+ */
+export async function runUpdate(
+  deps: UpdateRunDeps,
+  session: UpdateSession,
+  signal: AbortSignal,
+): Promise<void> {
+  let verified: VerifiedPackage | undefined;
+  const checkedPackage = async () => (verified ??= await verify(deps, session, signal));
+
+  async function step(): Promise<void> {
+    switch (session.record.phase) {
+      case "downloading":
+        return download(deps, session, signal);
+      case "verifying":
+        await checkedPackage();
+        return session.apply({ type: "verified" });
+      case "backing_up":
+        return backUp(deps, session, await checkedPackage(), signal);
+      case "installing":
+        return flashAll(deps, session, await checkedPackage(), signal);
+      case "restarting":
+        return restartAll(deps, session, signal);
+      case "health_check":
+        return confirmAll(deps, session, signal);
+      default:
+        return rollBackAll(deps, session, signal);
+    }
+  }
+
+  while (!isOver(session.record.phase)) {
+    try {
+      await step();
+    } catch (error) {
+      signal.throwIfAborted();
+      const failure = failureOf(error);
+      const { update_id, phase } = session.record;
+      deps.log.error({ update_id, phase, err: error }, "a step of the update failed");
+      await session.apply({ type: "failed", error: failure });
+    }
+  }
+}
+
+/** Where the package of an update is kept. */
+export function packageFile(downloads: string, packageId: string): string {
+  return join(downloads, `${encodeURIComponent(packageId)}.tar`);
+}
+
+async function download(
+  { client, downloads, download, pace, onEvent }: UpdateRunDeps,
+  session: UpdateSession,
+  signal: AbortSignal,
+): Promise<void> {
+  const { update_id, package_id, download_url, size, checksum } = session.record;
+  const started = pace.now().getTime();
+  let percent = -1;
+  const result = await downloadPackage(
+    { client, backoff: download, pace },
+    {
+      url: download_url,
+      file: packageFile(downloads, package_id),
+      size,
+      checksum,
+      signal,
+      onProgress(bytes) {
+        const now = Math.floor((bytes / size) * 100);
+        if (now === percent) return;
+        percent = now;
+        onEvent({ type: "download_progress", update_id, bytes, size });
+        session.progress(bytes / size, { bytes_downloaded: bytes });
+      },
+    },
+  );
+  const duration_ms = pace.now().getTime() - started;
+  onEvent({ type: "downloaded", update_id, size, ...result, duration_ms });
+  await session.apply({ type: "downloaded" }, { bytes_downloaded: size });
+}
+
+async function verify(
+  { downloads, trustedKeys, pace, onEvent }: UpdateRunDeps,
+  session: UpdateSession,
+  signal: AbortSignal,
+): Promise<VerifiedPackage> {
+  const { record } = session;
+  const started = pace.now().getTime();
+  const isVerifying = record.phase === "verifying";
+  const verified = await verifyPackage(
+    packageFile(downloads, record.package_id),
+    record,
+    trustedKeys,
+    { signal, onProgress: (done) => isVerifying && session.progress(done) },
+  );
+  onEvent({
+    type: "verified",
+    update_id: record.update_id,
+    signatures: [...new Set([...trustedKeys.values()].map(({ scheme }) => scheme.algorithm))],
+    files: verified.images.map(({ ecu }) => ({
+      ecu_id: ecu.ecu_id,
+      path: ecu.path,
+      bytes: ecu.image.length,
+    })),
+    duration_ms: pace.now().getTime() - started,
+  });
+  return verified;
+}

@@ -1,0 +1,48 @@
+import type { Logger } from "pino";
+import type { VciAnswer } from "#protocol/api/ota.ts";
+import type { AgentEvent } from "./event.ts";
+import type { GatewayClient } from "./gateway-client.ts";
+import { collectInventory } from "./inventory.ts";
+import type { Pace } from "./pace.ts";
+import type { VehicleNetwork } from "./vehicle-network.ts";
+
+export interface VciReporterDeps {
+  vin: string;
+  network: VehicleNetwork;
+  client: GatewayClient;
+  pace: Pace;
+  log: Logger;
+  onEvent: (event: AgentEvent) => void;
+  /** The gateway takes no VCI of a vehicle that has not registered. */
+  registered: Promise<void>;
+}
+
+/** Tells the gateway which ECUs the vehicle has, with which versions. */
+export interface VciReporter {
+  /** The versions as they were last collected. */
+  readonly versions: ReadonlyMap<string, string>;
+  /** Collects a VCI and submits it. @throws InventoryError, GatewayError, the signal's reason */
+  submit(reason: string, signal: AbortSignal): Promise<VciAnswer>;
+}
+
+export function vciReporter(deps: VciReporterDeps): VciReporter {
+  const { client, pace, onEvent, registered } = deps;
+  let versions: ReadonlyMap<string, string> = new Map();
+  return {
+    get versions() {
+      return versions;
+    },
+    async submit(reason, signal) {
+      await registered;
+      const started = pace.now().getTime();
+      const { vci, silent } = await collectInventory(deps, reason, signal);
+      versions = new Map(vci.ecus.map((ecu) => [ecu.ecu_id, ecu.software_version]));
+      const collected = pace.now().getTime();
+      onEvent({ type: "vci_collected", vci, silent, duration_ms: collected - started });
+      const answer = await client.submitVci(vci, signal);
+      const duration_ms = pace.now().getTime() - collected;
+      onEvent({ type: "vci_answered", vci, answer, duration_ms });
+      return answer;
+    },
+  };
+}
