@@ -1,7 +1,8 @@
 import { join } from "node:path";
 import type { ServerConfig } from "#config/server.ts";
+import { HYBRID_ALGORITHMS, type KeyAlgorithm } from "#crypto/key-algorithm.ts";
 import { ensureDevelopmentPki, loadServerIdentities, vehicleCa } from "#crypto/pki.ts";
-import { DEFAULT_PROFILE, TLS_PROFILES } from "#crypto/profiles.ts";
+import { DEFAULT_PROFILE, findProfile, TLS_PROFILES } from "#crypto/profiles.ts";
 import { ensureSigningKeys } from "#crypto/signing-keys.ts";
 import { openDiskStore } from "#server/blobs/disk-store.ts";
 import { startDelivery } from "#server/commands/delivery.ts";
@@ -53,7 +54,10 @@ const PRESENCE_FLUSH_MS = 5000;
  */
 export async function startApp(config: ServerConfig, log: Log): Promise<App> {
   reportProfiles(config, log);
-  const pki = await ensureDevelopmentPki(config.certs_dir, { hostNames: config.tls.host_names });
+  const pki = await ensureDevelopmentPki(config.certs_dir, {
+    hostNames: config.tls.host_names,
+    algorithms: keyAlgorithms(config.tls.profiles),
+  });
   for (const file of pki.made) log.info(`Development certificate made: ${file}`);
   for (const problem of pki.problems) log.warn(problem);
 
@@ -175,6 +179,12 @@ async function listen(
       await database.close();
     },
   };
+}
+
+/** Chains for the hybrid pair always, and for what else the enabled profiles need. */
+function keyAlgorithms(profiles: readonly number[]): KeyAlgorithm[] {
+  const needed = profiles.flatMap((id) => findProfile(id)?.certificate ?? []);
+  return [...new Set([...HYBRID_ALGORITHMS, ...needed])];
 }
 
 function reportProfiles(config: ServerConfig, log: Log): void {

@@ -1,12 +1,13 @@
 import Type, { type Static } from "typebox";
 import { Instant } from "#protocol/mqtt/instant.ts";
 
+/** Names become path segments, so one that is nothing but dots is none. */
 const name = (description: string, example: string) =>
-  Type.String({ pattern: "^[A-Za-z0-9._-]{1,64}$", description, examples: [example] });
+  Type.String({ pattern: "^(?!\\.+$)[A-Za-z0-9._-]{1,64}$", description, examples: [example] });
 
 /** A VIN (ISO 3779) or a VMG id; the subject CN of the vehicle's certificate. */
 export const VehicleId = Type.String({
-  pattern: "^[A-Za-z0-9._-]{3,64}$",
+  pattern: "^(?!\\.+$)[A-Za-z0-9._-]{3,64}$",
   description: "VIN or VMG id, as in the subject CN of the vehicle's certificate",
   examples: ["VMG-001"],
 });

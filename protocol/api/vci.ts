@@ -1,5 +1,5 @@
 import Type, { type Static } from "typebox";
-import { EcuId, EcuType, HardwareVersion, Timestamp, Version, ZoneId } from "./identifier.ts";
+import { EcuId, EcuType, HardwareVersion, Timestamp, VehicleId, Version, ZoneId } from "./identifier.ts";
 import { ProblemError } from "./problem.ts";
 
 const LogicalAddress = Type.Integer({
@@ -23,7 +23,7 @@ export type VciEcu = Static<typeof VciEcu>;
 
 /** Vehicle Configuration Information: which ECUs a vehicle has, where, with which versions. */
 export const Vci = Type.Object({
-  vin: Type.Optional(Type.String({ pattern: "^[A-Za-z0-9._-]{3,64}$" })),
+  vin: Type.Optional(VehicleId),
   collected_at: Type.Optional(Timestamp),
   reason: Type.Optional(
     Type.String({

@@ -77,6 +77,8 @@ export async function createMqtt(deps: MqttDeps): Promise<Mqtt> {
       clientCertificates: "optional",
     }),
     handshakeTimeout: config.tls.handshake_timeout_ms,
+    // Messages are small and somebody waits for their answers.
+    noDelay: true,
   });
   watchConnections(server, { listener: "mqtt", log, metrics });
   server.on("secureConnection", (socket) => {

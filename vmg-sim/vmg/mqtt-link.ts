@@ -86,7 +86,11 @@ export function connectMqtt(deps: MqttLinkDeps): MqttLink {
   client.on("connect", () => {
     attempt = 0;
     client.options.reconnectPeriod = backoffMs(attempt, backoff, pace.random);
-    if (client.stream instanceof TLSSocket) deps.onConnected(negotiated(client.stream));
+    if (client.stream instanceof TLSSocket) {
+      // Messages are small and somebody waits for their answers.
+      client.stream.setNoDelay(true);
+      deps.onConnected(negotiated(client.stream));
+    }
     void subscribe(client, vin, log).then((granted) => granted && firstConnection.resolve());
     void drainOutbox();
   });

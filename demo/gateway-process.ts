@@ -1,0 +1,91 @@
+import { spawn } from "node:child_process";
+import { createWriteStream } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+
+/** A gateway in a process of its own, as `npm start` would start it. */
+export interface GatewayProcess {
+  https_url: string;
+  mqtt_url: string;
+  logFile: string;
+  stop(): Promise<void>;
+}
+
+export interface GatewayOptions {
+  folder: string;
+  certsDir: string;
+  /** Preferred ports; free ones are taken where these are in use. */
+  ports: { https: number; mqtt: number };
+}
+
+/**
+ * Starts a gateway on the embedded database in `folder`; its log goes to `gateway.log` there.
+ * @throws with the log's last lines when it does not come up
+ */
+export async function startGatewayProcess({
+  folder,
+  certsDir,
+  ports,
+}: GatewayOptions): Promise<GatewayProcess> {
+  const https = await freePort(ports.https);
+  const mqtt = await freePort(ports.mqtt);
+  const logFile = join(folder, "gateway.log");
+  const child = spawn(process.execPath, [new URL("../server/main.ts", import.meta.url).pathname], {
+    env: {
+      ...process.env,
+      LATTICEWAY_DATA_DIR: join(folder, "gateway"),
+      LATTICEWAY_CERTS_DIR: certsDir,
+      LATTICEWAY_HTTPS_PORT: String(https),
+      LATTICEWAY_MQTT_PORT: String(mqtt),
+      LATTICEWAY_DATABASE_URL: "",
+      DATABASE_URL: "",
+      LATTICEWAY_LOG_FORMAT: "json",
+    },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const log = createWriteStream(logFile, { mode: 0o600 });
+  child.stderr.pipe(log, { end: false });
+  const ended = new Promise<void>((done) => child.once("exit", () => done()));
+  await new Promise<void>((running, fail) => {
+    const lines = createInterface({ input: child.stdout });
+    const last: string[] = [];
+    lines.on("line", (line) => {
+      log.write(`${line}\n`);
+      last.push(line);
+      if (last.length > 20) last.shift();
+      if (line.includes('"OTA Server Running"')) running();
+    });
+    child.stderr.on("data", (text: Buffer) => last.push(text.toString()));
+    void ended.then(() =>
+      fail(new Error(`the gateway ended while it started:\n${last.join("\n")}`)),
+    );
+  });
+  return {
+    https_url: `https://localhost:${https}`,
+    mqtt_url: `mqtts://localhost:${mqtt}`,
+    logFile,
+    async stop() {
+      child.kill("SIGTERM");
+      await ended;
+      log.end();
+    },
+  };
+}
+
+function freePort(preferred: number): Promise<number> {
+  return tryPort(preferred).catch(() => tryPort(0));
+}
+
+function tryPort(port: number): Promise<number> {
+  return new Promise((free, taken) => {
+    const probe = createServer();
+    probe.once("error", taken);
+    probe.listen(port, "0.0.0.0", () => {
+      const address = probe.address();
+      probe.close(() =>
+        free(typeof address === "object" && address !== null ? address.port : port),
+      );
+    });
+  });
+}
