@@ -24,9 +24,9 @@ export async function runDiagnostics(scenario: Scenario): Promise<void> {
   const refused = await ask(
     scenario,
     "ECU_001",
-    "0x2E",
-    "F19920261120",
-    "write without security access",
+    "0x31",
+    "01FF00",
+    "erase without a programming session",
   );
   const nrc = decodedOf(refused)?.nrc;
   tell.wire(`${nrc?.code} ${nrc?.name}: ${nrc?.explanation}`);
