@@ -48,9 +48,9 @@ export function updateSession(deps: UpdateSessionDeps, begun: UpdateRecord): Upd
   let record = begun;
   let reported = begun.progress;
 
-  async function report(detail: Detail = {}): Promise<void> {
-    const { update_id, phase, progress, error } = record;
-    reported = progress;
+  async function report(detail: Detail = {}, at: UpdateRecord = record): Promise<void> {
+    const { update_id, phase, progress, error } = at;
+    reported = Math.max(reported, progress);
     const status: OtaStatus = {
       update_id,
       status: phase,
@@ -78,13 +78,15 @@ export function updateSession(deps: UpdateSessionDeps, begun: UpdateRecord): Upd
       return record;
     },
     apply,
-    report,
+    report: (detail) => report(detail),
     progress(done, detail) {
       const progress = overallProgress(record.phase, done);
       if (progress === undefined || progress < reported + REPORT_EVERY) return;
       // Taken at once: zones that work side by side must not report the same step twice.
       reported = progress;
-      const told = apply({ type: "progressed", progress }).then(() => report(detail));
+      const kept = apply({ type: "progressed", progress });
+      const at = record;
+      const told = kept.then(() => report(detail, at));
       // A storage that fails here fails the next step of the update, too.
       told.catch((error: unknown) => deps.log.warn({ err: error }, "progress was not reported"));
     },
