@@ -8,8 +8,12 @@ import { createInterface } from "node:readline";
 export interface GatewayProcess {
   https_url: string;
   mqtt_url: string;
+  ports: { https: number; mqtt: number };
   logFile: string;
+  /** SIGTERM: it finishes what it has accepted. */
   stop(): Promise<void>;
+  /** SIGKILL: it is gone at once. */
+  kill(): Promise<void>;
 }
 
 export interface GatewayOptions {
@@ -17,16 +21,19 @@ export interface GatewayOptions {
   certsDir: string;
   /** Preferred ports; free ones are taken where these are in use. */
   ports: { https: number; mqtt: number };
+  /** `postgres://…`; the embedded database in `folder` by default. */
+  databaseUrl?: string;
 }
 
 /**
- * Starts a gateway on the embedded database in `folder`; its log goes to `gateway.log` there.
+ * Starts a gateway, by default on the embedded database in `folder`; its log goes to `gateway.log` there.
  * @throws with the log's last lines when it does not come up
  */
 export async function startGatewayProcess({
   folder,
   certsDir,
   ports,
+  databaseUrl = "",
 }: GatewayOptions): Promise<GatewayProcess> {
   const https = await freePort(ports.https);
   const mqtt = await freePort(ports.mqtt);
@@ -38,13 +45,13 @@ export async function startGatewayProcess({
       LATTICEWAY_CERTS_DIR: certsDir,
       LATTICEWAY_HTTPS_PORT: String(https),
       LATTICEWAY_MQTT_PORT: String(mqtt),
-      LATTICEWAY_DATABASE_URL: "",
-      DATABASE_URL: "",
+      LATTICEWAY_DATABASE_URL: databaseUrl,
+      DATABASE_URL: databaseUrl,
       LATTICEWAY_LOG_FORMAT: "json",
     },
     stdio: ["ignore", "pipe", "pipe"],
   });
-  const log = createWriteStream(logFile, { mode: 0o600 });
+  const log = createWriteStream(logFile, { flags: "a", mode: 0o600 });
   child.stderr.pipe(log, { end: false });
   const ended = new Promise<void>((done) => child.once("exit", () => done()));
   await new Promise<void>((running, fail) => {
@@ -61,15 +68,18 @@ export async function startGatewayProcess({
       fail(new Error(`the gateway ended while it started:\n${last.join("\n")}`)),
     );
   });
+  const end = async (signal: NodeJS.Signals) => {
+    child.kill(signal);
+    await ended;
+    log.end();
+  };
   return {
     https_url: `https://localhost:${https}`,
     mqtt_url: `mqtts://localhost:${mqtt}`,
+    ports: { https, mqtt },
     logFile,
-    async stop() {
-      child.kill("SIGTERM");
-      await ended;
-      log.end();
-    },
+    stop: () => end("SIGTERM"),
+    kill: () => end("SIGKILL"),
   };
 }
 
