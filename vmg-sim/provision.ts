@@ -1,14 +1,11 @@
-import { chmod, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { ConnectionOptions } from "node:tls";
-import { readIfPresent } from "#crypto/exclusive-file.ts";
 import { issueVehicleCertificate, loadVehicleIdentity, serverCa } from "#crypto/pki.ts";
 import { PkiError } from "#crypto/pki-error.ts";
 import { findProfile } from "#crypto/profiles.ts";
-import { ensureSigningKeys } from "#crypto/signing-keys.ts";
+import { loadSigningPublicKeys } from "#crypto/signing-keys.ts";
 import { clientTlsOptions } from "#crypto/tls.ts";
 import { keyRecord, trustKeys, type TrustedKeys } from "#protocol/uptane/key.ts";
-import { replaceFile } from "#vmg-sim/vmg/state-file.ts";
 
 /** What the factory gives a vehicle. */
 export interface Provisioning {
@@ -25,7 +22,7 @@ export class ProvisioningError extends Error {
       `${missing}\n` +
         `The gateway makes the development certificates on its first start, \`npm run certs\` makes them, too.\n` +
         `On another machine, copy these there: ${folder}/server-ca/*/root.pem, the vehicle's .pem and .key in ` +
-        `${folder}/vehicles/, and ${packageKeysFile(folder)}.`,
+        `${folder}/vehicles/, and ${signingFolder(folder)}/*.pub.`,
     );
     this.name = "ProvisioningError";
   }
@@ -57,30 +54,12 @@ export async function provisionVehicle(
   }
 }
 
-const packageKeysFile = (folder: string) => join(folder, "signing", "package-keys.json");
+const signingFolder = (folder: string) => join(folder, "signing");
 
-/**
- * The public keys that sign packages, from `signing/package-keys.json`. On the gateway's own machine
- * the file is written from the signing keys first, so that it always fits them.
- */
+/** The public keys that sign packages. */
 async function packageKeys(folder: string): Promise<TrustedKeys> {
-  const file = packageKeysFile(folder);
-  const known = await readIfPresent(file);
-  if (await hasSigningKeys(folder)) {
-    const signers = await ensureSigningKeys(join(folder, "signing"));
-    const records = JSON.stringify(signers.map(({ publicKey }) => keyRecord(publicKey)));
-    if (records === known) return trustKeys(JSON.parse(records) as unknown[]);
-    await replaceFile(file, records);
-    await chmod(file, 0o644);
-    return trustKeys(JSON.parse(records) as unknown[]);
-  }
-  if (known === undefined) throw new ProvisioningError(folder, `${file} is missing.`);
-  return trustKeys(JSON.parse(known) as unknown[]);
-}
-
-async function hasSigningKeys(folder: string): Promise<boolean> {
-  const found = await stat(join(folder, "signing", "ecdsa-p256.key")).catch(() => undefined);
-  return found !== undefined;
+  const keys = await loadSigningPublicKeys(signingFolder(folder));
+  return trustKeys(keys.map(keyRecord));
 }
 
 function isMissing(error: unknown): error is PkiError {

@@ -1,10 +1,10 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, verify } from "node:crypto";
-import { readFile, stat, writeFile } from "node:fs/promises";
+import { readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { KeyAlgorithm } from "#crypto/key-algorithm.ts";
 import type { PkiError } from "#crypto/pki-error.ts";
-import { ensureSigningKeys, keySigner } from "#crypto/signing-keys.ts";
+import { ensureSigningKeys, keySigner, loadSigningPublicKeys } from "#crypto/signing-keys.ts";
 import { temporaryFolder } from "./connection.ts";
 
 const MESSAGE = Buffer.from("Latticeway");
@@ -22,6 +22,16 @@ describe("signing keys", () => {
       const stored = createPublicKey(createPrivateKey(await readFile(file, "utf8")));
       expect(stored.equals(signer.publicKey)).toBe(true);
     }
+  });
+
+  test("leave their public halves to be read without the private ones", async () => {
+    const folder = await temporaryFolder();
+    const signers = await ensureSigningKeys(folder);
+    for (const { algorithm } of signers) await rm(join(folder, `${algorithm}.key`));
+    const keys = await loadSigningPublicKeys(folder);
+    expect(keys.map((key, index) => signers[index]?.publicKey.equals(key))).toEqual([true, true]);
+    await rm(join(folder, "ml-dsa-65.pub"));
+    await expect(loadSigningPublicKeys(folder)).rejects.toThrow(/is missing/);
   });
 
   test("are the same for all that start at once", async () => {
