@@ -1,12 +1,31 @@
 import { defineConfig } from "vitest/config";
 
+const embedded = {
+  extends: true as const,
+  test: {
+    name: "embedded",
+    include: ["test/**/*.test.ts"],
+    env: { TEST_DATABASE: "embedded" },
+    globalSetup: "test/helpers/global-setup.ts",
+  },
+};
+
+/** Everything that touches the database once more, each suite on a database of its own. */
+const postgresql = {
+  extends: true as const,
+  test: {
+    name: "postgresql",
+    include: ["test/server/**/*.test.ts", "test/e2e/**/*.test.ts"],
+    env: { TEST_DATABASE: "postgresql" },
+  },
+};
+
 export default defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
+    projects: process.env["LATTICEWAY_TEST_POSTGRES"] ? [embedded, postgresql] : [embedded],
     testTimeout: 60_000,
     hookTimeout: 60_000,
     // Every suite starts real servers; more workers than cores only makes them wait for each other.
     maxWorkers: 2,
-    passWithNoTests: false,
   },
 });

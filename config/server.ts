@@ -108,6 +108,8 @@ export function loadServerConfig(env: NodeJS.ProcessEnv = process.env): ServerCo
       "LATTICEWAY_TOKEN",
       "LATTICEWAY_CA",
       "LATTICEWAY_REQUIRE",
+      "LATTICEWAY_TEST_POSTGRES",
+      "LATTICEWAY_PEERS",
     ],
     env,
   });

@@ -18,8 +18,8 @@ import {
   serverCa,
   vehicleCa,
 } from "#crypto/pki.ts";
+import { requirePeer } from "#test/helpers/optional.ts";
 import { temporaryFolder } from "./connection.ts";
-import { needs, opensslKnows } from "./peer-tool.ts";
 
 const run = promisify(execFile);
 const DAY = 86_400_000;
@@ -291,7 +291,7 @@ test("the list shows every certificate with its use, names and period", async ()
 
 describe("openssl verifies what was issued", () => {
   test.for(["ecdsa-p256", "ml-dsa-65"] as const)("with %s", async (algorithm, context) => {
-    needs(context, `an openssl that knows ${algorithm}`, opensslKnows(algorithm));
+    requirePeer(context, algorithm === "ml-dsa-65" ? "openssl-3.5" : "openssl");
     const folder = await temporaryFolder();
     await ensureDevelopmentPki(folder, { algorithms: [algorithm] });
     const vehicle = await issueVehicleCertificate(folder, { vehicleId: "VMG-001", algorithm });

@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { keyId, keyRecord, trustKeys } from "#protocol/uptane/key.ts";
 import { signedBytes, type Signature } from "#protocol/uptane/signature.ts";
 import { temporaryFolder } from "#test/crypto/connection.ts";
-import { hasProgram, needs, opensslKnows } from "#test/crypto/peer-tool.ts";
+import { requirePeer } from "#test/helpers/optional.ts";
 import { SAMPLE_ECUS, samplePackage, type Sample } from "./sample.ts";
 
 const run = (program: string, ...args: string[]) =>
@@ -20,8 +20,8 @@ async function packageFile(sample: Sample): Promise<{ folder: string; file: stri
 
 describe("a package opens by hand", () => {
   test("with GNU tar and zstd", async (context) => {
-    needs(context, "GNU tar", hasProgram("tar"));
-    needs(context, "zstd", hasProgram("zstd"));
+    requirePeer(context, "tar");
+    requirePeer(context, "zstd");
     const sample = await samplePackage();
     const { folder, file } = await packageFile(sample);
     const listing = run("tar", "--utc", "--full-time", "--numeric-owner", "-tvf", file).trim();
@@ -47,7 +47,7 @@ describe("a package opens by hand", () => {
   });
 
   test("with names that need ustar's prefix or a pax record", async (context) => {
-    needs(context, "GNU tar", hasProgram("tar"));
+    requirePeer(context, "tar");
     const sample = await samplePackage(
       SAMPLE_ECUS.map((ecu, index) => ({
         ...ecu,
@@ -67,7 +67,7 @@ describe("a package opens by hand", () => {
   });
 
   test("as the same bytes that GNU tar would write", async (context) => {
-    needs(context, "GNU tar", hasProgram("tar"));
+    requirePeer(context, "tar");
     const sample = await samplePackage();
     const { folder, file } = await packageFile(sample);
     run("tar", "-C", folder, "-xf", file);
@@ -82,7 +82,7 @@ describe("a package opens by hand", () => {
   test.for(["ecdsa-p256", "ml-dsa-65"] as const)(
     "%s verifies with openssl",
     async (algorithm, context) => {
-      needs(context, `an openssl that knows ${algorithm}`, opensslKnows(algorithm));
+      requirePeer(context, algorithm === "ml-dsa-65" ? "openssl-3.5" : "openssl");
       const sample = await samplePackage();
       const { folder, file } = await packageFile(sample);
       run("tar", "-C", folder, "-xf", file, "manifest.json", "manifest.sigs.json");

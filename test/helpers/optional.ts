@@ -1,0 +1,70 @@
+import { spawnSync } from "node:child_process";
+import type { TestContext } from "vitest";
+
+interface Optional {
+  present: () => boolean;
+  /** What to do to have it. */
+  how: string;
+}
+
+/** What some tests need beyond `npm ci`; without it they are left out. */
+const optional = {
+  postgresql: {
+    present: () => Boolean(process.env["LATTICEWAY_TEST_POSTGRES"]),
+    how: "LATTICEWAY_TEST_POSTGRES=postgres://superuser:password@host:port/postgres",
+  },
+  tar: { present: () => versionOf("tar", "--version").includes("GNU tar"), how: "install GNU tar" },
+  zstd: { present: () => versionOf("zstd", "--version") !== "", how: "install zstd" },
+  openssl: { present: () => opensslVersion() >= 3, how: "install OpenSSL" },
+  "openssl-3.5": { present: () => opensslVersion() >= 3.05, how: "put OpenSSL 3.5 on the PATH" },
+  "docker-compose": {
+    present: () => versionOf("docker-compose", "version") !== "",
+    how: "install docker-compose",
+  },
+} as const satisfies Record<string, Optional>;
+export type OptionalName = keyof typeof optional;
+
+const known = new Map<OptionalName, boolean>();
+
+function isPresent(name: OptionalName): boolean {
+  const present = known.get(name) ?? optional[name].present();
+  known.set(name, present);
+  return present;
+}
+
+/** Skips the test on a machine without `name`; the run's first lines say how to include it. */
+export function requirePeer(context: TestContext, name: OptionalName): void {
+  context.skip(!isPresent(name), `left out: needs ${name}`);
+}
+
+/**
+ * What a run on this machine leaves out, one line each.
+ * @param required comma-separated names that must not be left out, as in LATTICEWAY_REQUIRE
+ * @throws naming each one that is required and absent, or that nobody knows
+ */
+export function leftOut(required: string, present = isPresent): string[] {
+  const names = Object.keys(optional) as OptionalName[];
+  const absent = names.filter((name) => !present(name));
+  const problems = required
+    .split(",")
+    .map((name) => name.trim())
+    .filter((name) => name !== "")
+    .flatMap((name) => {
+      if (!(names as string[]).includes(name)) return [`${name}: known are ${names.join(", ")}`];
+      const missing = absent.find((each) => each === name);
+      return missing ? [`${missing} is not here: ${optional[missing].how}`] : [];
+    });
+  if (problems.length > 0) throw new Error(`LATTICEWAY_REQUIRE: ${problems.join("; ")}`);
+  return absent.map((name) => `${name} (to include it: ${optional[name].how})`);
+}
+
+function versionOf(program: string, argument: string): string {
+  const { status, stdout } = spawnSync(program, [argument], { encoding: "utf8" });
+  return status === 0 ? stdout : "";
+}
+
+/** 3.05 for OpenSSL 3.5, so that 3.10 is more; 0 without one. */
+function opensslVersion(): number {
+  const [, major, minor] = /^OpenSSL (\d+)\.(\d+)/.exec(versionOf("openssl", "version")) ?? [];
+  return Number(major ?? 0) + Number(minor ?? 0) / 100;
+}
