@@ -50,6 +50,7 @@ export function integer(
     },
     encode(value) {
       const raw = Math.round(Number(value) / scale);
+      if (!Number.isFinite(raw)) throw new RangeError(`${value} is no number`);
       const bytes = Buffer.alloc(length);
       if (signed) bytes.writeIntBE(raw, 0, length);
       else bytes.writeUIntBE(raw, 0, length);

@@ -63,14 +63,15 @@ export interface DownloadRequest {
   length: number;
 }
 
-/** `34 dataFormat 44 address length`, addresses and lengths of 4 bytes. */
+/** `34 dataFormat sizes address length`: an address of 4 bytes, a length of 4, or 5 from 4 GiB on. */
 export function encodeRequestDownload(request: DownloadRequest): Uint8Array {
+  const lengthSize = request.length > 0xffff_ffff ? 5 : 4;
   return byteWriter()
     .u8(Sid.requestDownload)
     .u8(request.dataFormat)
-    .u8(0x44)
+    .u8((lengthSize << 4) | 4)
     .u32(request.address)
-    .u32(request.length)
+    .uint(request.length, lengthSize)
     .done();
 }
 
@@ -91,9 +92,9 @@ export function decodeRequestDownload(request: Uint8Array): DownloadRequest {
   return { dataFormat, address, length };
 }
 
-/** `74 20 max`: the longest TransferData message, its SID and block counter included. */
-export function encodeDownloadResponse(maxBlockLength: number): Uint8Array {
-  return byteWriter().u8(0x74).u8(0x20).u16(maxBlockLength).done();
+/** After the SID of the response: the longest TransferData message, its SID and counter included. */
+export function encodeMaxBlockLength(maxBlockLength: number): Uint8Array {
+  return byteWriter().u8(0x20).u16(maxBlockLength).done();
 }
 
 /**
