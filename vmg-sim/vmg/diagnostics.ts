@@ -68,7 +68,10 @@ export function createDiagnostics(deps: DiagnosticsDeps): Diagnostics {
     if (!isReadOnly(udsBytes(request)) || outcome.success) {
       await memory.remember(request.request_id, outcome);
     }
-    answer(running.get(request.request_id)?.latest ?? request, outcome, false);
+    const { latest = request } = running.get(request.request_id) ?? {};
+    // Before the answer: a repeat that follows it must find the outcome, not the work.
+    running.delete(request.request_id);
+    answer(latest, outcome, false);
   }
 
   return {
@@ -88,8 +91,10 @@ export function createDiagnostics(deps: DiagnosticsDeps): Diagnostics {
       const noted = isChange ? memory.begin(payload.request_id) : undefined;
       const done = Promise.resolve(noted)
         .then(() => run(payload))
-        .catch((error: unknown) => log.error({ err: error }, "a diagnostic request failed"))
-        .finally(() => running.delete(payload.request_id));
+        .catch((error: unknown) => {
+          running.delete(payload.request_id);
+          log.error({ err: error }, "a diagnostic request could not be answered");
+        });
       running.set(payload.request_id, { latest: payload, done });
       await noted;
     },

@@ -1,0 +1,191 @@
+import { randomUUID } from "node:crypto";
+import { join } from "node:path";
+import pino from "pino";
+import { Compile } from "typebox/compile";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { DiagnosticResponse, type DiagnosticRequest } from "#protocol/mqtt/diagnostics.ts";
+import { testFolder } from "#test/helpers/folder.ts";
+import type { EcuBehaviour } from "#vmg-sim/ecu/behaviour.ts";
+import { openDiagnosticMemory } from "#vmg-sim/vmg/diagnostic-memory.ts";
+import { createDiagnostics } from "#vmg-sim/vmg/diagnostics.ts";
+import type { AgentEvent } from "#vmg-sim/vmg/event.ts";
+import { systemPace } from "#vmg-sim/vmg/pace.ts";
+import { hardwareNetwork } from "./hardware-network.ts";
+
+const valid = Compile(DiagnosticResponse);
+
+async function setUp(behaviours: Record<string, EcuBehaviour> = {}, folder = testFolder()) {
+  const { network, hardware } = await hardwareNetwork("VMG-001", behaviours);
+  const responses: { response: DiagnosticResponse; durable: boolean }[] = [];
+  const events: AgentEvent[] = [];
+  const waiting: (() => void)[] = [];
+  const busy = new Set<string>();
+  const diagnostics = createDiagnostics({
+    network,
+    memory: await openDiagnosticMemory(join(folder, "diagnostics.json")),
+    pace: systemPace,
+    log: pino({ level: "silent" }),
+    isBusy: (ecuId) => busy.has(ecuId),
+    respond(response, durable) {
+      expect(valid.Errors(response)).toEqual([]);
+      responses.push({ response, durable });
+      for (const wake of waiting.splice(0)) wake();
+    },
+    onEvent: (event) => events.push(event),
+  });
+  onTestFinished(() => diagnostics.stop());
+  /** Waits until so many responses have been sent. */
+  const responded = async (count: number) => {
+    while (responses.length < count) {
+      await new Promise<void>((resolve) => waiting.push(resolve));
+    }
+    return responses.map(({ response }) => response);
+  };
+  return { diagnostics, responses, responded, busy, folder, hardware, events };
+}
+
+const request = (change: Partial<DiagnosticRequest> = {}): DiagnosticRequest => ({
+  request_id: randomUUID(),
+  ...(change.zone_id === undefined && { ecu_id: "ECU_001" }),
+  service_id: "0x22",
+  data: "F190",
+  timeout_ms: 2000,
+  attempt: 1,
+  ...change,
+});
+
+/** `2E F199`: writes the programming date, in an extended session. */
+const write = { service_id: "0x14", data: "FFFFFF" };
+
+describe("diagnostics", () => {
+  it("carries a request to the ECU and its answer back", async () => {
+    const { diagnostics, responded, responses } = await setUp();
+    const asked = request();
+    await diagnostics.handle(asked);
+    const [response] = await responded(1);
+    expect(response).toMatchObject({
+      request_id: asked.request_id,
+      attempt: 1,
+      ecu_id: "ECU_001",
+      success: true,
+    });
+    expect(Buffer.from(response?.response_data ?? "", "hex").toString("latin1")).toBe(
+      "b\xf1\x90VMG-001".padEnd(20),
+    );
+    expect(responses[0]?.durable).toBe(false);
+  });
+
+  it("passes a negative response on as an answer", async () => {
+    const { diagnostics, responded } = await setUp();
+    await diagnostics.handle(request({ data: "FFFF" }));
+    expect(await responded(1)).toMatchObject([{ success: true, response_data: "7F2231" }]);
+  });
+
+  it("collects the answers of a zone, each with its ECU", async () => {
+    const { diagnostics, responded } = await setUp();
+    await diagnostics.handle(request({ zone_id: "ZG-REAR", data: "F18C" }));
+    const [response] = await responded(1);
+    const answers = response?.responses?.toSorted((a, b) => a.ecu_id.localeCompare(b.ecu_id));
+    expect(answers?.map(({ ecu_id }) => ecu_id)).toEqual(["ECU_003", "ECU_004"]);
+    expect(answers?.every((answer) => answer.response_data.startsWith("62F18C"))).toBe(true);
+  });
+
+  it.each([
+    [{ ecu_id: "ECU_999" }, "ECU_UNKNOWN"],
+    [{ zone_id: "ZG-TOP" }, "ECU_UNKNOWN"],
+    [{ ecu_id: "ECU_001", zone_id: "ZG-REAR" }, "REQUEST_INVALID"],
+    [{ data: "f190" }, "REQUEST_INVALID"],
+    [{ timeout_ms: 0 }, "REQUEST_INVALID"],
+  ])("answers %j with %s", async (change, code) => {
+    const { diagnostics, responded } = await setUp();
+    await diagnostics.handle(request(change));
+    expect(await responded(1)).toMatchObject([{ success: false, error: { code } }]);
+  });
+
+  it("tells a silent ECU from one that is gone and from a zonal gateway that is gone", async () => {
+    const { diagnostics, responded, hardware } = await setUp({ ECU_002: { silent: true } });
+    await diagnostics.handle(request({ ecu_id: "ECU_002", timeout_ms: 500 }));
+    expect(await responded(1)).toMatchObject([{ error: { code: "UDS_TIMEOUT" } }]);
+    await hardware.stop();
+    await diagnostics.handle(request({ ecu_id: "ECU_004", timeout_ms: 500 }));
+    expect((await responded(2))[1]).toMatchObject({ error: { code: "DOIP_CONNECT" } });
+  });
+
+  it("ignores its own kind and what can't be answered", async () => {
+    const { diagnostics, responses } = await setUp();
+    await diagnostics.handle({ request_id: randomUUID(), attempt: 1, success: true });
+    await diagnostics.handle({ nothing: 1 });
+    await diagnostics.handle("text");
+    expect(responses).toEqual([]);
+  });
+
+  it("does not disturb an ECU that is being updated, nor its zone", async () => {
+    const { diagnostics, responded, busy } = await setUp();
+    busy.add("ECU_001");
+    await diagnostics.handle(request());
+    await diagnostics.handle(request({ zone_id: "ZG-FRONT" }));
+    await diagnostics.handle(request({ ecu_id: "ECU_002" }));
+    const answers = await responded(3);
+    expect(answers.map(({ error }) => error?.code)).toEqual([
+      "VEHICLE_BUSY",
+      "VEHICLE_BUSY",
+      undefined,
+    ]);
+  });
+
+  it("asks again for a read that failed, and answers one that did not from memory", async () => {
+    const { diagnostics, responded, hardware, events } = await setUp({ ECU_001: { silent: true } });
+    const asked = request({ timeout_ms: 400 });
+    await diagnostics.handle(asked);
+    expect(await responded(1)).toMatchObject([{ success: false, attempt: 1 }]);
+    hardware.zones[0]?.ecus[0]?.setBehaviour({});
+    await diagnostics.handle({ ...asked, attempt: 2 });
+    await responded(2);
+    await diagnostics.handle({ ...asked, attempt: 3 });
+    expect((await responded(3)).slice(1)).toMatchObject([
+      { success: true, attempt: 2 },
+      { success: true, attempt: 3 },
+    ]);
+    expect(events).toMatchObject([{ repeated: false }, { repeated: false }, { repeated: true }]);
+  });
+
+  it("carries out a repeat that comes meanwhile once, and answers the latest attempt", async () => {
+    const { diagnostics, responded, events } = await setUp({ ECU_001: { slowMs: 60 } });
+    const asked = request();
+    await diagnostics.handle(asked);
+    await diagnostics.handle({ ...asked, attempt: 2 });
+    expect(await responded(1)).toMatchObject([{ attempt: 2, success: true }]);
+    expect(events).toHaveLength(1);
+  });
+
+  it("never carries a changing request out twice, not even after a restart", async () => {
+    const first = await setUp();
+    const change = request(write);
+    await first.diagnostics.handle(change);
+    expect(await first.responded(1)).toMatchObject([{ success: true, response_data: "54" }]);
+    expect(first.responses[0]?.durable).toBe(true);
+
+    const second = await setUp({ ECU_001: { silent: true } }, first.folder);
+    await second.diagnostics.handle({ ...change, attempt: 2 });
+    expect(await second.responded(1)).toMatchObject([
+      { success: true, response_data: "54", attempt: 2 },
+    ]);
+  });
+
+  it("says that the outcome is unknown when it was killed in the middle of a change", async () => {
+    const first = await setUp({ ECU_001: { slowMs: 60_000 } });
+    const change = request({ ...write, timeout_ms: 60_000 });
+    await first.diagnostics.handle(change);
+    const second = await setUp({}, first.folder);
+    await second.diagnostics.handle({ ...change, attempt: 2 });
+    expect(await second.responded(1)).toMatchObject([
+      { success: false, error: { code: "UDS_TIMEOUT" } },
+    ]);
+  });
+
+  it("takes no more than so many at once", async () => {
+    const { diagnostics, responded } = await setUp({ ECU_001: { slowMs: 60_000 } });
+    for (let i = 0; i < 33; i++) await diagnostics.handle(request({ timeout_ms: 60_000 }));
+    expect(await responded(1)).toMatchObject([{ error: { code: "VEHICLE_BUSY" } }]);
+  });
+});
