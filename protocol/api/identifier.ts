@@ -2,6 +2,7 @@ import Type, { type Static } from "typebox";
 import { Instant } from "#protocol/mqtt/instant.ts";
 
 /** Names become path segments, so one that is nothing but dots is none. */
+/** Names become parts of paths and topics, so one that is nothing but dots is none. */
 const name = (description: string, example: string) =>
   Type.String({ pattern: "^(?!\\.+$)[A-Za-z0-9._-]{1,64}$", description, examples: [example] });
 
@@ -16,10 +17,14 @@ export const ZoneId = name("Zonal gateway, unique within its vehicle", "ZG-FRONT
 export const EcuType = name("Kind of ECU that a firmware is made for", "brake-controller");
 export const HardwareVersion = name("Hardware version of an ECU", "HW-1.0");
 
+// Up to 15 digits: semver refuses numbers that JavaScript does not hold exactly.
+const number = "(0|[1-9]\\d{0,14})";
+const prerelease = "(0|[1-9]\\d*|\\d*[A-Za-z-][0-9A-Za-z-]*)";
+const build = "[0-9A-Za-z-]+";
+
 /** Semantic Versioning 2.0.0, without a leading `v`. */
 export const Version = Type.String({
-  pattern:
-    "^(0|[1-9]\\d*)\\.(0|[1-9]\\d*)\\.(0|[1-9]\\d*)(-[0-9A-Za-z-]+(\\.[0-9A-Za-z-]+)*)?(\\+[0-9A-Za-z-]+(\\.[0-9A-Za-z-]+)*)?$",
+  pattern: `^${number}\\.${number}\\.${number}(-${prerelease}(\\.${prerelease})*)?(\\+${build}(\\.${build})*)?$`,
   maxLength: 64,
   description: "Semantic version",
   examples: ["1.2.3"],
@@ -38,7 +43,4 @@ export const Channel = Type.Union([Type.Literal("stable"), Type.Literal("beta")]
 });
 export type Channel = Static<typeof Channel>;
 
-export const Uuid = Type.String({
-  pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
-  description: "UUID, lower-case hex",
-});
+export { Uuid } from "#protocol/mqtt/uuid.ts";

@@ -1,5 +1,13 @@
 import Type, { type Static } from "typebox";
-import { EcuId, EcuType, HardwareVersion, Timestamp, VehicleId, Version, ZoneId } from "./identifier.ts";
+import {
+  EcuId,
+  EcuType,
+  HardwareVersion,
+  Timestamp,
+  VehicleId,
+  Version,
+  ZoneId,
+} from "./identifier.ts";
 import { ProblemError } from "./problem.ts";
 
 const LogicalAddress = Type.Integer({

@@ -1,5 +1,6 @@
 import Type, { type Static } from "typebox";
 import { Instant } from "./instant.ts";
+import { Uuid } from "./uuid.ts";
 
 /** Commands that a VMG carries out; `START_OTA_UPDATE` and `ota_update` are the same. */
 export const commandNames = [
@@ -14,7 +15,7 @@ export type CommandName = Static<typeof CommandName>;
 
 /** Gateway → VMG. May arrive more than once; `command_id` tells a repeat. */
 export const Command = Type.Object({
-  command_id: Type.String({ pattern: "^[0-9a-f-]{36}$" }),
+  command_id: Uuid,
   command: CommandName,
   params: Type.Optional(Type.Record(Type.String({ maxLength: 64 }), Type.Unknown())),
   issued_at: Instant,
@@ -24,7 +25,7 @@ export type Command = Static<typeof Command>;
 
 /** VMG → gateway, on `control/response`. `accepted` may come first, when the work takes a while. */
 export const CommandResponse = Type.Object({
-  command_id: Type.String({ pattern: "^[0-9a-f-]{36}$" }),
+  command_id: Uuid,
   status: Type.Union([
     Type.Literal("accepted"),
     Type.Literal("completed"),

@@ -1,6 +1,6 @@
 import Type, { type Static } from "typebox";
+import { Uuid } from "./uuid.ts";
 
-const RequestId = Type.String({ pattern: "^[0-9a-f-]{36}$" });
 const EcuId = Type.String({ pattern: "^[A-Za-z0-9._-]{1,64}$" });
 const Hex = Type.String({ pattern: "^([0-9A-F]{2})*$", maxLength: 2 * 65_535 });
 
@@ -10,7 +10,7 @@ const Hex = Type.String({ pattern: "^([0-9A-F]{2})*$", maxLength: 2 * 65_535 });
  * memory, so that a service that changes something is never carried out twice.
  */
 export const DiagnosticRequest = Type.Object({
-  request_id: RequestId,
+  request_id: Uuid,
   ecu_id: Type.Optional(EcuId),
   zone_id: Type.Optional(EcuId),
   service_id: Type.String({ pattern: "^0x[0-9A-F]{2}$" }),
@@ -34,7 +34,7 @@ export type DiagnosticErrorCode = keyof typeof diagnosticErrors;
 
 /** VMG → gateway. `success` says that the ECU answered; a negative response is an answer too. */
 export const DiagnosticResponse = Type.Object({
-  request_id: RequestId,
+  request_id: Uuid,
   attempt: Type.Integer({ minimum: 1 }),
   ecu_id: Type.Optional(EcuId),
   success: Type.Boolean(),

@@ -10,6 +10,7 @@ export const Heartbeat = Type.Object({
       Type.String({ pattern: "^[A-Za-z0-9._-]{1,64}$" }),
       Type.String({ maxLength: 64 }),
       {
+        additionalProperties: false,
         maxProperties: 256,
       },
     ),

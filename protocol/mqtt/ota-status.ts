@@ -1,5 +1,6 @@
 import Type, { type Static } from "typebox";
 import { Instant } from "./instant.ts";
+import { Uuid } from "./uuid.ts";
 
 /** What a vehicle says of the update it is carrying out. */
 export const reportedStatuses = [
@@ -19,7 +20,7 @@ export type ReportedStatus = (typeof reportedStatuses)[number];
 
 /** A step of an update, by MQTT `ota/status` or `POST /ota/status`. */
 export const OtaStatus = Type.Object({
-  update_id: Type.String({ pattern: "^[0-9a-f-]{36}$" }),
+  update_id: Uuid,
   status: Type.Enum(reportedStatuses),
   progress: Type.Number({ minimum: 0, maximum: 100, description: "Of the whole update, percent" }),
   ecu_id: Type.Optional(Type.String({ pattern: "^[A-Za-z0-9._-]{1,64}$" })),

@@ -13,6 +13,7 @@ export const Telemetry = Type.Object(
       Type.Boolean(),
       Type.String({ maxLength: 256 }),
     ]),
+    propertyNames: Type.String({ minLength: 1, maxLength: 64 }),
     maxProperties: 64,
     minProperties: 2,
   },

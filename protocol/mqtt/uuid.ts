@@ -1,0 +1,7 @@
+import Type from "typebox";
+
+/** As the database holds ids: text of any other form is an error there, not an unknown id. */
+export const Uuid = Type.String({
+  pattern: "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+  description: "UUID, lower-case hex",
+});
