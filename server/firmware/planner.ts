@@ -1,4 +1,4 @@
-import { compare, gt, gte } from "semver";
+import { compareBuild, gt, gte } from "semver";
 import type { BlockedReason } from "#protocol/api/ota.ts";
 
 /** An ECU as the vehicle reports it. */
@@ -132,8 +132,9 @@ function endOfChain(first: Release, releases: readonly Release[]): string {
   return at.version;
 }
 
+/** Builds of one version (SemVer §10) have an order too, so that the catalogue's does not matter. */
 function newest(releases: readonly Release[]): Release {
   return releases.reduce((best, release) =>
-    compare(release.version, best.version) > 0 ? release : best,
+    compareBuild(release.version, best.version) > 0 ? release : best,
   );
 }
