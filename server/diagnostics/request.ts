@@ -18,15 +18,25 @@ export type Outcome =
  * @throws ProblemError DIAGNOSTIC_INVALID
  */
 export function requestBytes(serviceId: string, data: string | undefined): Buffer {
-  const bytes = fromHex(serviceId.replace(/^0x/i, "") + (data ?? "").replace(/\s|0x/gi, ""));
-  if (bytes === undefined)
-    throw new ProblemError("DIAGNOSTIC_INVALID", "data is not whole bytes of hex");
+  const parts = [serviceId, ...(data ?? "").split(/\s+/).filter((part) => part !== "")];
+  const bytes = Buffer.concat(parts.map(wholeBytes));
   if (bytes.length > MAX_REQUEST_BYTES) {
     throw new ProblemError(
       "DIAGNOSTIC_INVALID",
       `${bytes.length} bytes, at most ${MAX_REQUEST_BYTES} fit`,
     );
   }
+  return bytes;
+}
+
+/** `F190` or `0xF190`. Digits are never joined over a blank: `1 2` could mean two things. */
+function wholeBytes(text: string): Buffer {
+  const bytes = fromHex(text);
+  if (bytes === undefined || bytes.length === 0)
+    throw new ProblemError(
+      "DIAGNOSTIC_INVALID",
+      `${JSON.stringify(text)} is not whole bytes of hex`,
+    );
   return bytes;
 }
 
