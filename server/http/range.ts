@@ -1,4 +1,3 @@
-import parseRange from "range-parser";
 import { ProblemError } from "#protocol/api/problem.ts";
 
 export interface RangeRequest {
@@ -20,10 +19,12 @@ export function selectRange(
   { range, ifRange }: RangeRequest,
 ): Selection {
   if (range === undefined || (ifRange !== undefined && ifRange !== etag)) return { status: 200 };
-  const parsed = parseRange(size, range);
-  if (parsed === -1) throw new ProblemError("RANGE_NOT_SATISFIABLE", `the file has ${size} bytes`);
-  if (parsed === -2 || parsed.type !== "bytes") return { status: 200 };
-  const [only, ...others] = parsed;
-  if (only === undefined || others.length > 0) return { status: 200 };
-  return { status: 206, start: only.start, end: only.end };
+  const [, first = "", last = ""] = /^bytes=(\d*)-(\d*)$/i.exec(range) ?? [];
+  const start = first === "" ? Math.max(size - Number(last), 0) : Number(first);
+  const end = first === "" || last === "" ? size - 1 : Math.min(Number(last), size - 1);
+  if ((first === "" && last === "") || Number(last || Infinity) < Number(first)) {
+    return { status: 200 };
+  }
+  if (start >= size) throw new ProblemError("RANGE_NOT_SATISFIABLE", `the file has ${size} bytes`);
+  return { status: 206, start, end };
 }
