@@ -17,6 +17,8 @@ export interface AnomalyDetector {
 
 /** Signals of all vehicles that are remembered; the vehicles heard of longest ago go first. */
 const MAX_SIGNALS = 100_000;
+/** A vehicle that makes up signals forgets its own, not those of others. */
+const MAX_SIGNALS_PER_VEHICLE = 256;
 /** New values between two looks at the median: it moves slowly, and sorting is what costs. */
 const REFRESH_EVERY = 8;
 /** Makes the median absolute deviation of normally distributed values their standard deviation. */
@@ -53,6 +55,11 @@ export function createAnomalyDetector(config: ServerConfig["telemetry"]): Anomal
       history = newHistory(config.deviation.window);
       signals.set(signal, history);
       remembered++;
+      const [oldest] = signals.keys();
+      if (signals.size > MAX_SIGNALS_PER_VEHICLE && oldest !== undefined) {
+        signals.delete(oldest);
+        remembered--;
+      }
       forgetOldest(vin);
     }
     return history;
