@@ -1,0 +1,190 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { roles, type Role } from "#server/http/access.ts";
+import { startGateway, type Caller, type TestGateway } from "#test/helpers/gateway.ts";
+
+type Who = "nobody" | "vehicle" | Role;
+
+const everyRole = [...roles];
+const managers: Who[] = ["release_manager", "admin"];
+const diagnosticians: Who[] = ["diagnostician", "admin"];
+const vehicle: Who[] = ["vehicle"];
+
+/** Who may call what. A route that is missing here fails the test. */
+const policy: Record<string, Who[]> = {
+  "POST /api/v1/vehicles/register": vehicle,
+  "POST /api/v1/vehicles/{vin}/vci": vehicle,
+  "POST /api/v1/ota/check": vehicle,
+  "POST /api/v1/ota/package": vehicle,
+  "GET /api/v1/ota/package/{package_id}": vehicle,
+  "HEAD /api/v1/ota/package/{package_id}": vehicle,
+  "POST /api/v1/ota/status": vehicle,
+  "GET /api/v1/vehicles": everyRole,
+  "GET /api/v1/vehicles/{vin}": everyRole,
+  "PATCH /api/v1/vehicles/{vin}": managers,
+  "GET /api/v1/vehicles/{vin}/vci": everyRole,
+  "GET /api/v1/vehicles/{vin}/telemetry": everyRole,
+  "GET /api/v1/anomalies": everyRole,
+  "GET /api/v1/vehicles/{vin}/config": everyRole,
+  "PUT /api/v1/vehicles/{vin}/config": managers,
+  "GET /api/v1/vehicles/{vin}/commands": everyRole,
+  "POST /api/v1/vehicles/{vin}/commands": ["diagnostician", ...managers],
+  "GET /api/v1/commands/{command_id}": everyRole,
+  "GET /api/v1/firmware": everyRole,
+  "POST /api/v1/firmware": managers,
+  "GET /api/v1/firmware/{firmware_id}": everyRole,
+  "PATCH /api/v1/firmware/{firmware_id}": managers,
+  "DELETE /api/v1/firmware/{firmware_id}": managers,
+  "GET /api/v1/updates": everyRole,
+  "GET /api/v1/updates/{update_id}": everyRole,
+  "POST /api/v1/updates/{update_id}/cancel": managers,
+  "POST /api/v1/diagnostics/send": diagnosticians,
+  "POST /api/v1/diagnostics/broadcast": diagnosticians,
+  "GET /api/v1/diagnostics/results": everyRole,
+  "GET /api/v1/diagnostics/results/{request_id}": everyRole,
+  "GET /api/v1/diagnostics/supported-services": everyRole,
+  "GET /api/v1/operators/tokens": ["admin"],
+  "POST /api/v1/operators/tokens": ["admin"],
+  "DELETE /api/v1/operators/tokens/{token_id}": ["admin"],
+};
+
+const callers: Who[] = ["nobody", "vehicle", ...roles];
+const vin = "VMG-001";
+const nothing = "00000000-0000-7000-8000-000000000000";
+const samples: Record<string, string> = { vin, package_id: `pkg-${"0".repeat(32)}` };
+
+let gateway: TestGateway;
+const as = {} as Record<Who, Caller>;
+
+beforeAll(async () => {
+  gateway = await startGateway();
+  as.nobody = gateway.operator("");
+  as.vehicle = await gateway.vehicle(vin);
+  for (const role of roles) as[role] = gateway.operator((await newToken({ role })).token);
+});
+afterAll(() => gateway.close());
+
+async function newToken(body: object): Promise<{ token_id: string; token: string }> {
+  const answer = await gateway.admin.send("POST", "/api/v1/operators/tokens", {
+    body: { name: "test", ...body },
+  });
+  expect(answer.status).toBe(201);
+  return answer.json as { token_id: string; token: string };
+}
+
+describe("every route", () => {
+  it("is in the policy, and the policy has no other", async () => {
+    const { json } = await gateway.admin.send("GET", "/docs/json");
+    const paths = json.paths as Record<string, Record<string, unknown>>;
+    const routes = Object.entries(paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
+    );
+    expect(routes.length).toBeGreaterThan(30);
+    expect(routes.sort()).toEqual(Object.keys(policy).sort());
+  });
+
+  // Fastify answers HEAD wherever it answers GET.
+  const withHeads = Object.entries(policy).flatMap(([route, who]) => {
+    const head = route.replace(/^GET /, "HEAD ");
+    return head === route || head in policy
+      ? [[route, who]]
+      : [
+          [route, who],
+          [head, who],
+        ];
+  }) as [string, Who[]][];
+
+  it.each(withHeads)("%s: %j and nobody else", async (route, allowed) => {
+    const [method = "", path = ""] = route.split(" ");
+    const url = path.replace(/\{(\w+)\}/g, (_, name: string) => samples[name] ?? nothing);
+    const outcomes = await Promise.all(
+      callers.map(async (who) => {
+        const hasBody = ["POST", "PUT", "PATCH"].includes(method);
+        const answer = await as[who].send(method, url, hasBody ? { body: {} } : {});
+        expect(answer.status).toBeLessThan(500);
+        return [who, answer.status !== 401 && answer.status !== 403] as const;
+      }),
+    );
+    expect(
+      outcomes
+        .filter(([, passed]) => passed)
+        .map(([who]) => who)
+        .sort(),
+    ).toEqual([...allowed].sort());
+  });
+});
+
+describe("an operator", () => {
+  const list = "/api/v1/vehicles";
+  const withHeader = (authorization: string) =>
+    gateway.operator("").send("GET", list, { headers: { authorization } });
+
+  it.each([
+    ["no token", "", "TOKEN_REQUIRED"],
+    ["an empty token", "Bearer ", "TOKEN_REQUIRED"],
+    ["another scheme", "Basic YWRtaW46YWRtaW4=", "TOKEN_REQUIRED"],
+    ["an unknown token", `Bearer lwt_${"A".repeat(43)}`, "TOKEN_INVALID"],
+    ["a hash in place of a token", `Bearer ${"0".repeat(64)}`, "TOKEN_INVALID"],
+    ["SQL", "Bearer '||true--", "TOKEN_INVALID"],
+    ["a very long token", `Bearer ${"x".repeat(8000)}`, "TOKEN_INVALID"],
+  ])("with %s is refused", async (_, header, code) => {
+    const answer = await withHeader(header);
+    expect(answer.status).toBe(401);
+    expect(answer.json.code).toBe(code);
+    expect(answer.headers["www-authenticate"]).toMatch(/^Bearer/);
+  });
+
+  it("with a token that is revoked is refused from then on", async () => {
+    const { token, token_id } = await newToken({ role: "viewer" });
+    const path = `/api/v1/operators/tokens/${token_id}`;
+    expect((await withHeader(`Bearer ${token}`)).status).toBe(200);
+    expect((await gateway.admin.send("DELETE", path)).status).toBe(204);
+    expect((await withHeader(`Bearer ${token}`)).json.code).toBe("TOKEN_INVALID");
+    const again = await gateway.admin.send("DELETE", path);
+    expect([again.status, again.json.code]).toEqual([404, "TOKEN_UNKNOWN"]);
+  });
+
+  it("with a token that has expired is refused", async () => {
+    const { token } = await newToken({ role: "viewer", expires_in_days: 1e-9 });
+    expect((await withHeader(`Bearer ${token}`)).json.code).toBe("TOKEN_INVALID");
+  });
+
+  it("is told which role it takes", async () => {
+    const answer = await as.viewer.send("POST", "/api/v1/diagnostics/send", { body: {} });
+    expect(answer.json).toMatchObject({
+      code: "ROLE_REQUIRED",
+      detail: "needs diagnostician, not viewer",
+    });
+  });
+
+  it("can't make itself more than it is", async () => {
+    const answer = await as.release_manager.send("POST", "/api/v1/operators/tokens", {
+      body: { name: "me", role: "admin" },
+    });
+    expect(answer.json.code).toBe("ROLE_REQUIRED");
+    const root = await gateway.admin.send("POST", "/api/v1/operators/tokens", {
+      body: { name: "me", role: "root" },
+    });
+    expect(root.json.code).toBe("REQUEST_INVALID");
+  });
+
+  it("never reads a token back, and the log does not know one", async () => {
+    const { token } = await newToken({ role: "viewer" });
+    await withHeader(`Bearer ${token}`);
+    const tokens = await gateway.admin.send("GET", "/api/v1/operators/tokens");
+    expect(tokens.bytes.toString()).not.toMatch(/lwt_|sha256/);
+    expect(JSON.stringify(gateway.log)).not.toContain(token);
+  });
+
+  it("is asked for the token before the body is looked at", async () => {
+    const answer = await gateway.operator("").send("POST", "/api/v1/diagnostics/send", {
+      raw: { type: "application/json", body: "{" },
+    });
+    expect(answer.json.code).toBe("TOKEN_REQUIRED");
+  });
+});
+
+describe("anyone", () => {
+  it.each(["/healthz", "/readyz", "/metrics", "/docs/json"])("may read %s", async (path) => {
+    expect((await as.nobody.send("GET", path)).status).toBe(200);
+  });
+});
