@@ -8,7 +8,7 @@ import { startZone } from "#vmg-sim/zone/zone.ts";
 const HOST = "127.0.0.1";
 
 /** The group address of a zone that names none. */
-export const DEFAULT_FUNCTIONAL_ADDRESS = 0xe400;
+const DEFAULT_FUNCTIONAL_ADDRESS = 0xe400;
 
 export interface ZoneConfig {
   zone_id: string;

@@ -1,4 +1,4 @@
-import { ActivationCode, PayloadType, type HeaderNack } from "./codes.ts";
+import { ActivationCode, activationCodeText, PayloadType, type HeaderNack } from "./codes.ts";
 import type { RoutingActivationResponse } from "./control-messages.ts";
 import type { DiagnosticMessage } from "./diagnostic-messages.ts";
 import type { DoipMessage } from "./frame.ts";
@@ -144,7 +144,8 @@ function activationAnswered(
   if (message.code === ActivationCode.confirmationPending) return { state, effects: [] };
   if (message.code !== ActivationCode.activated) {
     const code = message.code.toString(16).padStart(2, "0");
-    return end(state, `routing activation denied with code 0x${code}`);
+    const text = activationCodeText(message.code);
+    return end(state, `routing activation denied with 0x${code}, ${text}`);
   }
   return {
     state: { phase: "active", awaiting: [] },

@@ -17,7 +17,7 @@ export interface RidEntry {
   name: string;
 }
 
-export const ridTable: readonly RidEntry[] = Object.entries(Rid).map(([name, rid]) => ({
+const ridTable: readonly RidEntry[] = Object.entries(Rid).map(([name, rid]) => ({
   rid,
   name,
 }));

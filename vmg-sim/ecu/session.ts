@@ -16,7 +16,7 @@ export const P2_SERVER_MS = 50;
 export const P2_STAR_SERVER_MS = 5_000;
 
 /** A session other than the default one ends after this long without a request. */
-export const S3_SERVER_MS = 5_000;
+const S3_SERVER_MS = 5_000;
 
 const sessions = new Map<number, SubFunctionRule>([
   [Session.default, {}],

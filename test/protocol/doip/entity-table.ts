@@ -57,12 +57,12 @@ export const active = (source = 0x0e80): EntitySocket => ({
   source,
   checking: false,
 });
-export const checked = (source = 0x0e80): EntitySocket => ({
+const checked = (source = 0x0e80): EntitySocket => ({
   phase: "active",
   source,
   checking: true,
 });
-export const waiting = (source: number, on: number[], refusal: number): EntitySocket => ({
+const waiting = (source: number, on: number[], refusal: number): EntitySocket => ({
   phase: "waiting",
   request: { type: PayloadType.routingActivationRequest, source, activationType: 0, reserved: 0 },
   on,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { HeaderNack, PayloadType } from "#protocol/doip/codes.ts";
+import { activationCodeText, HeaderNack, PayloadType } from "#protocol/doip/codes.ts";
 import type { DoipMessage } from "#protocol/doip/frame.ts";
 import {
   openingTester,
@@ -102,7 +102,7 @@ const rows: readonly Row[] = [
     activating,
     activated(code),
     closed,
-    [`close: routing activation denied with code 0x0${code}`],
+    [`close: routing activation denied with 0x0${code}, ${activationCodeText(code)}`],
   ]),
   [
     "gets no response",
@@ -200,6 +200,13 @@ describe("a DoIP tester", () => {
     const step = testerStep(config, before, event);
     expect(step.effects.map(brief)).toEqual(effects);
     expect(step.state).toEqual(after);
+  });
+
+  test("a denial says why in words", () => {
+    expect(testerStep(config, activating, activated(0x00)).effects.map(brief)).toEqual([
+      "close: routing activation denied with 0x00, unknown source address",
+    ]);
+    expect(activationCodeText(0x42)).toBe("reserved code 0x42");
   });
 
   test("a refusal carries its code", () => {

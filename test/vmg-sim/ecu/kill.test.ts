@@ -3,10 +3,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { ecuRig, programmingRequests } from "./ecu-rig.ts";
 
-const script = join(import.meta.dirname, "flash-until-killed.ts");
+const script = fileURLToPath(new URL("./flash-until-killed.ts", import.meta.url));
 
 /** Runs the flashing process and kills it at once after so many answered requests. */
 async function flashUntil(folder: string, version: string, answered: number): Promise<number> {
