@@ -31,7 +31,7 @@ export function describeEvent(event: AgentEvent): string | undefined {
     case "status_reported":
       return `update: ${event.status.status} ${event.status.progress} %`;
     case "update_finished":
-      return `update ${event.outcome}${event.error ? `: ${event.error.message}` : ""}`;
+      return `the update is over: ${event.outcome}${event.error ? ` (${event.error.message})` : ""}`;
     case "diagnostic_handled": {
       const { request, response } = event;
       const outcome = response.error?.code ?? response.response_data ?? "answered";

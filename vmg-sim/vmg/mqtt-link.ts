@@ -118,9 +118,8 @@ export function connectMqtt(deps: MqttLinkDeps): MqttLink {
     },
     async stop() {
       if (stopping.signal.aborted) return;
-      await settled(client, pace);
       stopping.abort();
-      await client.endAsync(!client.connected || isBusy(client));
+      await (client.connected ? endGently(client, pace) : client.endAsync(true));
       await outbox.close();
     },
   };
@@ -172,15 +171,13 @@ async function handle(deps: MqttLinkDeps, topic: string, bytes: Buffer | string)
   await deps.handlers[name](payload);
 }
 
-function isBusy(client: MqttClient): boolean {
-  return Object.keys(client.outgoing).length > 0;
-}
-
-/** Gives messages that are under way a moment to be acknowledged. */
-async function settled(client: MqttClient, pace: Pace): Promise<void> {
-  if (!client.connected || !isBusy(client)) return;
+/** Gives messages that are under way a moment to be acknowledged before the DISCONNECT. */
+async function endGently(client: MqttClient, pace: Pace): Promise<void> {
   const enough = new AbortController();
-  const empty = new Promise<void>((resolve) => client.once("outgoingEmpty", () => resolve()));
-  await Promise.race([empty, pace.wait(STOP_GRACE_MS, enough.signal).catch(() => undefined)]);
+  await Promise.race([
+    client.endAsync(false),
+    pace.wait(STOP_GRACE_MS, enough.signal).catch(() => undefined),
+  ]);
   enough.abort();
+  client.stream.destroy();
 }

@@ -102,7 +102,7 @@ describe("gateway client", () => {
     ["another shape", (): string => JSON.stringify({ vci_id: "x" })],
     ["an answer that does not end", (): string => JSON.stringify("x".repeat(2_000_000))],
   ])("refuses %s", async (_, body) => {
-    server.answer((request, response) => response.end(body()));
+    server.answer((_request, response) => response.end(body()));
     const { client: gateway } = client();
     await expect(gateway.submitVci(vci)).rejects.toMatchObject({ code: "GATEWAY_ANSWER_INVALID" });
   });

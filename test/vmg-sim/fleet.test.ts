@@ -1,0 +1,77 @@
+import { copyFileSync, mkdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { ensureDevelopmentPki, loadVehicleIdentity } from "#crypto/pki.ts";
+import { ensureSigningKeys } from "#crypto/signing-keys.ts";
+import { testFolder } from "#test/helpers/folder.ts";
+import { fleetIds } from "#vmg-sim/fleet.ts";
+import { provisionVehicle } from "#vmg-sim/provision.ts";
+
+describe("fleet", () => {
+  it.each([
+    ["VMG-001", 1, undefined, ["VMG-001"]],
+    ["VMG-009", 3, undefined, ["VMG-009", "VMG-010", "VMG-011"]],
+    ["TRUCK", 2, undefined, ["TRUCK-001", "TRUCK-002"]],
+    ["VMG-001", 2, "TAXI", ["TAXI-0001", "TAXI-0002"]],
+  ])("counts on from %s", (first, count, prefix, ids) => {
+    expect(fleetIds(first, count, prefix)).toEqual(ids);
+  });
+});
+
+describe("provisioning", () => {
+  it("issues what is missing, and trusts the keys that sign packages", async () => {
+    const folder = testFolder();
+    await ensureDevelopmentPki(folder, { algorithms: ["ecdsa-p256"] });
+    const signers = await ensureSigningKeys(join(folder, "signing"));
+    const { tls, trustedKeys } = await provisionVehicle(folder, "VMG-001", 2);
+    const { key } = await loadVehicleIdentity(folder, "VMG-001");
+    expect(tls.key).toBe(key);
+    expect([...trustedKeys.values()].map(({ publicKey }) => publicKey.asymmetricKeyType)).toEqual(
+      signers.map(({ publicKey }) => publicKey.asymmetricKeyType),
+    );
+  });
+
+  it("follows when the signing keys are made anew", async () => {
+    const folder = testFolder();
+    await ensureDevelopmentPki(folder, { algorithms: ["ecdsa-p256"] });
+    await ensureSigningKeys(join(folder, "signing"));
+    const before = await provisionVehicle(folder, "VMG-001", 2);
+    rmSync(join(folder, "signing", "ecdsa-p256.key"));
+    await ensureSigningKeys(join(folder, "signing"));
+    const after = await provisionVehicle(folder, "VMG-001", 2);
+    const ids = (made: typeof before) => [...made.trustedKeys.keys()];
+    expect(ids(after)).toHaveLength(2);
+    expect(ids(after)).not.toEqual(ids(before));
+  });
+
+  it("needs no private key but the vehicle's own on another machine", async () => {
+    const gateway = testFolder();
+    await ensureDevelopmentPki(gateway, { algorithms: ["ecdsa-p256"] });
+    await ensureSigningKeys(join(gateway, "signing"));
+    const there = await provisionVehicle(gateway, "VMG-001", 2);
+    const vehicle = testFolder();
+    for (const file of [
+      "server-ca/ecdsa-p256/root.pem",
+      "vehicles/VMG-001.ecdsa-p256.pem",
+      "vehicles/VMG-001.ecdsa-p256.key",
+      "signing/package-keys.json",
+    ]) {
+      mkdirSync(dirname(join(vehicle, file)), { recursive: true });
+      copyFileSync(join(gateway, file), join(vehicle, file));
+    }
+    const here = await provisionVehicle(vehicle, "VMG-001", 2);
+    expect([...here.trustedKeys.keys()]).toEqual([...there.trustedKeys.keys()]);
+    const keys = join(gateway, "signing", "package-keys.json");
+    expect(readFileSync(keys, "utf8")).not.toContain("PRIVATE");
+    expect(statSync(keys).mode & 0o777).toBe(0o644);
+  });
+
+  it.each([2, 8])(
+    "says what to do when there are no certificates (profile %i)",
+    async (profile) => {
+      const promise = provisionVehicle(testFolder(), "VMG-001", profile);
+      await expect(promise).rejects.toMatchObject({ code: "PROVISIONING_INCOMPLETE" });
+      await expect(promise).rejects.toThrow("npm run certs");
+    },
+  );
+});

@@ -1,0 +1,253 @@
+import { join } from "node:path";
+import { createServer, type Server } from "node:tls";
+import type { AddressInfo } from "node:net";
+import { Aedes, type Client } from "aedes";
+import pino from "pino";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import {
+  ensureDevelopmentPki,
+  issueVehicleCertificate,
+  loadServerIdentities,
+  loadVehicleIdentity,
+  serverCa,
+  vehicleCa,
+} from "#crypto/pki.ts";
+import { clientTlsOptions, serverTlsOptions } from "#crypto/tls.ts";
+import { temporaryFolder, testFolder } from "#test/helpers/folder.ts";
+import { connectMqtt, type MqttLink, type MqttLinkDeps } from "#vmg-sim/vmg/mqtt-link.ts";
+import { openOutbox, type Outbox } from "#vmg-sim/vmg/outbox.ts";
+import { systemPace } from "#vmg-sim/vmg/pace.ts";
+
+const certs = temporaryFolder();
+beforeAll(async () => {
+  await ensureDevelopmentPki(certs.path, { algorithms: ["ecdsa-p256"] });
+  await issueVehicleCertificate(certs.path, { vehicleId: "VMG-001" });
+});
+afterAll(() => certs.remove());
+
+interface Broker {
+  port: number;
+  received: { topic: string; payload: unknown }[];
+  send(topic: string, payload: string | object): Promise<void>;
+  /** Resolves when so many messages of vehicles have come. */
+  heard(count: number): Promise<void>;
+  /** While it is set, nothing is acknowledged. */
+  holdAcks(hold: boolean): void;
+  dropAll(): void;
+  stop(): Promise<void>;
+}
+
+/** A bare MQTT broker over TLS. */
+async function broker(aedes?: Aedes, port = 0): Promise<Broker & { aedes: Aedes }> {
+  const own = aedes ?? (await Aedes.createBroker({ concurrency: 0 }));
+  const received: Broker["received"] = [];
+  const waiting: (() => void)[] = [];
+  let holding = false;
+  own.authorizePublish = (client: Client | null, packet, done) => {
+    if (client && !holding) {
+      received.push({ topic: packet.topic, payload: JSON.parse(packet.payload.toString()) });
+      for (const wake of waiting.splice(0)) wake();
+    }
+    if (!client || !holding) done(null);
+  };
+  const sockets = new Set<{ destroy(): void }>();
+  const server: Server = createServer(
+    serverTlsOptions({
+      profiles: [2],
+      identities: await loadServerIdentities(certs.path),
+      clientCa: await vehicleCa(certs.path),
+      clientCertificates: "required",
+    }),
+    (socket) => {
+      sockets.add(socket);
+      socket.on("close", () => sockets.delete(socket));
+      socket.on("error", () => {});
+      own.handle(socket);
+    },
+  );
+  await new Promise<void>((resolve) => server.listen(port, "localhost", resolve));
+  const dropAll = () => {
+    for (const socket of sockets) socket.destroy();
+  };
+  return {
+    aedes: own,
+    port: (server.address() as AddressInfo).port,
+    received,
+    send: (topic, payload) =>
+      new Promise((resolve, reject) => {
+        const text = typeof payload === "string" ? payload : JSON.stringify(payload);
+        const packet = { cmd: "publish", topic, payload: text, qos: 1, dup: false, retain: false };
+        own.publish(packet as Parameters<Aedes["publish"]>[0], (error) =>
+          error ? reject(error) : resolve(),
+        );
+      }),
+    async heard(count) {
+      while (received.length < count) await new Promise<void>((resolve) => waiting.push(resolve));
+    },
+    holdAcks(hold) {
+      holding = hold;
+    },
+    dropAll,
+    async stop() {
+      dropAll();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+async function startBroker() {
+  const started = await broker();
+  onTestFinished(async () => {
+    await started.stop();
+    await new Promise<void>((resolve) => started.aedes.close(() => resolve()));
+  });
+  return started;
+}
+
+async function link(
+  port: number,
+  outbox: Outbox,
+  change: Partial<MqttLinkDeps> = {},
+): Promise<MqttLink> {
+  const made = connectMqtt({
+    url: `mqtts://localhost:${port}`,
+    vin: "VMG-001",
+    tls: clientTlsOptions({
+      profile: 2,
+      identity: await loadVehicleIdentity(certs.path, "VMG-001"),
+      ca: await serverCa(certs.path),
+    }),
+    backoff: { backoff_ms: 10, max_backoff_ms: 50 },
+    pace: systemPace,
+    outbox,
+    log: pino({ level: "silent" }),
+    onConnected: () => {},
+    onDisconnected: () => {},
+    handlers: { control: () => {}, diagnostics: () => {}, config: () => {} },
+    ...change,
+  });
+  onTestFinished(() => made.stop());
+  return made;
+}
+
+const newOutbox = () => openOutbox(join(testFolder(), "outbox.jsonl"));
+const topic = (name: string) => `vehicle/VMG-001/${name}`;
+
+describe("MQTT link", () => {
+  it("subscribes, and hands each kind of message to its own handler", async () => {
+    const at = await startBroker();
+    const seen: [string, unknown][] = [];
+    const all = Promise.withResolvers<void>();
+    const note = (kind: string) => (payload: unknown) => {
+      seen.push([kind, payload]);
+      if (seen.length === 3) all.resolve();
+    };
+    const up = await link(at.port, await newOutbox(), {
+      handlers: {
+        control: note("control"),
+        diagnostics: note("diagnostics"),
+        config: note("config"),
+      },
+    });
+    await up.ready;
+    await at.send(topic("control"), "this is not JSON");
+    await at.send(topic("control"), { a: 1 });
+    await at.send(topic("diagnostics"), { b: 2 });
+    await at.send(topic("config"), { c: 3 });
+    await all.promise;
+    expect(seen).toEqual([
+      ["control", { a: 1 }],
+      ["diagnostics", { b: 2 }],
+      ["config", { c: 3 }],
+    ]);
+  });
+
+  it("acknowledges a message when its handler is done, and has it sent again otherwise", async () => {
+    const at = await startBroker();
+    let count = 0;
+    const taken = Promise.withResolvers<void>();
+    const control = async () => {
+      count++;
+      if (count === 1) {
+        at.dropAll();
+        throw new Error("the disk is full");
+      }
+      taken.resolve();
+    };
+    const handlers = { control, diagnostics: () => {}, config: () => {} };
+    const up = await link(at.port, await newOutbox(), { handlers });
+    await up.ready;
+    await at.send(topic("control"), { a: 1 });
+    await taken.promise;
+    expect(count).toBe(2);
+  });
+
+  it("sends what is in the outbox in order, and takes it out once it is acknowledged", async () => {
+    const at = await startBroker();
+    const outbox = await newOutbox();
+    for (let n = 0; n < 5; n++) await outbox.put(topic("ota/status"), JSON.stringify({ n }));
+    const up = await link(at.port, outbox);
+    await at.heard(5);
+    await outbox.put(topic("ota/status"), JSON.stringify({ n: 5 }));
+    await at.heard(6);
+    expect(at.received.map(({ payload }) => payload)).toEqual(
+      [0, 1, 2, 3, 4, 5].map((n) => ({ n })),
+    );
+    await up.stop();
+    expect(outbox.size).toBe(0);
+  });
+
+  it("keeps in the outbox over a restart what was never acknowledged", async () => {
+    const at = await startBroker();
+    const file = join(testFolder(), "outbox.jsonl");
+    const first = await openOutbox(file);
+    const up = await link(at.port, first);
+    await up.ready;
+    at.holdAcks(true);
+    await first.put(topic("ota/status"), JSON.stringify({ n: 1 }));
+    await up.stop();
+    at.holdAcks(false);
+    await link(at.port, await openOutbox(file));
+    await at.heard(1);
+    expect(at.received).toEqual([{ topic: topic("ota/status"), payload: { n: 1 } }]);
+  });
+
+  it("connects again after the gateway was away, and sends what came up meanwhile", async () => {
+    const at = await startBroker();
+    const outbox = await newOutbox();
+    const away = Promise.withResolvers<void>();
+    const back = Promise.withResolvers<void>();
+    let connections = 0;
+    const up = await link(at.port, outbox, {
+      onConnected: () => void (++connections === 2 && back.resolve()),
+      onDisconnected: () => away.resolve(),
+    });
+    await up.ready;
+    await at.stop();
+    await away.promise;
+    expect(up.connected).toBe(false);
+    await outbox.put(topic("ota/status"), JSON.stringify({ n: 1 }));
+    expect(up.publish("heartbeat", { beat: 1 })).toBe(true);
+    const again = await broker(at.aedes, at.port);
+    onTestFinished(() => again.stop());
+    await again.heard(2);
+    await back.promise;
+    expect(again.received.map(({ payload }) => payload)).toEqual(
+      expect.arrayContaining([{ n: 1 }, { beat: 1 }]),
+    );
+  });
+
+  it("drops what is not to be kept when too much of it waits", async () => {
+    const up = await link(1, await newOutbox());
+    const taken = Array.from({ length: 300 }, (_, n) => up.publish("telemetry", { n }));
+    expect(taken.filter(Boolean)).toHaveLength(256);
+  });
+
+  it("stops at once while nobody is there", async () => {
+    const outbox = await newOutbox();
+    const up = await link(1, outbox);
+    await up.stop();
+    expect(up.publish("heartbeat", {})).toBe(false);
+    await expect(outbox.put("t", "x")).rejects.toThrow("closed");
+  });
+});

@@ -1,0 +1,69 @@
+import pino from "pino";
+import { Compile } from "typebox/compile";
+import { describe, expect, it } from "vitest";
+import { loadServerConfig } from "#config/server.ts";
+import { Heartbeat } from "#protocol/mqtt/heartbeat.ts";
+import { Telemetry } from "#protocol/mqtt/telemetry.ts";
+import { testFolder } from "#test/helpers/folder.ts";
+import { heartbeat, simulatedDrive, telemetrySampler } from "#vmg-sim/vmg/telemetry.ts";
+import { hardwareNetwork } from "./hardware-network.ts";
+import { stillPace } from "./still-pace.ts";
+
+/** A small generator with a seed (mulberry32). */
+function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+describe("telemetry", () => {
+  it("stays within what the gateway takes for normal, and never jumps", () => {
+    const { limits } = loadServerConfig({}).telemetry;
+    for (let seed = 1; seed <= 20; seed++) {
+      const drive = simulatedDrive(seeded(seed));
+      let before = drive.next(5);
+      for (let i = 0; i < 500; i++) {
+        const sample = drive.next(5);
+        for (const [signal, { min = -Infinity, max = Infinity }] of Object.entries(limits)) {
+          const value = sample[signal as keyof typeof sample];
+          expect(value).toBeGreaterThanOrEqual(min);
+          expect(value).toBeLessThanOrEqual(max);
+        }
+        expect(Math.abs(sample.speed - before.speed)).toBeLessThan(10);
+        expect(sample.odometer_km).toBeGreaterThanOrEqual(before.odometer_km);
+        before = sample;
+      }
+    }
+  });
+
+  it("is the same for the same randomness", () => {
+    const [a, b] = [simulatedDrive(seeded(7)), simulatedDrive(seeded(7))];
+    for (let i = 0; i < 10; i++) expect(a.next(5)).toEqual(b.next(5));
+  });
+
+  it("adds what the ECUs measure, but leaves those alone that are busy or silent", async () => {
+    const { network } = await hardwareNetwork("VMG-001", { ECU_002: { silent: true } });
+    const deps = { network, pace: stillPace(seeded(1)), log: pino({ level: "silent" }) };
+    const sample = telemetrySampler(deps, (ecuId) => ecuId === "ECU_003");
+    const taken = await sample(5, new AbortController().signal);
+    expect(Compile(Telemetry).Errors(taken)).toEqual([]);
+    const ecus = Object.keys(taken).filter((name) => name.includes("."));
+    expect(ecus.toSorted()).toEqual([
+      "ECU_001.supply_mv",
+      "ECU_001.temp",
+      "ECU_004.supply_mv",
+      "ECU_004.temp",
+    ]);
+  });
+
+  it("makes a heartbeat that the gateway takes", async () => {
+    const versions = new Map([["ECU_001", "1.0.0"]]);
+    const beat = await heartbeat(stillPace(), testFolder(), "idle", versions);
+    expect(Compile(Heartbeat).Errors(beat)).toEqual([]);
+    expect(beat).toMatchObject({ state: "idle", versions: { ECU_001: "1.0.0" } });
+  });
+});
