@@ -1,4 +1,4 @@
-import "#config/node-version.ts";
+import "#config/node-version.js";
 import { Command } from "commander";
 import { certsCommand } from "./certs.ts";
 

@@ -1,4 +1,4 @@
-import "#config/node-version.ts";
+import "#config/node-version.js";
 import { access, mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs, styleText } from "node:util";

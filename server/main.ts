@@ -1,9 +1,8 @@
-import "#config/node-version.ts";
+import "#config/node-version.js";
 import { ConfigError } from "#config/load.ts";
 import { loadServerConfig } from "#config/server.ts";
 import { banner } from "#server/runtime/banner.ts";
 import { createLog } from "#server/runtime/log.ts";
-import { startApp } from "./app.ts";
 
 /** A stop that takes longer than this is cut short. */
 const STOP_TIMEOUT_MS = 30_000;
@@ -13,6 +12,8 @@ try {
   const log = createLog(config.log);
   process.stdout.write(`${config.log.format === "json" ? "" : `${banner}\n\n`}`);
   log.info("OTA Server Starting");
+  // Not imported above: there, an older Node would stop at what it lacks before it could say so.
+  const { startApp } = await import("./app.ts");
   const app = await startApp(config, log);
   log.info("OTA Server Running");
   log.info("Active Services: MQTT, HTTPS");

@@ -1,4 +1,4 @@
-import "#config/node-version.ts";
+import "#config/node-version.js";
 import { Command, InvalidArgumentError } from "commander";
 import { ConfigError } from "#config/load.ts";
 import { loadVehicleConfig, type VehicleConfig } from "#config/vehicle.ts";

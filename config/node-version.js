@@ -1,6 +1,7 @@
 /**
- * Ends the process with one clear line on a Node that lacks post-quantum TLS. Import it before
- * anything that would fail to load there.
+ * Ends the process with one clear line on a Node that lacks post-quantum TLS. JavaScript, and
+ * preloaded by npm's scripts, because such a Node may not even load a TypeScript file. Import it
+ * before anything that would fail to load there.
  */
 const [major = 0] = process.versions.node.split(".").map(Number);
 if (major < 26) {
