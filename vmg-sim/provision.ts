@@ -20,7 +20,7 @@ export class ProvisioningError extends Error {
   constructor(folder: string, missing: string) {
     super(
       `${missing}\n` +
-        `The gateway makes the development certificates on its first start, \`npm run certs\` makes them, too.\n` +
+        `The gateway makes certificates and keys for development on its first start (\`npm start\`); \`npm run certs\` makes the certificates alone.\n` +
         `On another machine, copy these there: ${folder}/server-ca/*/root.pem, the vehicle's .pem and .key in ` +
         `${folder}/vehicles/, and ${signingFolder(folder)}/*.pub.`,
     );
@@ -50,7 +50,7 @@ export async function provisionVehicle(
     return { tls, trustedKeys: await packageKeys(folder) };
   } catch (error) {
     if (!isMissing(error)) throw error;
-    throw new ProvisioningError(folder, `No certificate for ${vin}: ${error.message}.`);
+    throw new ProvisioningError(folder, `${vin} is not provisioned: ${error.message}.`);
   }
 }
 

@@ -146,7 +146,7 @@ export async function confirmAll(
 }
 
 /** @throws InstallError ECU_UNKNOWN */
-export function networkEcu(network: VehicleNetwork, ecuId: string): NetworkEcu {
+function networkEcu(network: VehicleNetwork, ecuId: string): NetworkEcu {
   const ecu = network.findEcu(ecuId);
   if (!ecu) throw new InstallError("ECU_UNKNOWN", `the vehicle has no ${ecuId}`);
   return ecu;

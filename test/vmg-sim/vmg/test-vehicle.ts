@@ -29,7 +29,7 @@ export interface TestVehicleOptions {
 }
 
 /** Settings of a vehicle that is not slowed down by its own patience. */
-export function testVehicleConfig(gateway: TestGateway, vin: string, stateDir: string) {
+function testVehicleConfig(gateway: TestGateway, vin: string, stateDir: string) {
   const config = loadVehicleConfig({});
   const backoff = { backoff_ms: 20, max_backoff_ms: 200 };
   return {
