@@ -63,6 +63,7 @@ const mayImport: Record<string, readonly string[]> = {
 
   cli: foundations,
   certs: [...foundations, "#cli"],
+  demo: [...foundations, "#vmg-sim"],
   bench: [...foundations, "#server", "#vmg-sim"],
 };
 
@@ -77,7 +78,7 @@ interface Restriction {
 }
 
 function importOrder(folder: string, allowed: readonly string[]): Override {
-  const forbidden = [...Object.keys(mayImport), "test"].filter(
+  const forbidden = [...Object.keys(mayImport), "test(?:/.+)?"].filter(
     (other) => !allowed.some((prefix) => `#${other}/`.startsWith(`${prefix}/`)),
   );
   const message = `Import order: ${folder} may not import from here (see oxlint.config.ts).`;
@@ -148,7 +149,7 @@ export default defineConfig({
       rules: { "max-lines-per-function": "off", "vitest/require-mock-type-parameters": "off" },
     },
     {
-      files: ["cli/**/*.ts", "bench/**/*.ts", "vmg-sim/main.ts", "certs/*.ts"],
+      files: ["{cli,demo,bench,certs}/**/*.ts", "vmg-sim/main.ts"],
       rules: { "no-console": "off" },
     },
   ],
