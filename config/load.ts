@@ -38,7 +38,10 @@ export function loadConfig<Schema extends TObject>(source: ConfigSource<Schema>)
   const problems = override(tree, source);
   const validator = Compile(source.schema);
   if (!validator.Check(tree)) {
-    for (const error of validator.Errors(tree)) problems.push(describe(error, tree, source.schema));
+    for (const error of validator.Errors(tree)) {
+      // An unknown key is reported twice: as such, and as a value that nothing fits.
+      if (error.keyword !== "boolean") problems.push(describe(error, tree, source.schema));
+    }
   }
   if (problems.length > 0) throw new ConfigError(source.file, [...new Set(problems)]);
   return deepFreeze(tree) as Static<Schema>;
@@ -82,9 +85,7 @@ function override<Schema extends TObject>(
 function leafPaths(schema: TSchema, path: string[] = []): string[][] {
   const properties = (schema as Partial<TObject>).properties;
   if (properties === undefined) return [path];
-  return Object.entries(properties).flatMap(([key, child]) =>
-    leafPaths(child as TSchema, [...path, key]),
-  );
+  return Object.entries(properties).flatMap(([key, child]) => leafPaths(child, [...path, key]));
 }
 
 function readValue(text: string): unknown {
@@ -129,8 +130,9 @@ function describe(error: SchemaError, tree: unknown, schema: TSchema): string {
     (at, key) => (at as Record<string, unknown> | undefined)?.[key],
     tree,
   );
-  const accepts = (schemaAt(schema, path) as { description?: string } | undefined)?.description;
-  return `${path.join(".")}: got ${JSON.stringify(got)}, ${error.message}${accepts ? ` (accepts ${accepts})` : ""}`;
+  const at: { description?: string } | undefined = schemaAt(schema, path);
+  const accepts = at?.description ? ` (accepts ${at.description})` : "";
+  return `${path.join(".")}: got ${JSON.stringify(got)}, ${error.message}${accepts}`;
 }
 
 function schemaAt(schema: TSchema, path: string[]): TSchema | undefined {

@@ -70,7 +70,7 @@ describe("the tree", () => {
   });
 
   it("gives every folder with source its place in the import order", async () => {
-    // The root has no #name.
+    // oxlint-disable-next-line no-restricted-imports -- the root has no #name
     const { default: lintConfig } = await import("../../oxlint.config.ts");
     const placed = new Set(
       (lintConfig.overrides ?? [])
