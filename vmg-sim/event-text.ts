@@ -9,7 +9,7 @@ export function describeEvent(event: AgentEvent): string | undefined {
       return `${event.via.toUpperCase()} connected: ${group}, ${cipher}, ${name}`;
     }
     case "disconnected":
-      return "MQTT connection lost; trying again";
+      return "MQTT is offline";
     case "registered":
       return `registered in ${event.duration_ms} ms`;
     case "vci_collected":

@@ -14,34 +14,36 @@ interface Options {
   vin?: string;
   gateway?: string;
   mqtt?: string;
-  profile?: number;
+  profile?: string;
   certs?: string;
   state?: string;
   manual?: boolean;
 }
 
-const number = (from: number, to: number) => (text: string) => {
-  const value = Number(text);
-  if (Number.isInteger(value) && value >= from && value <= to) return value;
-  throw new InvalidArgumentError(`It is a whole number from ${from} to ${to}.`);
-};
+const MOST = 9999;
 
 await new Command("sim")
   .description("Simulated vehicles: VMG, zonal gateways and ECUs (config/vehicle.yaml)")
-  .option("-n, --count <n>", "how many vehicles", number(1, 9999), 1)
+  .option("-n, --count <n>", "how many vehicles", howMany, 1)
   .option("--vin <id>", "id of the vehicle; with --count the prefix of PREFIX-0001, …")
   .option("--gateway <url>", "the gateway's https://host:port")
   .option("--mqtt <url>", "its mqtts://host:port; by default the same host, port 8883")
-  .option("--profile <n>", "TLS profile, 0 to 12", number(0, 12))
+  .option("--profile <n>", "TLS profile, 0 to 12")
   .option("--certs <folder>", "where the certificates are")
   .option("--state <folder>", "where the vehicles keep their state")
   .option("--manual", "install nothing until a command says so")
   .action(run)
   .parseAsync();
 
+function howMany(text: string): number {
+  const count = Number(text);
+  if (Number.isInteger(count) && count >= 1 && count <= MOST) return count;
+  throw new InvalidArgumentError(`It is a whole number from 1 to ${MOST}.`);
+}
+
 async function run(options: Options): Promise<void> {
   try {
-    const config = withOptions(loadVehicleConfig(), options);
+    const config = loadConfig(options);
     const prefix = options.count > 1 ? options.vin : undefined;
     const vins = fleetIds(config.vehicle.id, options.count, prefix);
     const log = vehicleLog(config.log);
@@ -70,24 +72,22 @@ async function run(options: Options): Promise<void> {
   }
 }
 
-/** The command line goes before the environment and the file. */
-function withOptions(config: VehicleConfig, options: Options): VehicleConfig {
+/** The command line goes before the environment, which goes before the file. */
+function loadConfig(options: Options): VehicleConfig {
   const { gateway, mqtt, profile, certs, state, manual, vin, count } = options;
-  const host = gateway === undefined ? undefined : new URL(gateway).hostname;
-  const mqttUrl = mqtt ?? (host === undefined ? undefined : `mqtts://${host}:8883`);
-  return {
-    ...config,
-    vehicle: { ...config.vehicle, ...(vin !== undefined && count === 1 && { id: vin }) },
-    gateway: {
-      ...config.gateway,
-      ...(gateway !== undefined && { https_url: gateway }),
-      ...(mqttUrl !== undefined && { mqtt_url: mqttUrl }),
-    },
-    ...(profile !== undefined && { tls: { profile } }),
-    ...(certs !== undefined && { certs_dir: certs }),
-    ...(state !== undefined && { state_dir: state }),
-    ...(manual && { auto_update: false }),
+  const host = gateway !== undefined && URL.canParse(gateway) && new URL(gateway).hostname;
+  const overrides = {
+    // The longest id of a fleet stands for all of them.
+    VMG_VEHICLE_ID: vin !== undefined && count > 1 ? fleetIds(vin, count, vin).at(-1) : vin,
+    VMG_GATEWAY_HTTPS_URL: gateway,
+    VMG_GATEWAY_MQTT_URL: mqtt ?? (host ? `mqtts://${host}:8883` : undefined),
+    VMG_TLS_PROFILE: profile,
+    VMG_CERTS_DIR: certs,
+    VMG_STATE_DIR: state,
+    VMG_AUTO_UPDATE: manual ? "false" : undefined,
   };
+  const given = Object.entries(overrides).filter(([, value]) => value !== undefined);
+  return loadVehicleConfig({ ...process.env, ...Object.fromEntries(given) });
 }
 
 function introduce({ vin, hardware, folder }: SimulatedVehicle): void {

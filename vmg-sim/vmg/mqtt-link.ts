@@ -57,24 +57,10 @@ export function connectMqtt(deps: MqttLinkDeps): MqttLink {
   const stopping = new AbortController();
   const firstConnection = Promise.withResolvers<void>();
   let attempt = 0;
+  let failing = false;
   let unacknowledged = 0;
-  let sending = false;
 
-  async function drainOutbox(): Promise<void> {
-    if (sending || !client.connected) return;
-    sending = true;
-    try {
-      for (let next = outbox.first(); next; next = outbox.first()) {
-        await client.publishAsync(next.topic, next.payload, { qos: 1 });
-        await outbox.acknowledge(next.seq);
-      }
-    } catch (error) {
-      if (!stopping.signal.aborted) log.warn({ err: error }, "sending from the outbox failed");
-    } finally {
-      sending = false;
-    }
-  }
-
+  const drainOutbox = outboxSender(client, deps, stopping.signal);
   const take = callbackify((packet: { topic: string; payload: Buffer | string }) =>
     handle(deps, packet.topic, packet.payload),
   );
@@ -85,6 +71,7 @@ export function connectMqtt(deps: MqttLinkDeps): MqttLink {
     });
   client.on("connect", () => {
     attempt = 0;
+    failing = false;
     client.options.reconnectPeriod = backoffMs(attempt, backoff, pace.random);
     if (client.stream instanceof TLSSocket) {
       // Messages are small and somebody waits for their answers.
@@ -99,7 +86,11 @@ export function connectMqtt(deps: MqttLinkDeps): MqttLink {
   });
   client.on("offline", () => deps.onDisconnected());
   client.on("error", (error) => {
-    if (!stopping.signal.aborted) log.warn({ err: error }, "MQTT");
+    if (stopping.signal.aborted) return;
+    // Once for a gateway that is away, not once for each of the tries.
+    const level = failing ? "debug" : "warn";
+    failing = true;
+    log[level]({ err: error }, "no MQTT connection; trying again and again");
   });
   outbox.onPut(() => void drainOutbox());
 
@@ -122,6 +113,29 @@ export function connectMqtt(deps: MqttLinkDeps): MqttLink {
       await (client.connected ? endGently(client, pace) : client.endAsync(true));
       await outbox.close();
     },
+  };
+}
+
+/** Sends what is in the outbox, one message after the other, for as long as there is a connection. */
+function outboxSender(
+  client: MqttClient,
+  { outbox, log }: MqttLinkDeps,
+  stopping: AbortSignal,
+): () => Promise<void> {
+  let sending = false;
+  return async () => {
+    if (sending || !client.connected) return;
+    sending = true;
+    try {
+      for (let next = outbox.first(); next; next = outbox.first()) {
+        await client.publishAsync(next.topic, next.payload, { qos: 1 });
+        await outbox.acknowledge(next.seq);
+      }
+    } catch (error) {
+      if (!stopping.aborted) log.warn({ err: error }, "sending from the outbox failed");
+    } finally {
+      sending = false;
+    }
   };
 }
 

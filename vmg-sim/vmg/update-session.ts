@@ -88,7 +88,7 @@ export function updateSession(deps: UpdateSessionDeps, begun: UpdateRecord): Upd
       const at = record;
       const told = kept.then(() => report(detail, at));
       // A storage that fails here fails the next step of the update, too.
-      told.catch((error: unknown) => deps.log.warn({ err: error }, "progress was not reported"));
+      told.catch((error: unknown) => deps.log.debug({ err: error }, "progress was not reported"));
     },
   };
 }

@@ -1,24 +1,16 @@
 import { Type, type Static } from "typebox";
 import type { PackageAnswer } from "#protocol/api/ota.ts";
+import { reportedStatuses, type ReportedStatus } from "#protocol/mqtt/ota-status.ts";
 import { Failure } from "./failure.ts";
 
 /**
- * Where an update is. `completed` still owes the gateway the VCI that proves it; the last three
- * have nothing left to do.
+ * Where an update is, in the words of its reports. `completed` still owes the gateway the VCI that
+ * proves it; `rolled_back` and `failed` have nothing left to do.
  */
-export const updatePhases = [
-  "downloading",
-  "verifying",
-  "backing_up",
-  "installing",
-  "restarting",
-  "health_check",
-  "rolling_back",
-  "completed",
-  "rolled_back",
-  "failed",
-] as const;
-export type UpdatePhase = (typeof updatePhases)[number];
+export type UpdatePhase = Exclude<ReportedStatus, "deferred">;
+export const updatePhases: readonly UpdatePhase[] = reportedStatuses.filter(
+  (status) => status !== "deferred",
+);
 
 /**
  * Where one ECU is. `flashing`: its inactive bank is being written and can't boot. `flashed`: the
@@ -51,7 +43,7 @@ export const UpdateRecord = Type.Object({
   size: Type.Integer({ minimum: 0 }),
   checksum: Type.String(),
   command_id: Type.Optional(Type.String({ description: "The command that asked for it" })),
-  phase: Type.Enum(updatePhases),
+  phase: Type.Enum([...updatePhases]),
   progress: Type.Number({ minimum: 0, maximum: 100 }),
   resumes: Type.Integer({ minimum: 0, description: "Restarts of the VMG while installing" }),
   ecus: Type.Array(UpdateEcu),

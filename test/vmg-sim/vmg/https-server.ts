@@ -2,16 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { ConnectionOptions } from "node:tls";
-import {
-  ensureDevelopmentPki,
-  issueVehicleCertificate,
-  loadServerIdentities,
-  loadVehicleIdentity,
-  serverCa,
-  vehicleCa,
-} from "#crypto/pki.ts";
-import { clientTlsOptions, serverTlsOptions } from "#crypto/tls.ts";
-import { temporaryFolder } from "#test/helpers/folder.ts";
+import { testPki } from "./test-pki.ts";
 
 export type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 
@@ -25,35 +16,20 @@ export interface BadServer {
 }
 
 export async function startBadServer(vin: string): Promise<BadServer> {
-  const certs = temporaryFolder();
-  await ensureDevelopmentPki(certs.path, { algorithms: ["ecdsa-p256"] });
-  await issueVehicleCertificate(certs.path, { vehicleId: vin });
-  const tls = clientTlsOptions({
-    profile: 2,
-    identity: await loadVehicleIdentity(certs.path, vin),
-    ca: await serverCa(certs.path),
-  });
+  const pki = await testPki(vin);
   let handler: Handler = (_, response) => response.writeHead(404).end();
-  const server = createServer(
-    serverTlsOptions({
-      profiles: [2],
-      identities: await loadServerIdentities(certs.path),
-      clientCa: await vehicleCa(certs.path),
-      clientCertificates: "required",
-    }),
-    (request, response) => handler(request, response),
-  );
+  const server = createServer(pki.server, (request, response) => handler(request, response));
   await new Promise<void>((resolve) => server.listen(0, "localhost", resolve));
   return {
     url: `https://localhost:${(server.address() as AddressInfo).port}`,
-    tls,
+    tls: pki.vehicle,
     answer(next) {
       handler = next;
     },
     async close() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
-      certs.remove();
+      pki.remove();
     },
   };
 }

@@ -1,29 +1,20 @@
 import { join } from "node:path";
-import { createServer, type Server } from "node:tls";
+import { createServer } from "node:tls";
 import type { AddressInfo } from "node:net";
 import { Aedes, type Client } from "aedes";
 import pino from "pino";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
-import {
-  ensureDevelopmentPki,
-  issueVehicleCertificate,
-  loadServerIdentities,
-  loadVehicleIdentity,
-  serverCa,
-  vehicleCa,
-} from "#crypto/pki.ts";
-import { clientTlsOptions, serverTlsOptions } from "#crypto/tls.ts";
-import { temporaryFolder, testFolder } from "#test/helpers/folder.ts";
+import { testFolder } from "#test/helpers/folder.ts";
 import { connectMqtt, type MqttLink, type MqttLinkDeps } from "#vmg-sim/vmg/mqtt-link.ts";
 import { openOutbox, type Outbox } from "#vmg-sim/vmg/outbox.ts";
 import { systemPace } from "#vmg-sim/vmg/pace.ts";
+import { testPki, type TestPki } from "./test-pki.ts";
 
-const certs = temporaryFolder();
+let pki: TestPki;
 beforeAll(async () => {
-  await ensureDevelopmentPki(certs.path, { algorithms: ["ecdsa-p256"] });
-  await issueVehicleCertificate(certs.path, { vehicleId: "VMG-001" });
+  pki = await testPki("VMG-001");
 });
-afterAll(() => certs.remove());
+afterAll(() => pki.remove());
 
 interface Broker {
   port: number;
@@ -51,20 +42,12 @@ async function broker(aedes?: Aedes, port = 0): Promise<Broker & { aedes: Aedes 
     if (!client || !holding) done(null);
   };
   const sockets = new Set<{ destroy(): void }>();
-  const server: Server = createServer(
-    serverTlsOptions({
-      profiles: [2],
-      identities: await loadServerIdentities(certs.path),
-      clientCa: await vehicleCa(certs.path),
-      clientCertificates: "required",
-    }),
-    (socket) => {
-      sockets.add(socket);
-      socket.on("close", () => sockets.delete(socket));
-      socket.on("error", () => {});
-      own.handle(socket);
-    },
-  );
+  const server = createServer(pki.server, (socket) => {
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
+    socket.on("error", () => {});
+    own.handle(socket);
+  });
   await new Promise<void>((resolve) => server.listen(port, "localhost", resolve));
   const dropAll = () => {
     for (const socket of sockets) socket.destroy();
@@ -104,19 +87,11 @@ async function startBroker() {
   return started;
 }
 
-async function link(
-  port: number,
-  outbox: Outbox,
-  change: Partial<MqttLinkDeps> = {},
-): Promise<MqttLink> {
+function link(port: number, outbox: Outbox, change: Partial<MqttLinkDeps> = {}): MqttLink {
   const made = connectMqtt({
     url: `mqtts://localhost:${port}`,
     vin: "VMG-001",
-    tls: clientTlsOptions({
-      profile: 2,
-      identity: await loadVehicleIdentity(certs.path, "VMG-001"),
-      ca: await serverCa(certs.path),
-    }),
+    tls: pki.vehicle,
     backoff: { backoff_ms: 10, max_backoff_ms: 50 },
     pace: systemPace,
     outbox,
@@ -142,7 +117,7 @@ describe("MQTT link", () => {
       seen.push([kind, payload]);
       if (seen.length === 3) all.resolve();
     };
-    const up = await link(at.port, await newOutbox(), {
+    const up = link(at.port, await newOutbox(), {
       handlers: {
         control: note("control"),
         diagnostics: note("diagnostics"),
@@ -175,7 +150,7 @@ describe("MQTT link", () => {
       taken.resolve();
     };
     const handlers = { control, diagnostics: () => {}, config: () => {} };
-    const up = await link(at.port, await newOutbox(), { handlers });
+    const up = link(at.port, await newOutbox(), { handlers });
     await up.ready;
     await at.send(topic("control"), { a: 1 });
     await taken.promise;
@@ -186,7 +161,7 @@ describe("MQTT link", () => {
     const at = await startBroker();
     const outbox = await newOutbox();
     for (let n = 0; n < 5; n++) await outbox.put(topic("ota/status"), JSON.stringify({ n }));
-    const up = await link(at.port, outbox);
+    const up = link(at.port, outbox);
     await at.heard(5);
     await outbox.put(topic("ota/status"), JSON.stringify({ n: 5 }));
     await at.heard(6);
@@ -201,13 +176,13 @@ describe("MQTT link", () => {
     const at = await startBroker();
     const file = join(testFolder(), "outbox.jsonl");
     const first = await openOutbox(file);
-    const up = await link(at.port, first);
+    const up = link(at.port, first);
     await up.ready;
     at.holdAcks(true);
     await first.put(topic("ota/status"), JSON.stringify({ n: 1 }));
     await up.stop();
     at.holdAcks(false);
-    await link(at.port, await openOutbox(file));
+    link(at.port, await openOutbox(file));
     await at.heard(1);
     expect(at.received).toEqual([{ topic: topic("ota/status"), payload: { n: 1 } }]);
   });
@@ -218,7 +193,7 @@ describe("MQTT link", () => {
     const away = Promise.withResolvers<void>();
     const back = Promise.withResolvers<void>();
     let connections = 0;
-    const up = await link(at.port, outbox, {
+    const up = link(at.port, outbox, {
       onConnected: () => void (++connections === 2 && back.resolve()),
       onDisconnected: () => away.resolve(),
     });
@@ -238,14 +213,14 @@ describe("MQTT link", () => {
   });
 
   it("drops what is not to be kept when too much of it waits", async () => {
-    const up = await link(1, await newOutbox());
+    const up = link(1, await newOutbox());
     const taken = Array.from({ length: 300 }, (_, n) => up.publish("telemetry", { n }));
     expect(taken.filter(Boolean)).toHaveLength(256);
   });
 
   it("stops at once while nobody is there", async () => {
     const outbox = await newOutbox();
-    const up = await link(1, outbox);
+    const up = link(1, outbox);
     await up.stop();
     expect(up.publish("heartbeat", {})).toBe(false);
     await expect(outbox.put("t", "x")).rejects.toThrow("closed");
