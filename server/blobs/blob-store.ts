@@ -1,5 +1,3 @@
-import type { Readable } from "node:stream";
-
 /** A blob being written. Nothing of it is visible before `commit`. */
 export interface StagedBlob {
   /** Resolves when the bytes are written; the caller waits, which is the back-pressure. */
@@ -17,14 +15,24 @@ export interface BlobAddress {
   length: number;
 }
 
+/** A stored blob that is being read. */
+export interface OpenBlob {
+  /**
+   * Reads from `position` on into a buffer, up to its length.
+   * @returns bytes read; 0 only at the end of the blob
+   */
+  read(into: Uint8Array, position: number): Promise<number>;
+  close(): Promise<void>;
+}
+
 export interface BlobStore {
   stage(): Promise<StagedBlob>;
   /**
-   * Makes sure that the stored bytes still have their hash; cheap when they were checked before and
-   * the file has not been touched since.
+   * Makes sure that the stored bytes still have their hash; cheap when they were checked, or
+   * written, before and the file has not been touched since.
    * @throws ProblemError BLOB_CORRUPT when they don't, or are gone
    */
   verify(blob: BlobAddress): Promise<void>;
-  /** Streams `length` bytes from `offset` on. Call {@link verify} first. */
-  read(sha256: string, range: { offset: number; length: number }): Readable;
+  /** Opens a blob for reading. Call {@link verify} first. */
+  open(sha256: string): Promise<OpenBlob>;
 }

@@ -1,4 +1,4 @@
-import { Readable } from "node:stream";
+import type { OutgoingHttpHeaders } from "node:http";
 import Type from "typebox";
 import type { FastifyReply } from "fastify";
 import { ProblemError } from "#protocol/api/problem.ts";
@@ -90,12 +90,28 @@ async function send(
   const layout = packageLayout(found.manifest, found.signatures);
   await verifyBlobs(layout, blobs);
   metrics.packageBytes.inc(end - start);
-  // One chunk is in memory at a time; an error cuts the connection, so no part looks complete.
-  const stream = Readable.from(packageBytes(layout, blobs, selection), {
-    objectMode: false,
-    highWaterMark: 1,
-  });
-  return reply.send(stream);
+  await write(reply, packageBytes(layout, blobs, selection));
+}
+
+/**
+ * Sends chunks that are valid only for their turn, which a piped stream would not wait for: each
+ * is written out before the next is asked for. An error cuts the connection, so that no part looks
+ * complete.
+ */
+async function write(reply: FastifyReply, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+  reply.hijack();
+  const response = reply.raw;
+  try {
+    response.writeHead(reply.statusCode, reply.getHeaders() as OutgoingHttpHeaders);
+    for await (const chunk of chunks) {
+      if (response.destroyed) return;
+      await new Promise((written) => response.write(chunk, written));
+    }
+    response.end();
+  } catch (error) {
+    reply.log.error({ err: error }, "A package could not be read to its end");
+    response.destroy();
+  }
 }
 
 function selectPart(

@@ -1,0 +1,107 @@
+import { randomBytes } from "node:crypto";
+import { readdirSync, readlinkSync, truncateSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import type { PackageLayout, Segment } from "#protocol/package/layout.ts";
+import type { BlobStore } from "#server/blobs/blob-store.ts";
+import { openDiskStore } from "#server/blobs/disk-store.ts";
+import { packageBytes } from "#server/packages/stream.ts";
+import { testFolder } from "#test/helpers/folder.ts";
+
+/** Longer than two chunks, so that the buffers take turns. */
+const BLOB_LENGTH = 1_300_000;
+
+interface Sample {
+  folder: string;
+  blobs: BlobStore;
+  layout: PackageLayout;
+  whole: Buffer;
+  /** Address of the first blob. */
+  sha256: string;
+}
+
+/** Bytes, a blob, bytes, another blob, bytes: as in a package, but none of the tar around it. */
+async function sample(): Promise<Sample> {
+  const folder = testFolder();
+  const blobs = await openDiskStore(folder);
+  const parts = [100, BLOB_LENGTH, 1500, 700_001, 1024].map((length) => randomBytes(length));
+  const segments: Segment[] = [];
+  let sha256 = "";
+  for (const [index, bytes] of parts.entries()) {
+    if (index % 2 === 0) {
+      segments.push({ kind: "bytes", bytes });
+      continue;
+    }
+    const staged = await blobs.stage();
+    await staged.write(bytes);
+    const address = await staged.commit();
+    sha256 ||= address.sha256;
+    segments.push({ kind: "blob", sha256: address.sha256, offset: 0, length: bytes.length });
+  }
+  const whole = Buffer.concat(parts);
+  const layout = { manifest: { zones: [] }, segments, length: whole.length, zones: [] };
+  return { folder, blobs, layout: layout as unknown as PackageLayout, whole, sha256 };
+}
+
+/** Copies each chunk in its turn: it is valid no longer. */
+async function gather(chunks: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const copies: Buffer[] = [];
+  for await (const chunk of chunks) copies.push(Buffer.from(chunk));
+  return Buffer.concat(copies);
+}
+
+function openFilesIn(folder: string): string[] {
+  return readdirSync("/proc/self/fd").flatMap((fd) => {
+    try {
+      const path = readlinkSync(`/proc/self/fd/${fd}`);
+      return path.startsWith(folder) ? [path] : [];
+    } catch {
+      return [];
+    }
+  });
+}
+
+describe("the bytes of a package", () => {
+  it("are its segments one after the other, from any byte to any other", async () => {
+    const { blobs, layout, whole } = await sample();
+    const ends = [0, 1, 99, 100, 101, 524_288, BLOB_LENGTH + 100, BLOB_LENGTH + 1601, whole.length];
+    for (const start of ends) {
+      for (const end of ends.filter((each) => each >= start)) {
+        const part = await gather(packageBytes(layout, blobs, { start, end }));
+        expect(part.equals(whole.subarray(start, end)), `${start} to ${end}`).toBe(true);
+      }
+    }
+  });
+
+  it("stay as they are in a chunk until the next one is asked for", async () => {
+    const { blobs, layout, whole } = await sample();
+    let at = 0;
+    for await (const chunk of packageBytes(layout, blobs, { start: 0, end: whole.length })) {
+      // Time for the read ahead, which must go into the other buffer.
+      for (let turn = 0; turn < 20; turn++) await new Promise((next) => setImmediate(next));
+      expect(whole.subarray(at, at + chunk.length).equals(chunk), `at ${at}`).toBe(true);
+      at += chunk.length;
+    }
+    expect(at).toBe(whole.length);
+  });
+
+  it("end with an error when a blob has become shorter", async () => {
+    const { folder, blobs, layout, whole, sha256 } = await sample();
+    truncateSync(join(folder, sha256.slice(0, 2), sha256.slice(2)), BLOB_LENGTH - 1);
+    await expect(
+      gather(packageBytes(layout, blobs, { start: 0, end: whole.length })),
+    ).rejects.toThrow(`blob ${sha256} is shorter`);
+  });
+
+  it.runIf(process.platform === "linux")("leave no file open, read or dropped", async () => {
+    const { folder, blobs, layout, whole } = await sample();
+    const range = { start: 0, end: whole.length };
+    for await (const chunk of packageBytes(layout, blobs, range)) {
+      expect(chunk.length).toBeGreaterThan(0);
+      expect(openFilesIn(folder)).toHaveLength(1);
+      break;
+    }
+    await gather(packageBytes(layout, blobs, range));
+    expect(openFilesIn(folder)).toEqual([]);
+  });
+});
