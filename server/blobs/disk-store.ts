@@ -23,7 +23,7 @@ export async function openDiskStore(root: string): Promise<BlobStore> {
   const pathOf = (sha256: string) => join(folder, sha256.slice(0, 2), sha256.slice(2));
 
   return {
-    stage: () => stageBlob(staging, pathOf),
+    stage: () => stageBlob(staging, pathOf, checked),
     async verify({ sha256, length }) {
       const path = pathOf(sha256);
       const before = await fingerprint(path);
@@ -62,7 +62,11 @@ async function openBlob(path: string): Promise<OpenBlob> {
   };
 }
 
-async function stageBlob(staging: string, pathOf: (sha256: string) => string): Promise<StagedBlob> {
+async function stageBlob(
+  staging: string,
+  pathOf: (sha256: string) => string,
+  checked: Checked,
+): Promise<StagedBlob> {
   const temporary = join(staging, `${process.pid}-${randomUUID()}`);
   const file = await open(temporary, "wx", 0o600);
   const hash = createHash("sha256");
@@ -83,6 +87,9 @@ async function stageBlob(staging: string, pathOf: (sha256: string) => string): P
       await rename(temporary, path);
       await syncFolder(dirname(path));
       finished = true;
+      // What was just hashed and written need not be read again before it is first sent.
+      const written = await fingerprint(path);
+      if (written !== undefined) checked.add(sha256, written);
       return { sha256, length } satisfies BlobAddress;
     },
     async discard() {
