@@ -1,4 +1,5 @@
 import type { OutgoingHttpHeaders } from "node:http";
+import { pipeline } from "node:stream/promises";
 import Type from "typebox";
 import type { FastifyReply } from "fastify";
 import { ProblemError } from "#protocol/api/problem.ts";
@@ -94,21 +95,19 @@ async function send(
 }
 
 /**
- * Sends chunks that are valid only for their turn, which a piped stream would not wait for: each
- * is written out before the next is asked for. An error cuts the connection, so that no part looks
- * complete.
+ * Sends chunks that are valid only until the next one is asked for: a pipeline asks when the socket
+ * has taken the last one, as every chunk but the last fills its buffer; Fastify's own piping of a
+ * stream reads ahead. An error cuts the connection, so that no part looks complete.
  */
 async function write(reply: FastifyReply, chunks: AsyncIterable<Uint8Array>): Promise<void> {
   reply.hijack();
-  const response = reply.raw;
+  const { raw: response } = reply;
+  response.writeHead(reply.statusCode, reply.getHeaders() as OutgoingHttpHeaders);
   try {
-    response.writeHead(reply.statusCode, reply.getHeaders() as OutgoingHttpHeaders);
-    for await (const chunk of chunks) {
-      if (response.destroyed) return;
-      await new Promise((written) => response.write(chunk, written));
-    }
-    response.end();
+    await pipeline(chunks, response);
   } catch (error) {
+    // A vehicle may leave whenever it likes: it resumes later.
+    if ((error as NodeJS.ErrnoException).code === "ERR_STREAM_PREMATURE_CLOSE") return;
     reply.log.error({ err: error }, "A package could not be read to its end");
     response.destroy();
   }
