@@ -146,6 +146,19 @@ describe("update", () => {
     expect(reverted.length).toBeGreaterThan(0);
   });
 
+  it("goes on rolling back after a restart in the middle of it", async () => {
+    const vin = "VMG-109";
+    const behaviours = { ECU_003: { unhealthyAfterUpdate: true } };
+    const vehicle = await testVehicle(gateway, { vin, behaviours, autoUpdate: true });
+    await vehicle.event("status_reported", ({ status }) => status.status === "rolling_back");
+    await vehicle.stop();
+    const again = await testVehicle(gateway, { vin, stateDir: join(vehicle.folder, "..") });
+    const { outcome } = await again.event("update_finished");
+    expect(outcome).toBe("rolled_back");
+    expect(again.versions()).toEqual(old);
+    expect((await ended(vin)).error?.code).toBe("HEALTH_CHECK_FAILED");
+  });
+
   it("answers a command whose update was rolled back with what became of it", async () => {
     const vehicle = await testVehicle(gateway, {
       vin: "VMG-104",
