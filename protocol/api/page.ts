@@ -1,10 +1,12 @@
 import Type, { type TSchema } from "typebox";
 
-/** Query of every list: how many, and from which cursor on. */
-export const PageQuery = Type.Object({
-  limit: Type.Integer({ minimum: 1, maximum: 500, default: 50 }),
-  cursor: Type.Optional(Type.String({ maxLength: 512 })),
-});
+/** Query of every list: how many, and from which cursor on; the cursor is what the list gives. */
+export function PageQuery<Cursor extends TSchema>(cursor: Cursor) {
+  return Type.Object({
+    limit: Type.Integer({ minimum: 1, maximum: 500, default: 50 }),
+    cursor: Type.Optional(cursor),
+  });
+}
 
 /** A page of a list; `next_cursor` is null on the last one. */
 export function Page<Item extends TSchema>(item: Item) {

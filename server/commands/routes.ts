@@ -51,8 +51,7 @@ function commands(http: Http, { db, delivery, ttlSeconds }: CommandDeps): void {
     },
     async (request, reply) => {
       const { params, body } = request;
-      if (!(await vehicleByVin(db, params.vin)))
-        throw new ProblemError("VEHICLE_UNKNOWN", params.vin);
+      await registered(db, params.vin);
       const state = await insertCommand(db, {
         command_id: randomUUIDv7(),
         vin: params.vin,
@@ -70,14 +69,21 @@ function commands(http: Http, { db, delivery, ttlSeconds }: CommandDeps): void {
     "/vehicles/:vin/commands",
     {
       config: { access: { by: "operator" } },
-      schema: { tags, params: Vin, querystring: PageQuery, response: { 200: Page(CommandState) } },
+      schema: {
+        tags,
+        params: Vin,
+        querystring: PageQuery(Uuid),
+        response: { 200: Page(CommandState) },
+      },
     },
-    async ({ params, query }) =>
-      page(
+    async ({ params, query }) => {
+      await registered(db, params.vin);
+      return page(
         query.limit,
         await listCommands(db, params.vin, { ...query, limit: query.limit + 1 }),
         (row) => row.command_id,
-      ),
+      );
+    },
   );
 
   http.get(
@@ -124,9 +130,12 @@ function configuration(http: Http, { db, delivery }: CommandDeps): void {
       schema: { tags, params: Vin, response: { 200: Type.Union([RemoteConfigMessage, Unset]) } },
     },
     async ({ params }) => {
-      if (!(await vehicleByVin(db, params.vin)))
-        throw new ProblemError("VEHICLE_UNKNOWN", params.vin);
+      await registered(db, params.vin);
       return (await remoteConfig(db, params.vin)) ?? { revision: 0 as const, config: {} };
     },
   );
+}
+
+async function registered(db: Db, vin: string): Promise<void> {
+  if (!(await vehicleByVin(db, vin))) throw new ProblemError("VEHICLE_UNKNOWN", vin);
 }

@@ -78,7 +78,7 @@ function results(http: Http, { db, dispatcher }: DiagnosticDeps): void {
       schema: {
         tags,
         querystring: Type.Object({
-          ...PageQuery.properties,
+          ...PageQuery(Uuid).properties,
           vin: Type.Optional(VehicleId),
           ecu_id: Type.Optional(EcuId),
           status: Type.Optional(DiagnosticStatus),

@@ -88,7 +88,7 @@ function reading(http: Http, db: Db): void {
       schema: {
         tags,
         querystring: Type.Object({
-          ...PageQuery.properties,
+          ...PageQuery(Uuid).properties,
           ecu_type: Type.Optional(EcuType),
           channel: Type.Optional(Channel),
           status: Type.Optional(FirmwareStatus),

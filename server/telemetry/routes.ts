@@ -9,6 +9,12 @@ import { page } from "#server/http/page.ts";
 import { vehicleByVin } from "#server/vehicles/queries.ts";
 import { listAnomalies, listSamples } from "./queries.ts";
 
+/** Time and number of the last sample of the page before. */
+const SampleCursor = Type.String({
+  pattern: "^20\\d\\d-[01]\\d-[0-3]\\dT[0-2]\\d:[0-5]\\d:[0-5]\\d\\.\\d{3}Z_\\d{1,15}$",
+});
+const AnomalyId = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
+
 export function telemetryRoutes({ db }: { db: Db }) {
   const config = { access: { by: "operator" } } as const;
   const tags = ["telemetry"];
@@ -20,7 +26,7 @@ export function telemetryRoutes({ db }: { db: Db }) {
         schema: {
           tags,
           params: Type.Object({ vin: VehicleId }),
-          querystring: PageQuery,
+          querystring: PageQuery(SampleCursor),
           response: { 200: Page(TelemetrySample) },
         },
       },
@@ -40,8 +46,7 @@ export function telemetryRoutes({ db }: { db: Db }) {
         schema: {
           tags,
           querystring: Type.Object({
-            limit: PageQuery.properties.limit,
-            cursor: Type.Optional(Type.Integer({ minimum: 1 })),
+            ...PageQuery(AnomalyId).properties,
             vin: Type.Optional(VehicleId),
           }),
           response: { 200: Page(Anomaly) },
@@ -59,10 +64,5 @@ export function telemetryRoutes({ db }: { db: Db }) {
 
 function readCursor(text: string): { ts: Date; sampleId: number } {
   const [time = "", id = ""] = text.split("_");
-  const ts = new Date(time);
-  const sampleId = Number(id);
-  if (Number.isNaN(ts.getTime()) || !Number.isSafeInteger(sampleId) || id === "") {
-    throw new ProblemError("REQUEST_INVALID", "querystring/cursor is not one that this list gave");
-  }
-  return { ts, sampleId };
+  return { ts: new Date(time), sampleId: Number(id) };
 }

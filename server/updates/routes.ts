@@ -110,7 +110,7 @@ function operatorSide(http: Http, deps: UpdateDeps): void {
       schema: {
         tags,
         querystring: Type.Object({
-          ...PageQuery.properties,
+          ...PageQuery(Uuid).properties,
           vin: Type.Optional(VehicleId),
           status: Type.Optional(UpdateStatus),
         }),

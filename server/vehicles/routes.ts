@@ -59,7 +59,10 @@ function reading(http: Http, db: Db): void {
       config,
       schema: {
         tags,
-        querystring: Type.Object({ ...PageQuery.properties, status: Type.Optional(VehicleStatus) }),
+        querystring: Type.Object({
+          ...PageQuery(VehicleId).properties,
+          status: Type.Optional(VehicleStatus),
+        }),
         response: { 200: Page(Vehicle) },
       },
     },
@@ -74,11 +77,7 @@ function reading(http: Http, db: Db): void {
   http.get(
     "/vehicles/:vin",
     { config, schema: { tags, params: Vin, response: { 200: Vehicle } } },
-    async ({ params }) => {
-      const vehicle = await vehicleByVin(db, params.vin);
-      if (vehicle === undefined) throw new ProblemError("VEHICLE_UNKNOWN", params.vin);
-      return vehicle;
-    },
+    async ({ params }) => existing(db, params.vin),
   );
 
   const StoredVci = Type.Object({
@@ -96,15 +95,23 @@ function reading(http: Http, db: Db): void {
         tags,
         summary: "VCIs of a vehicle, the current one first",
         params: Vin,
-        querystring: PageQuery,
+        querystring: PageQuery(Uuid),
         response: { 200: Page(StoredVci) },
       },
     },
-    async ({ params, query }) =>
-      page(
+    async ({ params, query }) => {
+      await existing(db, params.vin);
+      return page(
         query.limit,
         await listVcis(db, params.vin, { ...query, limit: query.limit + 1 }),
         ({ vci_id }) => vci_id,
-      ),
+      );
+    },
   );
+}
+
+async function existing(db: Db, vin: string): Promise<Vehicle> {
+  const vehicle = await vehicleByVin(db, vin);
+  if (vehicle === undefined) throw new ProblemError("VEHICLE_UNKNOWN", vin);
+  return vehicle;
 }
