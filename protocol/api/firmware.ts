@@ -15,18 +15,22 @@ const HardwareVersions = Type.Array(HardwareVersion, {
   uniqueItems: true,
   description: "Hardware versions that the image runs on",
 });
-const ReleaseNotes = Type.String({ maxLength: 10_000 });
+/** Without U+0000, which a form can carry and a database can't. */
+const ReleaseNotes = Type.String({ maxLength: 10_000, pattern: "^[^\\u0000]*$" });
 
 /** What an operator says of an image; sent before or after the file in the multipart form. */
-export const FirmwareMetadata = Type.Object({
-  ecu_type: EcuType,
-  version: Version,
-  hardware_versions: HardwareVersions,
-  channel: Channel,
-  min_current_version: Type.Optional(Version),
-  critical: Type.Boolean({ default: false }),
-  release_notes: Type.Optional(ReleaseNotes),
-});
+export const FirmwareMetadata = Type.Object(
+  {
+    ecu_type: EcuType,
+    version: Version,
+    hardware_versions: HardwareVersions,
+    channel: Channel,
+    min_current_version: Type.Optional(Version),
+    critical: Type.Boolean({ default: false }),
+    release_notes: Type.Optional(ReleaseNotes),
+  },
+  { additionalProperties: false },
+);
 export type FirmwareMetadata = Static<typeof FirmwareMetadata>;
 
 export const FirmwarePatch = Type.Object(

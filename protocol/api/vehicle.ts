@@ -44,5 +44,5 @@ export const VehiclePatch = Type.Object(
     model: Type.Optional(Type.String({ maxLength: 64 })),
     region: Type.Optional(Type.String({ maxLength: 64 })),
   },
-  { minProperties: 1 },
+  { minProperties: 1, additionalProperties: false },
 );
