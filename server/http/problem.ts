@@ -1,17 +1,9 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { problems, ProblemError, type Problem, type ProblemCode } from "#protocol/api/problem.ts";
 
-/** Answers every error as an RFC 9457 problem document with a stable code. */
+/** Answers every error of a route or hook as a problem document, and so an unknown route. */
 export function answerProblems(http: FastifyInstance): void {
-  http.setErrorHandler((error: FastifyError, request, reply) => {
-    const problem = asProblem(error);
-    if (problems[problem.code].status >= 500) {
-      request.log.error({ err: error, code: problem.code }, "Request failed");
-    } else {
-      request.log.warn({ code: problem.code }, `Request refused: ${problem.message}`);
-    }
-    return sendProblem(request, reply, problem);
-  });
+  http.setErrorHandler(answerError);
   http.setNotFoundHandler((request, reply) =>
     sendProblem(
       request,
@@ -19,6 +11,17 @@ export function answerProblems(http: FastifyInstance): void {
       new ProblemError("ROUTE_UNKNOWN", `${request.method} ${request.url}`),
     ),
   );
+}
+
+/** Answers an error as an RFC 9457 problem document with a stable code. */
+export function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply) {
+  const problem = asProblem(error);
+  if (problems[problem.code].status >= 500) {
+    request.log.error({ err: error, code: problem.code }, "Request failed");
+  } else {
+    request.log.warn({ code: problem.code }, `Request refused: ${problem.message}`);
+  }
+  return sendProblem(request, reply, problem);
 }
 
 function sendProblem(request: FastifyRequest, reply: FastifyReply, error: ProblemError) {
@@ -52,6 +55,8 @@ const fastifyCodes: Record<string, ProblemCode> = {
   FST_FILES_LIMIT: "REQUEST_INVALID",
   FST_FIELDS_LIMIT: "REQUEST_INVALID",
   FST_PROTO_VIOLATION: "REQUEST_INVALID",
+  FST_ERR_BAD_URL: "REQUEST_INVALID",
+  FST_ERR_MAX_PARAM_LENGTH: "REQUEST_INVALID",
   FST_ERR_REOPENED_CLOSE_SERVER: "OVERLOADED",
   JSON_MALFORMED: "REQUEST_MALFORMED",
 };

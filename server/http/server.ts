@@ -13,7 +13,7 @@ import type { Metrics } from "#server/runtime/metrics.ts";
 import type { StateTracker } from "#server/runtime/state.ts";
 import type { Http } from "./http.ts";
 import { guardRoutes, type Authenticate } from "./access.ts";
-import { answerProblems } from "./problem.ts";
+import { answerError, answerProblems } from "./problem.ts";
 import { validatorCompiler } from "./validation.ts";
 
 declare module "fastify" {
@@ -55,11 +55,13 @@ export async function createHttp(deps: HttpDeps): Promise<Http> {
     bodyLimit: config.https.body_limit,
     forceCloseConnections: "idle",
     genReqId: () => randomUUIDv7(),
+    // What fails before there is a route, such as a malformed escape in the path.
+    frameworkErrors: answerError,
     routerOptions: { maxParamLength: 256 },
   } as object).withTypeProvider<TypeBoxTypeProvider>() as unknown as Http;
   watchConnections(http.server as unknown as TlsServer, { listener: "https", log, metrics });
   http.setValidatorCompiler(validatorCompiler);
-  http.removeContentTypeParser("application/json");
+  http.removeContentTypeParser(["application/json", "text/plain"]);
   http.addContentTypeParser(
     "application/json",
     { parseAs: "string" },
@@ -78,12 +80,11 @@ export async function createHttp(deps: HttpDeps): Promise<Http> {
 
 /** Keeps the server state, the request log and the request metrics. */
 function observeRequests(http: Http, { state, metrics, log }: HttpDeps): void {
-  const ends = new WeakMap<object, () => void>();
-  http.addHook("onRequest", async (request) => {
-    if (!request.routeOptions.config?.probe) ends.set(request.raw, state.begin("https"));
+  http.addHook("onRequest", async (request, reply) => {
+    // Unlike onResponse, this comes for a client too that goes away in the middle.
+    if (!request.routeOptions.config?.probe) reply.raw.once("close", state.begin("https"));
   });
   http.addHook("onResponse", async (request, reply) => {
-    ends.get(request.raw)?.();
     const route = request.routeOptions.url ?? "unknown";
     const seconds = reply.elapsedTime / 1000;
     metrics.httpRequests.observe(

@@ -72,7 +72,7 @@ export async function sendRaw(
   const chunks: Buffer[] = [];
   socket.on("data", (chunk: Buffer) => chunks.push(chunk));
   socket.write(request);
-  await once(socket, "close");
+  await new Promise<void>((closed) => socket.once("close", () => closed()));
   const text = Buffer.concat(chunks).toString("latin1");
   const [head = "", ...rest] = text.split("\r\n\r\n");
   return {
