@@ -19,8 +19,8 @@ export interface UploadDeps {
 
 /**
  * Takes a multipart form with one `file` and the fields of {@link FirmwareMetadata}
- * (`hardware_versions` separated by commas), in any order. Fields before the file are checked
- * before the file is read. Nothing stays behind unless everything held.
+ * (`hardware_versions` separated by commas), in any order. When all that must be there comes before
+ * the file, it is checked before the file is read. Nothing stays behind unless everything held.
  * @throws ProblemError REQUEST_INVALID, FIRMWARE_CHAIN_INVALID, FIRMWARE_EXISTS, FIRMWARE_TOO_LARGE,
  *   FIRMWARE_EMPTY, UPLOAD_INCOMPLETE
  */
@@ -36,7 +36,7 @@ export async function receiveUpload(
       if (part.type === "field") {
         fields[part.fieldname] = String(part.value);
       } else {
-        if (Object.keys(fields).length > 0) await checkMetadata(fields, deps.db);
+        if (required.every((name) => name in fields)) await checkMetadata(fields, deps.db);
         image = await readFile(part, deps);
       }
     }
@@ -45,10 +45,23 @@ export async function receiveUpload(
     return await publish(metadata, image, operator, deps);
   } catch (error) {
     await image?.discard();
-    throw request.raw.destroyed && !(error instanceof ProblemError)
-      ? new ProblemError("UPLOAD_INCOMPLETE")
-      : error;
+    // A connection with bytes that nobody reads would not even be seen to close.
+    request.raw.unpipe().resume();
+    throw asUploadError(error);
   }
+}
+
+/** The form's parser has codes for some of what can be wrong with a form, and only text for others. */
+function asUploadError(error: unknown): unknown {
+  const { code, message } = error as Partial<Error & { code: string }>;
+  if (
+    code === "FST_MP_PREMATURE_CLOSE" ||
+    /^aborted$|^Unexpected end|terminated early/.test(message ?? "")
+  )
+    return new ProblemError("UPLOAD_INCOMPLETE");
+  if (message === "Multipart: Boundary not found")
+    return new ProblemError("REQUEST_INVALID", "the media type names no boundary");
+  return error;
 }
 
 async function readFile(part: MultipartFile, deps: UploadDeps): Promise<IngestedImage> {
@@ -77,6 +90,7 @@ async function publish(
 }
 
 const metadataValidator = Compile(FirmwareMetadata);
+const required = FirmwareMetadata.required.filter((name) => name !== "critical");
 
 async function checkMetadata(fields: Record<string, string>, db: Db): Promise<FirmwareMetadata> {
   const { hardware_versions, critical, ...text } = fields;
