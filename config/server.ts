@@ -1,5 +1,6 @@
 import Type, { type Static, type TProperties } from "typebox";
 import { loadConfig } from "./load.ts";
+import { LogConfig } from "./log.ts";
 
 const group = <Properties extends TProperties>(properties: Properties) =>
   Type.Object(properties, { additionalProperties: false });
@@ -81,14 +82,7 @@ export const ServerConfig = group({
     diagnostics_days: Days,
     commands_days: Days,
   }),
-  log: group({
-    level: Type.Enum(["fatal", "error", "warn", "info", "debug", "trace"], {
-      description: "fatal, error, warn, info, debug or trace",
-    }),
-    format: Type.Union([Type.Literal("auto"), Type.Literal("json"), Type.Literal("text")], {
-      description: "auto, json or text",
-    }),
-  }),
+  log: LogConfig,
 });
 export type ServerConfig = Static<typeof ServerConfig>;
 

@@ -1,6 +1,7 @@
 import { Type, type Static, type TProperties } from "typebox";
 import { EcuId, EcuType, HardwareVersion, Version, ZoneId } from "#protocol/api/identifier.ts";
 import { ConfigError, loadConfig } from "./load.ts";
+import { LogConfig } from "./log.ts";
 
 const group = <Properties extends TProperties>(properties: Properties) =>
   Type.Object(properties, { additionalProperties: false });
@@ -77,14 +78,7 @@ export const VehicleConfig = group({
     ),
   }),
   zones: Type.Array(ZoneConfig, { minItems: 1, maxItems: 16, description: "a list of zones" }),
-  log: group({
-    level: Type.Enum(["fatal", "error", "warn", "info", "debug", "trace"], {
-      description: "fatal, error, warn, info, debug or trace",
-    }),
-    format: Type.Union([Type.Literal("auto"), Type.Literal("json"), Type.Literal("text")], {
-      description: "auto, json or text",
-    }),
-  }),
+  log: LogConfig,
 });
 export type VehicleConfig = Static<typeof VehicleConfig>;
 
