@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { zstdDecompressSync } from "node:zlib";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
-import { problems } from "#protocol/api/problem.ts";
 import { publish, sampleVci, uploadForm, type Upload } from "#test/helpers/fleet-data.ts";
 import { startGateway, type Answer, type Caller, type TestGateway } from "#test/helpers/gateway.ts";
+import { problemOf } from "#test/server/problem-of.ts";
 import { openSocket, tlsAs } from "#test/server/raw-client.ts";
 
 const MAX_SIZE = 12 * 1024 * 1024;
@@ -37,11 +37,6 @@ const stored = () =>
     .map((entry) => join(entry.parentPath, entry.name));
 const blobPath = (sha256: string) => join(blobs(), sha256.slice(0, 2), sha256.slice(2));
 const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
-
-function expectRefused(answer: Answer, code: keyof typeof problems): void {
-  expect(answer.json).toMatchObject({ code, status: problems[code].status });
-  expect(answer.status).toBe(problems[code].status);
-}
 
 /** A form with these very parts. */
 function form(parts: { name: string; value: string | Buffer; filename?: string; type?: string }[]) {
@@ -121,7 +116,7 @@ describe("an upload", () => {
     const image = Buffer.alloc(MAX_SIZE);
     expect((await upload({ ecu_type, version: "1.0.0", image })).status).toBe(201);
     const over = await upload({ ecu_type, version: "1.0.1", image: Buffer.alloc(MAX_SIZE + 1) });
-    expectRefused(over, "FIRMWARE_TOO_LARGE");
+    expect(problemOf(over)).toBe("FIRMWARE_TOO_LARGE");
     expect(await published()).toHaveLength(1);
     expect(staged()).toEqual([]);
   });
@@ -196,7 +191,7 @@ describe("an upload", () => {
           ...(change as object),
           fileFirst,
         });
-        expectRefused(answer, code);
+        expect(problemOf(answer)).toBe(code);
       }
       expect(staged()).toEqual([]);
       expect(stored()).toHaveLength(before);
@@ -250,7 +245,7 @@ describe("an upload", () => {
     ],
   ] as const)("%s is refused and leaves nothing", async (_, make, code) => {
     const before = stored().length;
-    expectRefused(await send(make()), code);
+    expect(problemOf(await send(make()))).toBe(code);
     expect(staged()).toEqual([]);
     expect(stored()).toHaveLength(before);
     expect(await published()).toEqual([]);
@@ -294,7 +289,9 @@ describe("the same version twice", () => {
   it("is refused, before the file is read when the fields come first", async () => {
     await publish(gateway.admin, { ecu_type, version: "1.0.0" });
     for (const fileFirst of [false, true]) {
-      expectRefused(await upload({ ecu_type, version: "1.0.0", fileFirst }), "FIRMWARE_EXISTS");
+      expect(problemOf(await upload({ ecu_type, version: "1.0.0", fileFirst }))).toBe(
+        "FIRMWARE_EXISTS",
+      );
     }
     expect(staged()).toEqual([]);
   });
@@ -305,7 +302,9 @@ describe("the same version twice", () => {
         upload({ ecu_type, version: "1.0.0", image: randomBytes(3_000_000), fileFirst: true }),
       ),
     );
-    expect(answers.map(({ status }) => status).sort()).toEqual([201, 409, 409, 409]);
+    expect(answers.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([
+      201, 409, 409, 409,
+    ]);
     expect(await published()).toHaveLength(1);
     expect(staged()).toEqual([]);
   });
@@ -352,9 +351,9 @@ describe("a published firmware", () => {
     const path = `/api/v1/firmware/${firmware_id}`;
     expect((await gateway.admin.send("DELETE", path)).json.status).toBe("archived");
     expect((await check()).outdated_ecus).toMatchObject([{ target_version: "1.5.0" }]);
-    expectRefused(await patch(firmware_id, { critical: true }), "FIRMWARE_ARCHIVED");
+    expect(problemOf(await patch(firmware_id, { critical: true }))).toBe("FIRMWARE_ARCHIVED");
     expect((await gateway.admin.send("GET", path)).json.status).toBe("archived");
-    expectRefused(await upload({ ecu_type, version: "2.0.0" }), "FIRMWARE_EXISTS");
+    expect(problemOf(await upload({ ecu_type, version: "2.0.0" }))).toBe("FIRMWARE_EXISTS");
   });
 
   it("is changed in what may change, and the planner follows at once", async () => {
@@ -377,10 +376,10 @@ describe("a published firmware", () => {
       { sha256: "0".repeat(64) },
       { status: "archived" },
     ]) {
-      expectRefused(await patch(firmware_id, body), "REQUEST_INVALID");
+      expect(problemOf(await patch(firmware_id, body))).toBe("REQUEST_INVALID");
     }
     const minimum = await patch(firmware_id, { min_current_version: "2.0.0" });
-    expectRefused(minimum, "FIRMWARE_CHAIN_INVALID");
+    expect(problemOf(minimum)).toBe("FIRMWARE_CHAIN_INVALID");
   });
 });
 
