@@ -20,10 +20,10 @@ export const standardTiming: EntityTiming = {
 };
 
 /**
- * Who a target address is to the entity: itself (acknowledged at once), something behind it that
- * acknowledges or refuses by itself, or nobody.
+ * Who a target address is to the entity: itself (acknowledged at once), itself without room for one
+ * more message, something behind it that acknowledges or refuses by itself, or nobody.
  */
-export type TargetRoute = "own" | "forwarded" | "unknown";
+export type TargetRoute = "own" | "full" | "forwarded" | "unknown";
 
 export interface EntityConfig {
   logicalAddress: number;
@@ -297,6 +297,7 @@ function diagnose(
   if (message.userData.length > config.maxRequest) {
     return [send(id, nackOf(message, DiagnosticNack.messageTooLarge))];
   }
+  if (route === "full") return [send(id, nackOf(message, DiagnosticNack.outOfMemory))];
   if (route === "forwarded") {
     return [{ kind: "deliver", socket: id, message, acknowledged: false }];
   }

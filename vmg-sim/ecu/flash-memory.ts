@@ -73,10 +73,9 @@ export function flashMemory(folder: string, store: StateStore): FlashMemory {
       if (trial !== "none") await update({ trial: tries ? "running" : "none" });
     },
     async erase() {
-      // Written down first: a kill from here on leaves a bank that is never started.
-      await updateSpare({ ...emptyBank, status: "partial" }, { trial: "none" });
+      // Written down first: whatever a kill leaves in the file, it is never started.
+      await updateSpare(emptyBank, { trial: "none" });
       await truncate(spareFile());
-      await updateSpare(emptyBank);
     },
     async openSpare() {
       await updateSpare({ ...emptyBank, status: "partial" });

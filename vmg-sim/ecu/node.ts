@@ -4,8 +4,8 @@ import { standardTiming, type EntityConfig } from "#protocol/doip/entity.ts";
 import { listenDoip, type DoipConnection } from "#protocol/doip/listener.ts";
 import { startEcu, type Ecu, type EcuOptions } from "./ecu.ts";
 
-/** Requests of one connection that wait or run; with so many the tester has to wait. */
-const MAX_UNDER_WAY = 8;
+/** Requests that wait or run, of all testers together; more are refused as the standard has it. */
+const MAX_UNDER_WAY = 16;
 
 const MAX_SOCKETS = 4;
 const MAX_REQUEST = 0xffff;
@@ -29,14 +29,17 @@ export interface EcuNodeOptions extends Omit<EcuOptions, "onReset" | "onRestarte
  */
 export async function startEcuNode(options: EcuNodeOptions): Promise<EcuNode> {
   const own = options.config.logical_address;
+  let underWay = 0;
   const entity: EntityConfig = {
     logicalAddress: own,
     isTester: () => true,
     activationTypes: [ActivationType.default],
     maxSockets: MAX_SOCKETS,
     maxRequest: MAX_REQUEST,
-    routeOf: (target) =>
-      target === own || options.functionalAddresses.includes(target) ? "own" : "unknown",
+    routeOf(target) {
+      if (target !== own && !options.functionalAddresses.includes(target)) return "unknown";
+      return underWay < MAX_UNDER_WAY ? "own" : "full";
+    },
     timing: standardTiming,
   };
   const ecu = await startEcu({
@@ -44,17 +47,9 @@ export async function startEcuNode(options: EcuNodeOptions): Promise<EcuNode> {
     onReset: () => listener.goOffline(),
     onRestarted: () => listener.goOnline(),
   });
-  const underWay = new WeakMap<DoipConnection, number>();
-
-  function count(connection: DoipConnection, change: 1 | -1): void {
-    const number = (underWay.get(connection) ?? 0) + change;
-    underWay.set(connection, number);
-    if (number >= MAX_UNDER_WAY) connection.pause();
-    else connection.resume();
-  }
 
   function take(connection: DoipConnection, message: DiagnosticMessage): void {
-    count(connection, 1);
+    underWay += 1;
     const origin = { source: message.source, functional: message.target !== own };
     void ecu
       .handle(message.userData, origin, (response) =>
@@ -65,7 +60,9 @@ export async function startEcuNode(options: EcuNodeOptions): Promise<EcuNode> {
           userData: response,
         }),
       )
-      .then(() => count(connection, -1));
+      .finally(() => {
+        underWay -= 1;
+      });
   }
 
   const { host, clock } = options;

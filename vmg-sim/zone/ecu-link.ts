@@ -9,8 +9,8 @@ const ACK_MS = 1_000;
 
 const MAX_PAYLOAD = 0xffff + 4;
 
-/** Messages that wait while the connection is being made. */
-const MAX_WAITING = 16;
+/** Messages that the ECU has not acknowledged, or that wait for its connection. */
+const MAX_UNDER_WAY = 16;
 
 export interface EcuLinkOptions {
   host: string;
@@ -45,10 +45,12 @@ export function ecuLink(options: EcuLinkOptions): EcuLink {
   let connecting = false;
   let closed = false;
   let paused = false;
+  let underWay = 0;
   let waiting: WaitingMessage[] = [];
 
   async function connect(): Promise<void> {
     connecting = true;
+    let alive = true;
     try {
       const connected = await connectDoip({
         ...options,
@@ -56,13 +58,13 @@ export function ecuLink(options: EcuLinkOptions): EcuLink {
         ackMs: ACK_MS,
         maxPayload: MAX_PAYLOAD,
         onClosed() {
+          alive = false;
           client = undefined;
-          options.onDrain();
         },
       });
       connecting = false;
       if (closed) return connected.close();
-      client = connected;
+      if (alive) client = connected;
       if (paused) connected.pause();
       for (const { target, userData, onOutcome } of take()) {
         connected.send(target, userData, onOutcome);
@@ -72,7 +74,6 @@ export function ecuLink(options: EcuLinkOptions): EcuLink {
       const reason = (error as Error).message;
       for (const { onOutcome } of take()) onOutcome({ kind: "lost", reason });
     }
-    options.onDrain();
   }
 
   function take(): WaitingMessage[] {
@@ -83,9 +84,15 @@ export function ecuLink(options: EcuLinkOptions): EcuLink {
 
   return {
     get congested() {
-      return waiting.length >= MAX_WAITING || client?.congested === true;
+      return underWay >= MAX_UNDER_WAY || client?.congested === true;
     },
-    forward(target, userData, onOutcome) {
+    forward(target, userData, report) {
+      underWay += 1;
+      const onOutcome = (outcome: AckOutcome) => {
+        underWay -= 1;
+        report(outcome);
+        options.onDrain();
+      };
       if (client !== undefined) return client.send(target, userData, onOutcome);
       waiting.push({ target, userData, onOutcome });
       if (!connecting) void connect();

@@ -12,6 +12,7 @@ import type { DoipMessage } from "#protocol/doip/frame.ts";
 export const OWN = 0x1000;
 const GROUP = 0xe400;
 const BEHIND = 0x1001;
+const FULL = 0x1002;
 
 export const config: EntityConfig = {
   logicalAddress: OWN,
@@ -21,6 +22,7 @@ export const config: EntityConfig = {
   maxRequest: 100,
   routeOf(target) {
     if (target === GROUP) return "own";
+    if (target === FULL) return "full";
     return target === BEHIND ? "forwarded" : "unknown";
   },
   timing: standardTiming,
@@ -306,6 +308,13 @@ export const rows: readonly Row[] = [
     message(1, diagnostic(0x0e80, BEHIND, 101)),
     sockets([1, active()]),
     [general(1), "1 8003 04"],
+  ],
+  [
+    "diagnostics to a target that has no room",
+    sockets([1, active()]),
+    message(1, diagnostic(0x0e80, FULL)),
+    sockets([1, active()]),
+    [general(1), "1 8003 05"],
   ],
   [
     "diagnostics to something behind is acknowledged there",

@@ -138,6 +138,16 @@ describe("the programming flow", () => {
     expect(await rig.version()).toBe("1.0.0");
   });
 
+  test("an activation that was taken back stays so, whatever comes into the bank later", async () => {
+    await flashed();
+    await rig.expectPositive("3101ff00");
+    await rig.program(image, "3.0.0", BLOCK);
+    await rig.expectPositive("3101ff00");
+    const withoutActivation = programmingRequests(image, "4.0.0", BLOCK).slice(0, -1);
+    await rig.expectPositive(...withoutActivation, "1101");
+    expect(await rig.version()).toBe("1.0.0");
+  });
+
   test("a routine's last result can be asked for", async () => {
     await flashed();
     expect(await rig.ask("31030202")).toEqual(["7103020200"]);
