@@ -3,6 +3,7 @@ import type { Static } from "typebox";
 import type { Update, UpdateEvent, UpdateStatus } from "#protocol/api/update.ts";
 import type { OtaStatus } from "#protocol/mqtt/ota-status.ts";
 import type { Db, Tx } from "#server/database/connection.ts";
+import { lockVehicle } from "#server/vehicles/queries.ts";
 import type { UpdateError, VehicleUpdateTable } from "./table.ts";
 import { isFinal, type Target, type UpdateState } from "./update.ts";
 
@@ -12,6 +13,7 @@ export interface OpenUpdate extends UpdateState {
   package_id: string;
   progress: number;
   targets: Target[];
+  last_report_at: Date;
 }
 
 const openColumns = [
@@ -21,6 +23,7 @@ const openColumns = [
   "claimed",
   "progress",
   "targets",
+  "last_report_at",
 ] as const;
 
 export async function insertUpdate(
@@ -33,8 +36,9 @@ export async function insertUpdate(
     .execute();
 }
 
-/** The one update that a vehicle carries out, locked until the transaction ends. */
+/** The one update that a vehicle carries out; it and the vehicle are locked until the transaction ends. */
 export async function lockOpenUpdate(tx: Tx, vin: string): Promise<OpenUpdate | undefined> {
+  await lockVehicle(tx, vin);
   return tx
     .selectFrom("vehicle_update")
     .select(openColumns)
@@ -44,11 +48,13 @@ export async function lockOpenUpdate(tx: Tx, vin: string): Promise<OpenUpdate | 
     .executeTakeFirst();
 }
 
+/** An update of this vehicle; it and the vehicle are locked until the transaction ends. */
 export async function lockUpdate(
   tx: Tx,
   vin: string,
   updateId: string,
 ): Promise<OpenUpdate | undefined> {
+  await lockVehicle(tx, vin);
   return tx
     .selectFrom("vehicle_update")
     .select(openColumns)

@@ -100,7 +100,7 @@ export async function reportStatus(
   });
 }
 
-/** Ends an update that was silent for too long. */
+/** Ends an update that was silent for too long, unless it has been heard of after `since`. */
 export async function endSilentUpdate(
   deps: UpdateDeps,
   vin: string,
@@ -109,7 +109,7 @@ export async function endSilentUpdate(
 ): Promise<void> {
   await deps.db.transaction().execute(async (tx) => {
     const update = await queries.lockUpdate(tx, vin, updateId);
-    if (update === undefined) return;
+    if (update === undefined || update.last_report_at > since) return;
     await step(
       deps,
       tx,
@@ -169,8 +169,8 @@ async function openUpdate(
   wanted: readonly PlannedEcu[],
   expires_at: Date,
 ): Promise<string> {
-  await assignPackage(tx, { vin, package_id: found.package_id, expires_at });
   const open = await queries.lockOpenUpdate(tx, vin);
+  await assignPackage(tx, { vin, package_id: found.package_id, expires_at });
   if (open?.package_id === found.package_id) return open.update_id;
   if (open) {
     await step(

@@ -91,8 +91,8 @@ export async function noteSightings(db: Db, sightings: Sighting[]): Promise<void
       ${sightings.map(({ vin }) => vin)}::text[],
       ${sightings.map(({ at }) => at.toISOString())}::timestamptz[],
       ${sightings.map(({ connection }) => (connection ? JSON.stringify(connection) : null))}::jsonb[]
-    ) as seen (vin, at, connection)
-    where vehicle.vin = seen.vin
+    ) as seen (vin, at, connection), ${lockedInOrder(sightings)} as locked
+    where vehicle.vin = seen.vin and vehicle.vin = locked.vin
   `.execute(db);
 }
 
@@ -101,11 +101,47 @@ export async function markOffline(db: Db, since: Date): Promise<string[]> {
   const rows = await db
     .updateTable("vehicle")
     .set({ status: "offline" })
-    .where("status", "in", ["registered", "online"])
-    .where("last_seen_at", "<", since)
+    .where(
+      "vin",
+      "in",
+      // One that is being written to right now has not been silent.
+      db
+        .selectFrom("vehicle")
+        .select("vin")
+        .where("status", "in", ["registered", "online"])
+        .where("last_seen_at", "<", since)
+        .forNoKeyUpdate()
+        .skipLocked(),
+    )
     .returning("vin")
     .execute();
   return rows.map(({ vin }) => vin);
+}
+
+/**
+ * Rows to join an update of many vehicles with: two such updates, each locking in an order of its
+ * own, would wait for each other for ever.
+ */
+function lockedInOrder(vehicles: readonly { vin: string }[]) {
+  const vins = vehicles.map(({ vin }) => vin);
+  return sql`(
+    select vin from vehicle where vin = any (${vins}::text[]) order by vin for no key update
+  )`;
+}
+
+/**
+ * Locks a vehicle until the transaction ends. Whoever writes to a vehicle and to something that
+ * belongs to it locks the vehicle first, so that nobody waits in a circle.
+ * @returns false when it is not registered
+ */
+export async function lockVehicle(tx: Tx, vin: string): Promise<boolean> {
+  const row = await tx
+    .selectFrom("vehicle")
+    .select("vin")
+    .where("vin", "=", vin)
+    .forNoKeyUpdate()
+    .executeTakeFirst();
+  return row !== undefined;
 }
 
 /** `updating` while an update runs; `online` when it has ended. */
@@ -124,8 +160,8 @@ export async function saveHeartbeats(
     from unnest(
       ${[...newest.keys()]}::text[],
       ${[...newest.values()].map((heartbeat) => JSON.stringify(heartbeat))}::jsonb[]
-    ) as beat (vin, heartbeat)
-    where vehicle.vin = beat.vin
+    ) as beat (vin, heartbeat), ${lockedInOrder(heartbeats)} as locked
+    where vehicle.vin = beat.vin and vehicle.vin = locked.vin
   `.execute(db);
 }
 
@@ -135,13 +171,7 @@ export async function saveHeartbeats(
  * @returns its id, or undefined when the vehicle is not registered
  */
 export async function saveVci(tx: Tx, vin: string, vci: Vci): Promise<string | undefined> {
-  const vehicle = await tx
-    .selectFrom("vehicle")
-    .select("vin")
-    .where("vin", "=", vin)
-    .forUpdate()
-    .executeTakeFirst();
-  if (vehicle === undefined) return undefined;
+  if (!(await lockVehicle(tx, vin))) return undefined;
   await tx
     .updateTable("vci")
     .set({ current: false })
