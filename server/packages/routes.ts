@@ -3,7 +3,7 @@ import { pipeline } from "node:stream/promises";
 import Type from "typebox";
 import type { FastifyReply } from "fastify";
 import { ProblemError } from "#protocol/api/problem.ts";
-import { packageLayout } from "#protocol/package/layout.ts";
+import { packageLayout, type PackageLayout } from "#protocol/package/layout.ts";
 import type { BlobStore } from "#server/blobs/blob-store.ts";
 import type { Db } from "#server/database/connection.ts";
 import { callingVehicle } from "#server/http/access.ts";
@@ -34,6 +34,10 @@ export function packageRoutes(deps: PackageDeps) {
       },
       handler: async (request, reply) => {
         const found = await assigned(deps.db, callingVehicle(request), request.params.package_id);
+        const isHead = request.method === "HEAD";
+        const layout = packageLayout(found.manifest, found.signatures);
+        // Before any header is set: a refusal must not carry those of the file.
+        if (!isHead) await verifyBlobs(layout, deps.blobs);
         const { range, "if-range": ifRange, "if-none-match": ifNoneMatch } = request.headers;
         const etag = `"${found.sha256}"`;
         void reply
@@ -43,9 +47,8 @@ export function packageRoutes(deps: PackageDeps) {
           .header("content-type", "application/x-tar")
           .header("content-disposition", `attachment; filename="${found.package_id}.tar"`);
         if (ifNoneMatch === etag) return reply.code(304).send();
-        const isHead = request.method === "HEAD";
         // RFC 9110 §14.2: Range has a meaning for GET only.
-        return send(reply, found, deps, {
+        return send(reply, layout, deps, {
           etag,
           isHead,
           range: isHead ? undefined : range,
@@ -71,7 +74,7 @@ async function assigned(db: Db, vin: string, packageId: string): Promise<Package
 
 async function send(
   reply: FastifyReply,
-  found: Package,
+  layout: PackageLayout,
   { blobs, metrics }: PackageDeps,
   asked: {
     etag: string;
@@ -81,15 +84,13 @@ async function send(
   },
 ) {
   const ifRange = Array.isArray(asked.ifRange) ? asked.ifRange[0] : asked.ifRange;
-  const selection = selectPart(reply, found.size, { ...asked, ifRange });
+  const selection = selectPart(reply, layout.length, { ...asked, ifRange });
   const { start, end } = selection;
   void reply.code(selection.status).header("content-length", end - start);
   if (selection.status === 206) {
-    void reply.header("content-range", `bytes ${start}-${end - 1}/${found.size}`);
+    void reply.header("content-range", `bytes ${start}-${end - 1}/${layout.length}`);
   }
   if (asked.isHead) return reply.send();
-  const layout = packageLayout(found.manifest, found.signatures);
-  await verifyBlobs(layout, blobs);
   metrics.packageBytes.inc(end - start);
   await write(reply, packageBytes(layout, blobs, selection));
 }
