@@ -12,6 +12,7 @@ import type { TlsIdentity } from "#crypto/tls.ts";
 import { topicOf } from "#protocol/mqtt/topic.ts";
 import { sampleVci } from "#test/helpers/fleet-data.ts";
 import { startGateway, type Caller, type TestGateway } from "#test/helpers/gateway.ts";
+import { metric } from "#test/server/metric.ts";
 import { handshakeError, logged, rawRequest, sendRaw, tlsAs } from "#test/server/raw-client.ts";
 
 const DAY = 86_400_000;
@@ -69,15 +70,8 @@ const since = () => {
     logged(gateway, (line) => gateway.log.indexOf(line) >= start && fits(line));
 };
 
-async function refusedCount(listener: string, reason: string): Promise<number> {
-  const metrics = await gateway.admin.send("GET", "/metrics");
-  const line = `latticeway_tls_refused_total{listener="${listener}",reason="${reason}"}`;
-  const found = metrics.bytes
-    .toString()
-    .split("\n")
-    .find((each) => each.startsWith(line));
-  return Number(found?.split(" ").at(-1) ?? 0);
-}
+const refusedCount = (listener: string, reason: string) =>
+  metric(gateway, "tls_refused_total", { listener, reason });
 
 describe.each(Object.entries(badCertificates))("a certificate %s", (_, { code, make }) => {
   let options: ConnectionOptions;
