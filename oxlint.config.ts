@@ -110,6 +110,8 @@ const notForUs: Rules = {
   "eslint/no-unmodified-loop-condition": "off",
   // Objects here are closures: their methods have no `this` to lose.
   "typescript/unbound-method": "off",
+  // A copy is made where listeners may come and go while they are called.
+  "unicorn/no-useless-spread": "off",
   // A metric registers itself when it is made.
   "eslint/no-new": "off",
   "typescript/no-unsafe-type-assertion": "off",
@@ -139,6 +141,11 @@ export default defineConfig({
     "typescript/consistent-type-imports": "error",
     "typescript/no-explicit-any": "error",
     "typescript/no-non-null-assertion": "error",
+    // A column is left out of a row by taking it off.
+    "no-unused-vars": [
+      "error",
+      { ignoreRestSiblings: true, varsIgnorePattern: "^_", argsIgnorePattern: "^_" },
+    ],
     eqeqeq: ["error", "always"],
     "no-console": "error",
     "max-lines": ["error", { max: 400, skipBlankLines: true, skipComments: true }],
