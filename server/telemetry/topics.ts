@@ -17,6 +17,9 @@ export interface TelemetryDeps {
   log: Log;
 }
 
+/** Anomalies that wait for a database that fails; the oldest go first. */
+const MAX_UNSTORED = 1000;
+
 export function telemetryTopics({
   db,
   config,
@@ -25,11 +28,18 @@ export function telemetryTopics({
   log,
 }: TelemetryDeps): TopicHandler[] {
   const detector = createAnomalyDetector(config);
+  const unstored: Anomaly[] = [];
   const samples = createBatcher<Sample & { anomalies: Anomaly[] }>({
     maxItems: config.batch_size,
     async flush(batch) {
-      const anomalies = batch.flatMap((sample) => sample.anomalies);
-      await insertSamples(db, batch, anomalies);
+      // A sample that comes again shows nothing new: what it showed must not be lost with its batch.
+      const anomalies = [...unstored.splice(0), ...batch.flatMap((sample) => sample.anomalies)];
+      try {
+        await insertSamples(db, batch, anomalies);
+      } catch (error) {
+        unstored.push(...anomalies.slice(-MAX_UNSTORED));
+        throw error;
+      }
       for (const anomaly of anomalies) report(anomaly);
     },
   });
