@@ -1,0 +1,17 @@
+import { join } from "node:path";
+import { loadServerConfig } from "#config/server.ts";
+import { openDiskStore } from "#server/blobs/disk-store.ts";
+import type { MaintenanceDeps } from "#server/maintenance/maintenance.ts";
+import { createAssembler } from "#server/packages/assemble.ts";
+import { createMetrics } from "#server/runtime/metrics.ts";
+import { trackState } from "#server/runtime/state.ts";
+import { silentLog, type OwnDatabase } from "#test/server/own-database.ts";
+
+/** What maintenance works with, on a database of the test's own, with the default configuration. */
+export async function maintenanceDeps({ db, folder }: OwnDatabase): Promise<MaintenanceDeps> {
+  const state = trackState();
+  const blobs = await openDiskStore(join(folder, "blobs"));
+  const assembler = createAssembler({ db, blobs, signers: [] });
+  const updates = { db, assembler, metrics: createMetrics(state), ttlHours: 168 };
+  return { db, config: loadServerConfig({}), updates, state, log: silentLog };
+}
