@@ -1,8 +1,10 @@
-import { createHash, createPublicKey, type KeyObject } from "node:crypto";
+import { createHash, type KeyObject } from "node:crypto";
 import { Type, type Static } from "typebox";
 import { Compile } from "typebox/compile";
-import { keyAlgorithmOf, type KeyAlgorithm } from "#crypto/key-algorithm.ts";
+import { keyAlgorithmOf } from "#crypto/key-algorithm.ts";
 import { canonicalJson } from "./canonical-json.ts";
+import { findScheme, schemeFor, type SignatureScheme } from "./scheme.ts";
+import { readEd25519Hex, readSpkiPem, type PublicKeyInfo } from "./spki.ts";
 
 /** An ML-DSA-87 public key is 3.5 KB of PEM. */
 const MAX_PUBLIC_KEY_LENGTH = 8192;
@@ -10,7 +12,7 @@ const MAX_PUBLIC_KEY_LENGTH = 8192;
 /** A public key as Uptane metadata carries it; ML-DSA as in TAP 21. */
 export const UptaneKey = Type.Object(
   {
-    keytype: Type.Union([Type.Literal("ecdsa"), Type.Literal("ml-dsa")]),
+    keytype: Type.String({ maxLength: 64 }),
     scheme: Type.String({ maxLength: 64 }),
     keyval: Type.Object(
       { public: Type.String({ maxLength: MAX_PUBLIC_KEY_LENGTH }) },
@@ -37,46 +39,20 @@ export class UptaneKeyError extends Error {
   }
 }
 
-/** Hybrid mode asks for each family on its own. */
-export type KeyFamily = "classical" | "post-quantum";
-
-/** How a scheme signs. `version` is TAP 21's version byte; undefined where the bytes are signed as they are. */
-export interface SignatureScheme {
-  keytype: UptaneKey["keytype"];
-  algorithm: KeyAlgorithm;
-  family: KeyFamily;
-  version: number | undefined;
-}
-
-const SCHEMES: Readonly<Record<string, SignatureScheme>> = {
-  "ecdsa-sha2-nistp256": {
-    keytype: "ecdsa",
-    algorithm: "ecdsa-p256",
-    family: "classical",
-    version: undefined,
-  },
-  ...Object.fromEntries(
-    (["ml-dsa-44", "ml-dsa-65", "ml-dsa-87"] as const).map((algorithm) => [
-      `${algorithm}/1`,
-      { keytype: "ml-dsa", algorithm, family: "post-quantum", version: 1 },
-    ]),
-  ),
-};
-
 /** The key record of a public key. @throws UptaneKeyError UPTANE_SCHEME_UNSUPPORTED */
 export function keyRecord(publicKey: KeyObject): UptaneKey {
   const algorithm = keyAlgorithmOf(publicKey);
-  const found = Object.entries(SCHEMES).find(([, scheme]) => scheme.algorithm === algorithm);
-  if (found === undefined) {
+  const found = algorithm === undefined ? undefined : schemeFor(algorithm);
+  const keytype = found?.scheme.keytypes[0];
+  if (found === undefined || keytype === undefined) {
     throw new UptaneKeyError(
       "UPTANE_SCHEME_UNSUPPORTED",
       `no scheme for ${publicKey.asymmetricKeyType} keys`,
     );
   }
-  const [scheme, { keytype }] = found;
   return {
     keytype,
-    scheme,
+    scheme: found.name,
     keyval: { public: publicKey.export({ type: "spki", format: "pem" }).trim() },
   };
 }
@@ -88,7 +64,7 @@ export function keyId(key: UptaneKey): string {
 
 /** @throws UptaneKeyError UPTANE_SCHEME_UNSUPPORTED, also for another TAP 21 version. */
 export function schemeOf(record: UptaneKey): SignatureScheme {
-  const scheme = Object.hasOwn(SCHEMES, record.scheme) ? SCHEMES[record.scheme] : undefined;
+  const scheme = findScheme(record.scheme);
   if (scheme === undefined) {
     throw new UptaneKeyError(
       "UPTANE_SCHEME_UNSUPPORTED",
@@ -102,8 +78,8 @@ export function schemeOf(record: UptaneKey): SignatureScheme {
 export interface TrustedKey {
   readonly keyId: string;
   readonly scheme: SignatureScheme;
-  readonly publicKey: KeyObject;
-  /** SHA-256 of the SubjectPublicKeyInfo: the same for one key in two records. */
+  readonly publicKey: PublicKeyInfo;
+  /** SHA-256 of the public key: the same for one key in two records. */
   readonly fingerprint: string;
 }
 
@@ -113,47 +89,71 @@ export type TrustedKeys = ReadonlyMap<string, TrustedKey>;
 const checkKey = Compile(UptaneKey);
 
 /**
- * Reads key records, from a file or from root metadata.
+ * Reads key records from a file, which must be written as we write them.
  * @throws UptaneKeyError for a record of another shape, a scheme this product does not verify (also
  * another TAP 21 version), or a key of another algorithm than its scheme.
  */
 export function trustKeys(records: readonly unknown[]): TrustedKeys {
-  const keys = records.map(trustKey);
+  const keys = records.map((record) => {
+    if (!checkKey.Check(record)) throw notAKey();
+    return trustedKey(keyId(record), record);
+  });
   return new Map(keys.map((key) => [key.keyId, key]));
 }
 
-function trustKey(record: unknown): TrustedKey {
-  if (!checkKey.Check(record)) {
-    throw new UptaneKeyError(
-      "UPTANE_KEY_MALFORMED",
-      "a key is { keytype, scheme, keyval: { public } }",
-    );
+/** What a record in metadata must have; more may be there (TUF 1.0 §4.2). */
+const checkMetadataKey = Compile(
+  Type.Object({
+    keytype: UptaneKey.properties.keytype,
+    scheme: UptaneKey.properties.scheme,
+    keyval: Type.Object({ public: Type.String({ maxLength: MAX_PUBLIC_KEY_LENGTH }) }),
+  }),
+);
+
+/**
+ * Reads the `keys` of root metadata or of delegations. A key id is what the metadata says it is
+ * (TAP 12). A key that can't verify here counts for nothing, which never adds trust; it stays out.
+ */
+export function metadataKeys(records: Readonly<Record<string, unknown>>): TrustedKeys {
+  const keys = new Map<string, TrustedKey>();
+  for (const [id, record] of Object.entries(records)) {
+    try {
+      if (checkMetadataKey.Check(record)) keys.set(id, trustedKey(id, record));
+    } catch (error) {
+      if (!(error instanceof UptaneKeyError)) throw error;
+    }
   }
-  const scheme = schemeOf(record);
-  const publicKey = readPublicKey(record.keyval.public);
-  if (scheme.keytype !== record.keytype || keyAlgorithmOf(publicKey) !== scheme.algorithm) {
-    throw new UptaneKeyError(
-      "UPTANE_KEY_MISMATCH",
-      `keytype "${record.keytype}" with an ${publicKey.asymmetricKeyType} key is not for ${record.scheme}`,
-    );
-  }
-  const spki = publicKey.export({ type: "spki", format: "der" });
-  return {
-    keyId: keyId(record),
-    scheme,
-    publicKey,
-    fingerprint: createHash("sha256").update(spki).digest("hex"),
-  };
+  return keys;
 }
 
-function readPublicKey(pem: string): KeyObject {
-  // createPublicKey would also derive one from a private key, which has no place here.
-  if (!pem.startsWith("-----BEGIN PUBLIC KEY-----")) {
-    throw new UptaneKeyError("UPTANE_KEY_MALFORMED", "keyval.public is not a PEM public key");
+function trustedKey(id: string, record: UptaneKey): TrustedKey {
+  const scheme = schemeOf(record);
+  const text = record.keyval.public;
+  const publicKey = scheme.method === "ed25519" ? readEd25519Hex(text) : readSpkiPem(text);
+  if (publicKey === undefined) {
+    const isPem = text.startsWith("-----BEGIN PUBLIC KEY-----");
+    throw isPem || scheme.method === "ed25519" ? mismatch(record) : notAKey();
   }
-  try {
-    return createPublicKey(pem);
-  } catch (error) {
-    throw new UptaneKeyError("UPTANE_KEY_MALFORMED", `keyval.public: ${(error as Error).message}`);
+  if (!scheme.keytypes.includes(record.keytype) || publicKey.algorithm !== scheme.algorithm) {
+    throw mismatch(record);
   }
+  const fingerprint = createHash("sha256")
+    .update(`${publicKey.algorithm}:`)
+    .update(publicKey.key)
+    .digest("hex");
+  return { keyId: id, scheme, publicKey, fingerprint };
+}
+
+function notAKey(): UptaneKeyError {
+  return new UptaneKeyError(
+    "UPTANE_KEY_MALFORMED",
+    "a key is { keytype, scheme, keyval: { public } } with a public key in PEM",
+  );
+}
+
+function mismatch(record: UptaneKey): UptaneKeyError {
+  return new UptaneKeyError(
+    "UPTANE_KEY_MISMATCH",
+    `the public key of keytype "${record.keytype}" is not for ${record.scheme}`,
+  );
 }

@@ -1,10 +1,12 @@
-import { createHash, verify } from "node:crypto";
+import { createHash } from "node:crypto";
 import { Type, type Static } from "typebox";
 import type { Signer } from "#crypto/signing-keys.ts";
-import { keyId, keyRecord, schemeOf, type SignatureScheme, type TrustedKey } from "./key.ts";
+import { keyId, keyRecord, schemeOf, type TrustedKey } from "./key.ts";
+import type { SignatureScheme } from "./scheme.ts";
+import { verifyNative, type VerifySignature } from "./verify-signature.ts";
 
 /** An ML-DSA-87 signature, the longest there is, has 4,627 bytes. */
-const MAX_SIGNATURE_DIGITS = 2 * 4627;
+export const MAX_SIGNATURE_DIGITS = 2 * 4627;
 
 /** One signature beside what it signs; `sig` is lower-case hex. */
 export const Signature = Type.Object(
@@ -31,15 +33,16 @@ export async function signBytes(
   return signatures.sort((a, b) => (a.keyid < b.keyid ? -1 : 1));
 }
 
-/** Whether a signature over canonical bytes is this key's. */
-export function isSignedBy(bytes: Uint8Array, key: TrustedKey, signature: Signature): boolean {
-  const digest = key.scheme.version === undefined ? "sha256" : null;
-  return verify(
-    digest,
-    signedBytes(bytes, key.scheme),
-    key.publicKey,
-    Buffer.from(signature.sig, "hex"),
-  );
+/** Whether a signature over canonical bytes is this key's; one that is not hex never is. */
+export function isSignedBy(
+  bytes: Uint8Array,
+  key: TrustedKey,
+  signature: Signature,
+  verify: VerifySignature = verifyNative,
+): boolean {
+  // Buffer would stop at the first wrong digit and take what is before it.
+  if (!/^(?:[0-9a-f]{2})+$/i.test(signature.sig)) return false;
+  return verify(key, signedBytes(bytes, key.scheme), Buffer.from(signature.sig, "hex"));
 }
 
 const TAP_21_PREFIX = Buffer.from("tuf", "latin1");

@@ -1,5 +1,7 @@
-import type { KeyFamily, TrustedKeys } from "./key.ts";
+import type { TrustedKeys } from "./key.ts";
+import type { KeyFamily } from "./scheme.ts";
 import { isSignedBy, type Signature } from "./signature.ts";
+import type { VerifySignature } from "./verify-signature.ts";
 
 /** Why a set of signatures is not enough. */
 export const SignatureRefusal = {
@@ -21,6 +23,15 @@ export type SignatureOutcome =
 /** Hybrid mode: a break of either family alone forges nothing. */
 const HYBRID_FAMILIES: readonly KeyFamily[] = ["classical", "post-quantum"];
 
+/** Who must have signed. */
+export interface SigningRule {
+  keys: TrustedKeys;
+  threshold: number;
+  /** The families that must reach the threshold each; none asks only for the threshold in all. */
+  families?: readonly KeyFamily[];
+  verify?: VerifySignature;
+}
+
 /**
  * Whether `threshold` different trusted keys *of each family* have signed the bytes. Signatures of
  * keys that aren't trusted count for nothing; a key under two records counts once.
@@ -29,7 +40,7 @@ const HYBRID_FAMILIES: readonly KeyFamily[] = ["classical", "post-quantum"];
 export function verifyThreshold(
   bytes: Uint8Array,
   signatures: readonly Signature[],
-  rule: { keys: TrustedKeys; threshold: number; families?: readonly KeyFamily[] },
+  rule: SigningRule,
 ): SignatureOutcome {
   if (!Number.isSafeInteger(rule.threshold) || rule.threshold < 1) {
     throw new RangeError(`a threshold of ${rule.threshold} signatures`);
@@ -40,7 +51,8 @@ export function verifyThreshold(
       return refuse(SignatureRefusal.duplicate, `two signatures of key ${keyid}`);
     named.add(keyid);
   }
-  for (const family of rule.families ?? HYBRID_FAMILIES) {
+  const families = rule.families ?? HYBRID_FAMILIES;
+  for (const family of families.length === 0 ? [undefined] : families) {
     const outcome = verifyFamily(bytes, signatures, family, rule);
     if (!outcome.signed) return outcome;
   }
@@ -50,27 +62,28 @@ export function verifyThreshold(
 function verifyFamily(
   bytes: Uint8Array,
   signatures: readonly Signature[],
-  family: KeyFamily,
-  rule: { keys: TrustedKeys; threshold: number },
+  family: KeyFamily | undefined,
+  rule: SigningRule,
 ): SignatureOutcome {
   const valid = new Set<string>();
   const invalid: string[] = [];
   for (const signature of signatures) {
     const key = rule.keys.get(signature.keyid);
-    if (key?.scheme.family !== family) continue;
-    if (isSignedBy(bytes, key, signature)) valid.add(key.fingerprint);
+    if (key === undefined || (family !== undefined && key.scheme.family !== family)) continue;
+    if (isSignedBy(bytes, key, signature, rule.verify)) valid.add(key.fingerprint);
     else invalid.push(key.keyId);
   }
   if (valid.size >= rule.threshold) return { signed: true };
+  const kind = family === undefined ? "" : `${family} `;
   if (invalid.length > 0) {
-    return refuse(SignatureRefusal.invalid, `${family} signature of key ${invalid.join(", ")}`);
+    return refuse(SignatureRefusal.invalid, `${kind}signature of key ${invalid.join(", ")}`);
   }
   if (valid.size === 0) {
-    return refuse(SignatureRefusal.missing, `no signature of a trusted ${family} key`);
+    return refuse(SignatureRefusal.missing, `no signature of a trusted ${kind}key`);
   }
   return refuse(
     SignatureRefusal.underThreshold,
-    `${valid.size} of ${rule.threshold} ${family} signatures`,
+    `${valid.size} of ${rule.threshold} ${kind}signatures`,
   );
 }
 

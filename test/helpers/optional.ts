@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import type { TestContext } from "vitest";
 
 interface Optional {
@@ -6,6 +7,9 @@ interface Optional {
   /** What to do to have it. */
   how: string;
 }
+
+/** Project Wycheproof's vectors, beside the repository. */
+export const vectorsFolder = new URL("../../../shared/vectors/", import.meta.url);
 
 /** What some tests need beyond `npm ci`; without it they are left out. */
 const optional = {
@@ -20,6 +24,10 @@ const optional = {
   "docker-compose": {
     present: () => versionOf("docker-compose", "version") !== "",
     how: "install docker-compose",
+  },
+  vectors: {
+    present: () => existsSync(vectorsFolder),
+    how: "put Wycheproof's vectors into ../shared/vectors",
   },
 } as const satisfies Record<string, Optional>;
 export type OptionalName = keyof typeof optional;

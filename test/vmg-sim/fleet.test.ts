@@ -26,8 +26,8 @@ describe("provisioning", () => {
     const { tls, trustedKeys } = await provisionVehicle(folder, "VMG-001", 2);
     const { key } = await loadVehicleIdentity(folder, "VMG-001");
     expect(tls.key).toBe(key);
-    expect([...trustedKeys.values()].map(({ publicKey }) => publicKey.asymmetricKeyType)).toEqual(
-      signers.map(({ publicKey }) => publicKey.asymmetricKeyType),
+    expect([...trustedKeys.values()].map(({ publicKey }) => publicKey.algorithm)).toEqual(
+      signers.map(({ algorithm }) => algorithm),
     );
   });
 
