@@ -71,7 +71,13 @@ export async function startApp(config: ServerConfig, log: Log): Promise<App> {
   const base = { config, log, metrics, state, presence, database };
   try {
     const parts = await compose(base);
-    return await listen(parts, base);
+    try {
+      return await listen(parts, base);
+    } catch (error) {
+      // One listener may be open already; it would keep the process, and whoever connects to it.
+      await Promise.all([parts.http.close(), parts.mqtt.close()]);
+      throw error;
+    }
   } catch (error) {
     await database.close();
     throw error;

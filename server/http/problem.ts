@@ -33,7 +33,7 @@ function sendProblem(request: FastifyRequest, reply: FastifyReply, error: Proble
     code: error.code,
     ...(status < 500 && error.message !== title ? { detail: error.message } : {}),
     ...(error.errors ? { errors: error.errors } : {}),
-    trace_id: String(request.id),
+    trace_id: request.id,
   };
   if (status === 401) void reply.header("www-authenticate", 'Bearer realm="latticeway"');
   if (status === 503) void reply.header("retry-after", "5");

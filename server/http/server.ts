@@ -74,6 +74,7 @@ export async function createHttp(deps: HttpDeps): Promise<Http> {
     if (/^\/docs(\/|$)/.test(route.url)) route.config = { access: { by: "anyone" }, probe: true };
   });
   guardRoutes(http, deps);
+  closeWhatFallsIdle(http);
   await describeApi(http);
   return http;
 }
@@ -100,6 +101,17 @@ function observeRequests(http: Http, { state, metrics, log }: HttpDeps): void {
       operator: caller?.kind === "operator" ? caller.operator.name : undefined,
     };
     log.info(facts, `[HTTPS] ${request.method} ${request.url}`);
+  });
+}
+
+/** How often connections are looked at while the gateway stops. */
+const IDLE_LOOK_MS = 50;
+
+/** A connection that has had its last answer would keep a stopping gateway up for its keep-alive. */
+function closeWhatFallsIdle(http: Http): void {
+  http.addHook("preClose", async () => {
+    const look = setInterval(() => http.server.closeIdleConnections(), IDLE_LOOK_MS);
+    http.server.once("close", () => clearInterval(look));
   });
 }
 

@@ -1,3 +1,4 @@
+import type { Socket } from "node:net";
 import { createServer, type Server, type TLSSocket } from "node:tls";
 import {
   Aedes,
@@ -81,6 +82,7 @@ export async function createMqtt(deps: MqttDeps): Promise<Mqtt> {
     noDelay: true,
   });
   watchConnections(server, { listener: "mqtt", log, metrics });
+  const sockets = trackSockets(server);
   server.on("secureConnection", (socket) => {
     if (admit(socket, deps)) limitPackets(aedes.handle(socket), config.mqtt.payload_limit);
   });
@@ -109,7 +111,7 @@ export async function createMqtt(deps: MqttDeps): Promise<Mqtt> {
       send(clientOf(aedes, vin), topicOf(vin, topic), payload, options?.retain ?? false),
     isConnected: (vin) => clientOf(aedes, vin)?.connected === true,
     listen: () => listen(server, config.mqtt),
-    close: () => close(aedes, server, deps.state),
+    close: () => close(aedes, server, sockets, deps.state),
   };
 }
 
@@ -303,7 +305,22 @@ function listen(server: Server, { host, port }: ServerConfig["mqtt"]): Promise<{
   });
 }
 
-async function close(aedes: Aedes, server: Server, state: StateTracker): Promise<void> {
+/** Connections of all kinds, also those that have not said anything yet. */
+function trackSockets(server: Server): ReadonlySet<Socket> {
+  const sockets = new Set<Socket>();
+  server.on("connection", (socket: Socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  });
+  return sockets;
+}
+
+async function close(
+  aedes: Aedes,
+  server: Server,
+  sockets: ReadonlySet<Socket>,
+  state: StateTracker,
+): Promise<void> {
   const closed = new Promise<void>((done) => server.close(() => done()));
   for (const client of Object.values(
     (aedes as unknown as { clients: Record<string, Client> }).clients,
@@ -313,5 +330,6 @@ async function close(aedes: Aedes, server: Server, state: StateTracker): Promise
   }
   while (state.inFlight().mqtt > 0) await new Promise((next) => setImmediate(next));
   await new Promise<void>((done) => aedes.close(() => done()));
+  for (const socket of sockets) socket.destroy();
   await closed;
 }
