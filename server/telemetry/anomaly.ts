@@ -19,13 +19,16 @@ export interface AnomalyDetector {
 const MAX_SIGNALS = 100_000;
 /** A vehicle that makes up signals forgets its own, not those of others. */
 const MAX_SIGNALS_PER_VEHICLE = 256;
-/** New values between two looks at the median: it moves slowly, and sorting is what costs. */
+/** New values between two looks at the spread: it moves slowly. */
 const REFRESH_EVERY = 8;
 /** Makes the median absolute deviation of normally distributed values their standard deviation. */
 const MAD_TO_SIGMA = 1.4826;
 
 interface SignalHistory {
+  /** The most recent values as they came, round and round. */
   values: Float64Array;
+  /** The same values in ascending order. */
+  sorted: Float64Array;
   /** Values seen so far; the newest stands at `(count - 1) % window`. */
   count: number;
   median: number;
@@ -44,24 +47,24 @@ export function createAnomalyDetector(config: ServerConfig["telemetry"]): Anomal
   const vehicles = new Map<string, Map<string, SignalHistory>>();
   let remembered = 0;
 
-  function historyOf(vin: string, signal: string): SignalHistory {
-    let signals = vehicles.get(vin);
+  function signalsOf(vin: string): Map<string, SignalHistory> {
+    const signals = vehicles.get(vin) ?? new Map<string, SignalHistory>();
     // Last in the map is heard of last.
-    if (signals) vehicles.delete(vin);
-    else signals = new Map();
+    vehicles.delete(vin);
     vehicles.set(vin, signals);
-    let history = signals.get(signal);
-    if (history === undefined) {
-      history = newHistory(config.deviation.window);
-      signals.set(signal, history);
-      remembered++;
-      const [oldest] = signals.keys();
-      if (signals.size > MAX_SIGNALS_PER_VEHICLE && oldest !== undefined) {
-        signals.delete(oldest);
-        remembered--;
-      }
-      forgetOldest(vin);
+    return signals;
+  }
+
+  function addHistory(vin: string, signals: Map<string, SignalHistory>, signal: string) {
+    const history = newHistory(config.deviation.window);
+    signals.set(signal, history);
+    remembered++;
+    const [oldest] = signals.keys();
+    if (signals.size > MAX_SIGNALS_PER_VEHICLE && oldest !== undefined) {
+      signals.delete(oldest);
+      remembered--;
     }
+    forgetOldest(vin);
     return history;
   }
 
@@ -76,9 +79,10 @@ export function createAnomalyDetector(config: ServerConfig["telemetry"]): Anomal
   return {
     inspect(vin, ts, signals) {
       const found: Anomaly[] = [];
+      const histories = signalsOf(vin);
       for (const [signal, value] of Object.entries(signals)) {
         if (typeof value !== "number") continue;
-        const history = historyOf(vin, signal);
+        const history = histories.get(signal) ?? addHistory(vin, histories, signal);
         for (const verdict of judge(history, value, config, signal)) {
           found.push({ vin, ts, signal, value, ...verdict });
         }
@@ -125,27 +129,51 @@ function distanceFromMedian(history: SignalHistory, value: number, minSamples: n
 }
 
 function refresh(history: SignalHistory): void {
-  const recent = history.values.slice(0, Math.min(history.count, history.values.length));
-  history.median = medianOf(recent);
-  history.sigma = MAD_TO_SIGMA * medianOf(recent.map((value) => Math.abs(value - history.median)));
+  const sorted = history.sorted.subarray(0, history.count);
+  history.median = middleOf(sorted);
+  history.sigma = MAD_TO_SIGMA * middleOf(distancesFrom(history.median, sorted));
   history.refreshedAt = history.count;
 }
 
-function medianOf(values: Float64Array): number {
-  const sorted = values.sort();
+/** Distances of ascending values from a point, ascending: from both sides of it, merged. */
+function distancesFrom(point: number, sorted: Float64Array): Float64Array {
+  const distances = new Float64Array(sorted.length);
+  let above = sorted.findIndex((value) => value >= point);
+  if (above === -1) above = sorted.length;
+  let below = above - 1;
+  for (let i = 0; i < distances.length; i++) {
+    const down = point - (sorted[below] ?? -Infinity);
+    const up = (sorted[above] ?? Infinity) - point;
+    distances[i] = Math.min(down, up);
+    if (down <= up) below--;
+    else above++;
+  }
+  return distances;
+}
+
+function middleOf(sorted: Float64Array): number {
   const middle = sorted.length >> 1;
   const upper = sorted[middle] ?? 0;
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? 0) + upper) / 2;
 }
 
+/** Puts a value in the place of the oldest, and moves it to where it belongs in the order. */
 function remember(history: SignalHistory, value: number): void {
-  history.values[history.count % history.values.length] = value;
+  const { values, sorted, count } = history;
+  const slot = count % values.length;
+  let at = count < values.length ? count : sorted.indexOf(values[slot] ?? 0);
+  const last = Math.min(count, values.length - 1);
+  for (; at > 0 && (sorted[at - 1] ?? 0) > value; at--) sorted[at] = sorted[at - 1] ?? 0;
+  for (; at < last && (sorted[at + 1] ?? 0) < value; at++) sorted[at] = sorted[at + 1] ?? 0;
+  sorted[at] = value;
+  values[slot] = value;
   history.count++;
 }
 
 function newHistory(window: number): SignalHistory {
   return {
     values: new Float64Array(window),
+    sorted: new Float64Array(window),
     count: 0,
     median: 0,
     sigma: 0,
