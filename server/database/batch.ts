@@ -9,24 +9,36 @@ export interface BatchOptions<Item> {
   /** Stores a batch in one statement or transaction. */
   flush: (items: Item[]) => Promise<void>;
   maxItems: number;
+  /** Batches that may be under way at once, where their order doesn't matter; by default one. */
+  lanes?: number;
 }
 
 /**
- * Group commit: while one batch is being stored, the next one gathers, so a lone item is stored at
+ * Group commit: while batches are being stored, the next one gathers, so a lone item is stored at
  * once and a crowd shares its commits. The senders wait for their commit, which bounds the queue.
  */
-export function createBatcher<Item>({ flush, maxItems }: BatchOptions<Item>): Batcher<Item> {
+export function createBatcher<Item>(options: BatchOptions<Item>): Batcher<Item> {
+  const { flush, maxItems, lanes = 1 } = options;
   interface Waiting {
     item: Item;
     done: () => void;
     fail: (error: unknown) => void;
   }
   let waiting: Waiting[] = [];
-  let running: Promise<void> | undefined;
+  const running = new Set<Promise<void>>();
+  let gathering: Promise<void> | undefined;
 
-  async function run(): Promise<void> {
-    // Let the messages of one read of the socket gather before the first batch goes out.
+  async function gather(): Promise<void> {
+    // Let the messages of one read of the socket gather before their batch goes out.
     await new Promise((next) => setImmediate(next));
+    gathering = undefined;
+    if (waiting.length === 0) return;
+    const lane: Promise<void> = store(() => running.delete(lane));
+    running.add(lane);
+  }
+
+  /** Stores batches until none waits; `end` is called in the same turn as it finds none. */
+  async function store(end: () => void): Promise<void> {
     while (waiting.length > 0) {
       const batch = waiting.slice(0, maxItems);
       waiting = waiting.slice(maxItems);
@@ -37,18 +49,18 @@ export function createBatcher<Item>({ flush, maxItems }: BatchOptions<Item>): Ba
         for (const { fail } of batch) fail(error);
       }
     }
-    running = undefined;
+    end();
   }
 
   return {
     push(item) {
       return new Promise((done, fail) => {
         waiting.push({ item, done, fail });
-        running ??= run();
+        if (running.size < lanes) gathering ??= gather();
       });
     },
     async drain() {
-      while (running) await running;
+      while (gathering ?? running.size > 0) await Promise.all([gathering, ...running]);
     },
   };
 }

@@ -31,6 +31,8 @@ export function telemetryTopics({
   const unstored: Anomaly[] = [];
   const samples = createBatcher<Sample & { anomalies: Anomaly[] }>({
     maxItems: config.batch_size,
+    // One gathers and is sent while the database works on the other.
+    lanes: 2,
     async flush(batch) {
       // A sample that comes again shows nothing new: what it showed must not be lost with its batch.
       const anomalies = [...unstored.splice(0), ...batch.flatMap((sample) => sample.anomalies)];

@@ -2,11 +2,12 @@ import { describe, expect, it } from "vitest";
 import { createBatcher } from "#server/database/batch.ts";
 
 /** A store that holds each batch until the test lets it go. */
-function heldStore(maxItems: number) {
+function heldStore(maxItems: number, lanes = 1) {
   const batches: { items: number[]; commit: () => void; fail: (error: Error) => void }[] = [];
   const arrivals: (() => void)[] = [];
   const batcher = createBatcher<number>({
     maxItems,
+    lanes,
     flush: (items) =>
       new Promise((commit, fail) => {
         batches.push({ items, commit, fail });
@@ -61,6 +62,26 @@ describe("createBatcher", () => {
     expect(second.items).toEqual([2, 3]);
     second.commit();
     await Promise.all(later);
+  });
+
+  it("stores as many batches at once as it has lanes, and not one more", async () => {
+    const { batcher, batches, next } = heldStore(10, 2);
+    const first = batcher.push(1);
+    const one = await next();
+    const second = batcher.push(2);
+    const two = await next();
+    const third = batcher.push(3);
+    await new Promise((turn) => setImmediate(turn));
+    expect(batches).toEqual([]);
+    two.commit();
+    await second;
+    const three = await next();
+    expect([one, two, three].map(({ items }) => items)).toEqual([[1], [2], [3]]);
+    three.fail(new Error("database down"));
+    await expect(third).rejects.toThrow("database down");
+    one.commit();
+    await first;
+    await batcher.drain();
   });
 
   it("bounds a batch, keeping the order over all of them", async () => {
