@@ -32,7 +32,7 @@ export const DiagnosticBroadcast = Type.Object({
 });
 export type DiagnosticBroadcast = Static<typeof DiagnosticBroadcast>;
 
-export const diagnosticStatuses = [
+const diagnosticStatuses = [
   "queued",
   "sent",
   "pending",

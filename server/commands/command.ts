@@ -7,7 +7,7 @@ export type CommandStatus = CommandState["status"];
 export const undelivered = ["queued", "sent"] as const satisfies CommandStatus[];
 
 /** Still waiting for something from the vehicle; these expire. */
-export const open = ["queued", "sent", "delivered", "accepted"] as const satisfies CommandStatus[];
+const open = ["queued", "sent", "delivered", "accepted"] as const satisfies CommandStatus[];
 
 /**
  * May a command that stands at `from` come to `to`? It only ever moves forward, and once: what has
