@@ -1,3 +1,4 @@
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { createAnomalyDetector } from "#server/telemetry/anomaly.ts";
 
@@ -96,6 +97,47 @@ describe("deviation", () => {
   it("survives the largest numbers", () => {
     const wild = calm(16).map((value, i) => (i % 2 === 0 ? value : Number.MAX_VALUE));
     expect(() => feed([...wild, -Number.MAX_VALUE, 0])).not.toThrow();
+  });
+});
+
+describe("the running median", () => {
+  /** The rule as it is written down: median and MAD of the window, looked at every eight values. */
+  function byTheBook(values: number[]): boolean[] {
+    const { window, min_samples, threshold } = config.deviation;
+    const medianOf = (list: number[]) => {
+      const sorted = list.toSorted((a, b) => a - b);
+      const [low = 0, high = 0] = [sorted[(sorted.length - 1) >> 1], sorted[sorted.length >> 1]];
+      return sorted.length % 2 === 1 ? high : (low + high) / 2;
+    };
+    let [median, sigma, lookedAt, wasOutside] = [0, 0, 0, false];
+    return values.map((value, seen) => {
+      if (seen >= min_samples && (lookedAt === 0 || seen - lookedAt >= 8)) {
+        const recent = values.slice(Math.max(0, seen - window), seen);
+        median = medianOf(recent);
+        sigma = 1.4826 * medianOf(recent.map((each) => Math.abs(each - median)));
+        lookedAt = seen;
+      }
+      const distance = seen < min_samples || sigma === 0 ? 0 : Math.abs(value - median) / sigma;
+      const isOutside = distance > threshold;
+      const begins = isOutside && !wasOutside;
+      wasOutside = isOutside;
+      return begins;
+    });
+  }
+
+  it("agrees with one that is computed anew each time", () => {
+    const value = fc.oneof(
+      fc.integer({ min: -5, max: 5 }),
+      fc.constantFrom(0, -0, 1000, -1000),
+      fc.double({ min: -1e6, max: 1e6, noNaN: true }),
+    );
+    fc.assert(
+      fc.property(fc.array(value, { maxLength: 80 }), (values) => {
+        const found = feed(values).map((rules) => rules.includes("deviation"));
+        expect(found).toEqual(byTheBook(values));
+      }),
+      { numRuns: 500 },
+    );
   });
 });
 
