@@ -69,6 +69,7 @@ export async function createMqtt(deps: MqttDeps): Promise<Mqtt> {
     queueLimit: 1000,
     ...rules(deps, handlers),
   });
+  keepFromSubscribers(aedes);
   const server = createServer({
     ...serverTlsOptions({
       profiles: config.tls.profiles,
@@ -112,6 +113,22 @@ export async function createMqtt(deps: MqttDeps): Promise<Mqtt> {
     isConnected: (vin) => clientOf(aedes, vin)?.connected === true,
     listen: () => listen(server, config.mqtt),
     close: () => close(aedes, server, sockets, deps.state),
+  };
+}
+
+/**
+ * What a vehicle publishes is for the gateway, which has handled it by now. Offering it to all
+ * subscriptions would cost a sixth of its time, and could only reach the vehicle itself.
+ */
+function keepFromSubscribers(aedes: Aedes): void {
+  type Done = () => void;
+  const broker = aedes as unknown as {
+    publish(packet: PublishPacket, from: Client | Done | null, done?: Done): void;
+  };
+  const publish = broker.publish.bind(broker);
+  broker.publish = (packet, from, done) => {
+    if (typeof from === "object" && from !== null) done?.();
+    else publish(packet, from, done);
   };
 }
 
