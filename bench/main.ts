@@ -1,0 +1,109 @@
+import "#config/node-version.js";
+import { writeFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { measureAssembly } from "./assembly.ts";
+import { measureDiagnostics } from "./diagnostics.ts";
+import { measureDownloads } from "./downloads.ts";
+import type { Figure, Measure } from "./figure.ts";
+import { measureHandshakes } from "./handshakes.ts";
+import { describeMachine } from "./machine.ts";
+import { PeerMissing } from "./peers.ts";
+import { sectionMarkdown, tableText } from "./report.ts";
+import { measureTelemetry } from "./telemetry.ts";
+import { createWorkspace } from "./workspace.ts";
+
+const measures: Record<string, Measure> = {
+  handshakes: measureHandshakes,
+  downloads: measureDownloads,
+  assembly: measureAssembly,
+  telemetry: measureTelemetry,
+  diagnostics: measureDiagnostics,
+};
+
+const USAGE = `npm run bench -- [--quick] [--write] [name…]
+  name     ${Object.keys(measures).join(", ")}; all of them by default
+  --quick  short runs: to see that everything works, not for figures
+  --write  renew docs/benchmarks.md (all figures, not quick)`;
+
+/** A figure that takes longer than this is stuck. */
+const LIMIT_MS = 15 * 60_000;
+
+process.once("SIGINT", () => process.exit(130));
+process.once("SIGTERM", () => process.exit(143));
+
+const { values, positionals } = readArguments();
+const isEverything = positionals.length === 0;
+if (values.write && (values.quick || !isEverything))
+  fail("--write needs whole runs of all figures");
+const names = isEverything ? Object.keys(measures) : positionals;
+const figures: Figure[] = [];
+const missing: string[] = [];
+const machine = describeMachine();
+console.log(machine.join("\n"));
+for (const name of names) await measure(name);
+if (values.write && missing.length === 0) {
+  writeFileSync(new URL("../docs/benchmarks.md", import.meta.url), documentText());
+}
+if (missing.length > 0) {
+  console.log(`\nLeft out:\n  ${missing.join("\n  ")}`);
+  if (values.write) fail("docs/benchmarks.md is not renewed without all peers");
+  if (process.env["LATTICEWAY_REQUIRE"]?.split(",").includes("peers")) process.exit(1);
+}
+process.exit(0);
+
+async function measure(name: string): Promise<void> {
+  const take = measures[name];
+  if (take === undefined) fail(`there is no figure "${name}"\n${USAGE}`);
+  console.log(`\n${name}`);
+  const limit = setTimeout(
+    () => fail(`${name} takes longer than ${LIMIT_MS / 60_000} min`),
+    LIMIT_MS,
+  );
+  try {
+    const workspace = await createWorkspace();
+    const figure = await take({ workspace, quick: values.quick, say: console.log });
+    figures.push(figure);
+    console.log(tableText(figure));
+  } catch (error) {
+    if (!(error instanceof PeerMissing)) throw error;
+    missing.push(`${name}: ${error.message}`);
+    console.log(`  ${error.message}`);
+  } finally {
+    clearTimeout(limit);
+  }
+}
+
+function documentText(): string {
+  const date = Temporal.Now.plainDateISO().toString();
+  return `# Benchmarks
+
+Written by \`npm run bench -- --write\` on ${date}; peers by \`bench/peers.sh\`.
+
+${machine.map((line) => `- ${line}`).join("\n")}
+
+Each figure is measured beside its peer in one run: the sides take turns, each in its own process on
+loopback, and the table shows the median of the runs with the lowest and the highest. A ratio is that
+of two runs that lie side by side.
+
+${figures.map(sectionMarkdown).join("\n\n")}
+`;
+}
+
+function readArguments() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        quick: { type: "boolean", default: false },
+        write: { type: "boolean", default: false },
+      },
+    });
+  } catch (error) {
+    return fail(`${(error as Error).message}\n${USAGE}`);
+  }
+}
+
+function fail(message: string): never {
+  console.error(message);
+  process.exit(1);
+}
