@@ -23,7 +23,7 @@ export interface PublicKeyInfo {
  * algorithms). Points must be uncompressed, so that one key has one encoding.
  * @returns undefined for another structure, algorithm or length.
  */
-export function readSpki(der: Buffer): PublicKeyInfo | undefined {
+function readSpki(der: Buffer): PublicKeyInfo | undefined {
   const [identifier, bits, ...rest] = derSequence(der) ?? [];
   if (identifier?.tag !== DerTag.sequence || bits?.tag !== BIT_STRING || rest.length > 0) {
     return undefined;
