@@ -10,7 +10,7 @@ const STOP_TIMEOUT_MS = 30_000;
 try {
   const config = loadServerConfig();
   const log = createLog(config.log);
-  process.stdout.write(`${config.log.format === "json" ? "" : `${banner}\n\n`}`);
+  if (config.log.format !== "json") process.stdout.write(`${banner}\n\n`);
   log.info("OTA Server Starting");
   // Not imported above: there, an older Node would stop at what it lacks before it could say so.
   const { startApp } = await import("./app.ts");

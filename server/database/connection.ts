@@ -46,7 +46,7 @@ export async function openDatabase(
   return { db, kind: embedded ? "embedded" : "postgresql", close };
 }
 
-const INT8 = pg.types.builtins.INT8;
+const INT8: number = pg.types.builtins.INT8;
 
 /** int8 as a number: counts and sizes stay far below 2^53, and a larger one must not be rounded. */
 function getTypeParser(oid: number, format?: "text" | "binary") {
@@ -57,5 +57,5 @@ function getTypeParser(oid: number, format?: "text" | "binary") {
       return value;
     };
   }
-  return pg.types.getTypeParser(oid, format as "text");
+  return pg.types.getTypeParser(oid, format);
 }

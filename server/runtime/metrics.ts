@@ -1,14 +1,18 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
-import type { ServerState, StateTracker, Work } from "./state.ts";
+import type { ServerState, StateTracker } from "./state.ts";
 
 export type Metrics = ReturnType<typeof createMetrics>;
 
 /** Prometheus metrics of one gateway process, in a registry of its own. */
 export function createMetrics(state: StateTracker) {
-  const registers = [new Registry()];
-  const [registry] = registers as [Registry];
+  const registry = new Registry();
+  const registers = [registry];
   collectDefaultMetrics({ register: registry, prefix: "latticeway_" });
+  watchState(state, registers);
+  return { registry, ...trafficMetrics(registers), ...workMetrics(registers) };
+}
 
+function watchState(state: StateTracker, registers: Registry[]): void {
   new Gauge({
     name: "latticeway_server_state",
     help: "1 for the state the gateway is in",
@@ -25,13 +29,13 @@ export function createMetrics(state: StateTracker) {
     labelNames: ["work"],
     registers,
     collect() {
-      for (const [work, count] of Object.entries(state.inFlight()))
-        this.set({ work: work as Work }, count);
+      for (const [work, count] of Object.entries(state.inFlight())) this.set({ work }, count);
     },
   });
+}
 
+function trafficMetrics(registers: Registry[]) {
   return {
-    registry,
     tlsConnections: new Counter({
       name: "latticeway_tls_connections_total",
       help: "TLS handshakes completed, by listener, negotiated group, peer key type and profile",
@@ -68,6 +72,11 @@ export function createMetrics(state: StateTracker) {
       help: "Vehicles connected by MQTT",
       registers,
     }),
+  };
+}
+
+function workMetrics(registers: Registry[]) {
+  return {
     anomalies: new Counter({
       name: "latticeway_telemetry_anomalies_total",
       help: "Anomalies found in telemetry, by rule",

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { ConnectionOptions } from "node:tls";
 import mqtt, { type IClientOptions, type MqttClient } from "mqtt";
 import pino from "pino";
-import { Agent, buildConnector, request } from "undici";
+import { Agent, request, type buildConnector } from "undici";
 import { loadServerConfig, type ServerConfig } from "#config/server.ts";
 import { issueVehicleCertificate, loadVehicleIdentity, serverCa } from "#crypto/pki.ts";
 import { clientTlsOptions } from "#crypto/tls.ts";
@@ -144,7 +144,7 @@ export async function startGateway(overrides: Overrides = {}): Promise<TestGatew
 }
 
 function testConfig(folder: string, databaseUrl: string, overrides: Overrides): ServerConfig {
-  const config = structuredClone(loadServerConfig({})) as ServerConfig;
+  const config = structuredClone(loadServerConfig({}));
   const base: ServerConfig = {
     ...config,
     data_dir: join(folder, "data"),
