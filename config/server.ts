@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import Type, { type Static, type TProperties } from "typebox";
 import { loadConfig } from "./load.ts";
 import { LogConfig } from "./log.ts";
@@ -93,7 +94,7 @@ export type ServerConfig = Static<typeof ServerConfig>;
 export function loadServerConfig(env: NodeJS.ProcessEnv = process.env): ServerConfig {
   return loadConfig({
     schema: ServerConfig,
-    file: env["LATTICEWAY_CONFIG"] || new URL("./server.yaml", import.meta.url).pathname,
+    file: env["LATTICEWAY_CONFIG"] || join(import.meta.dirname, "server.yaml"),
     prefix: "LATTICEWAY",
     aliases: { DATABASE_URL: "database.url" },
     reserved: [

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { Type, type Static, type TProperties } from "typebox";
 import { EcuId, EcuType, HardwareVersion, Version, ZoneId } from "#protocol/api/identifier.ts";
 import { ConfigError, loadConfig } from "./load.ts";
@@ -87,7 +88,7 @@ export type VehicleConfig = Static<typeof VehicleConfig>;
  * @throws ConfigError
  */
 export function loadVehicleConfig(env: NodeJS.ProcessEnv = process.env): VehicleConfig {
-  const file = env["VMG_CONFIG"] || new URL("./vehicle.yaml", import.meta.url).pathname;
+  const file = env["VMG_CONFIG"] || join(import.meta.dirname, "vehicle.yaml");
   const config = loadConfig({
     schema: VehicleConfig,
     file,

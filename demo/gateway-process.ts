@@ -38,7 +38,7 @@ export async function startGatewayProcess({
   const https = await freePort(ports.https);
   const mqtt = await freePort(ports.mqtt);
   const logFile = join(folder, "gateway.log");
-  const child = spawn(process.execPath, [new URL("../server/main.ts", import.meta.url).pathname], {
+  const child = spawn(process.execPath, [join(import.meta.dirname, "../server/main.ts")], {
     env: {
       ...process.env,
       LATTICEWAY_DATA_DIR: join(folder, "gateway"),

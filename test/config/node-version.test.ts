@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 
-const repository = new URL("../../", import.meta.url).pathname;
+const repository = join(import.meta.dirname, "../..");
 const { scripts } = JSON.parse(readFileSync(join(repository, "package.json"), "utf8")) as {
   scripts: Record<string, string>;
 };

@@ -1,11 +1,12 @@
 import { spawnSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
+import { join } from "node:path";
 import { parse } from "yaml";
 import { loadServerConfig } from "#config/server.ts";
 import { loadVehicleConfig } from "#config/vehicle.ts";
 import { requirePeer } from "#test/helpers/optional.ts";
 
-const repository = new URL("../../", import.meta.url).pathname;
+const repository = join(import.meta.dirname, "../..");
 
 interface Service {
   image: string;

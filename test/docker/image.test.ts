@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 import { expect, it, onTestFinished } from "vitest";
 import { testFolder } from "#test/helpers/folder.ts";
 
-const repository = new URL("../../", import.meta.url).pathname;
+const repository = join(import.meta.dirname, "../..");
 const dockerfile = readFileSync(join(repository, "Dockerfile"), "utf8").replaceAll("\\\n", "");
 
 /** What the last stage copies from the tree. */

@@ -6,7 +6,7 @@ import { problems } from "#protocol/api/problem.ts";
 import { commandNames } from "#protocol/mqtt/control.ts";
 import { diagnosticErrors } from "#protocol/mqtt/diagnostics.ts";
 
-const repository = new URL("../../", import.meta.url).pathname;
+const repository = join(import.meta.dirname, "../..");
 const folders = ["protocol", "crypto", "config", "server", "vmg-sim", "cli", "certs"];
 
 interface Row {

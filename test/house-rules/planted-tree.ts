@@ -3,7 +3,7 @@ import { copyFileSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { temporaryFolder } from "#test/helpers/folder.ts";
 
-export const repository = new URL("../../", import.meta.url).pathname;
+export const repository = join(import.meta.dirname, "../..");
 
 const configuration = [
   "package.json",
