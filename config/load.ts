@@ -1,9 +1,12 @@
 import { readFileSync } from "node:fs";
 import { Compile } from "typebox/compile";
 import type { Static, TObject, TSchema } from "typebox";
-import { parse } from "yaml";
+import { parse, YAMLParseError } from "yaml";
 
-/** A configuration that can't be used. Each problem names the key, what it got, what it accepts. */
+/**
+ * A configuration that can't be used. Each problem names the key, what it got, what it accepts; what
+ * a `writeOnly` key got is a secret and stays out.
+ */
 export class ConfigError extends Error {
   readonly code = "CONFIG_INVALID";
   readonly problems: readonly string[];
@@ -57,8 +60,16 @@ function readYaml(file: string): Record<string, unknown> {
   try {
     return (parse(text) ?? {}) as Record<string, unknown>;
   } catch (error) {
-    throw new ConfigError(file, [`is not YAML: ${(error as Error).message}`]);
+    throw new ConfigError(file, [`is not YAML: ${yamlProblem(error)}`]);
   }
+}
+
+/** What and where; the parser's own message quotes the file, and the line may hold a secret. */
+function yamlProblem(error: unknown): string {
+  if (!(error instanceof YAMLParseError)) return "an alias stands for nothing";
+  const [at] = error.linePos ?? [];
+  const what = error.code.toLowerCase().replaceAll("_", " ");
+  return at ? `${what} at line ${at.line}, column ${at.col}` : what;
 }
 
 /** Applies the environment to `tree`; returns what was wrong with it. */
@@ -130,9 +141,21 @@ function describe(error: SchemaError, tree: unknown, schema: TSchema): string {
     (at, key) => (at as Record<string, unknown> | undefined)?.[key],
     tree,
   );
-  const at: { description?: string } | undefined = schemaAt(schema, path);
+  const at: Annotated | undefined = schemaAt(schema, path);
   const accepts = at?.description ? ` (accepts ${at.description})` : "";
-  return `${path.join(".")}: got ${JSON.stringify(got)}, ${error.message}${accepts}`;
+  const shown = at && holdsSecret(at) ? "(hidden)" : JSON.stringify(got);
+  return `${path.join(".")}: got ${shown}, ${error.message}${accepts}`;
+}
+
+interface Annotated {
+  description?: string;
+  writeOnly?: boolean;
+  properties?: Record<string, Annotated>;
+}
+
+/** Is it a secret, or a group with one in it? */
+function holdsSecret({ writeOnly = false, properties = {} }: Annotated): boolean {
+  return writeOnly || Object.values(properties).some((child) => holdsSecret(child));
 }
 
 function schemaAt(schema: TSchema, path: string[]): TSchema | undefined {

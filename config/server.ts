@@ -42,7 +42,12 @@ export const ServerConfig = group({
     handshake_timeout_ms: Type.Integer({ minimum: 100, description: "milliseconds, 100 or more" }),
   }),
   database: group({
-    url: Type.String({ pattern: "^$|^postgres(ql)?://", description: "empty, or postgres://…" }),
+    url: Type.String({
+      pattern: "^$|^postgres(ql)?://",
+      description: "empty, or postgres://…",
+      // It may hold a password.
+      writeOnly: true,
+    }),
     pool_size: Type.Integer({ minimum: 1, maximum: 200, description: "1 to 200" }),
   }),
   firmware: group({

@@ -75,7 +75,7 @@ export const VehicleConfig = group({
     security_secrets: Type.Record(
       Type.String({ pattern: "^[1-9][0-9]?$" }),
       Type.String({ pattern: "^([0-9A-Fa-f]{2}){1,64}$" }),
-      { description: "level: 1 to 64 bytes in hex" },
+      { description: "level: 1 to 64 bytes in hex", writeOnly: true },
     ),
   }),
   zones: Type.Array(ZoneConfig, { minItems: 1, maxItems: 16, description: "a list of zones" }),

@@ -95,8 +95,30 @@ describe("the gateway's configuration", () => {
     const url = "postgres://gateway@db/latticeway";
     expect(loadServerConfig({ DATABASE_URL: url }).database.url).toBe(url);
     expect(() => loadServerConfig({ DATABASE_URL: "mysql://db" })).toThrow(
-      /database\.url: got "mysql:\/\/db", .*\(accepts empty, or postgres:\/\/…\)/,
+      /database\.url: got \(hidden\), .*\(accepts empty, or postgres:\/\/…\)/,
     );
+  });
+
+  it("keeps the database's password out of every error", () => {
+    const file = join(testFolder(), "mine.yaml");
+    const load = (text: string) => {
+      writeFileSync(file, text);
+      return () => loadServerConfig({ LATTICEWAY_CONFIG: file });
+    };
+    const secret = "postgre://gateway:hunter2@db/latticeway";
+    for (const attempt of [
+      () => loadServerConfig({ DATABASE_URL: secret }),
+      load(shipped.replace('url: ""', `url: ${secret}`)),
+      load(shipped.replace('url: ""', `url: "${secret}`)),
+      load(shipped.replace('url: ""', `url: "x" "${secret}"`)),
+      load(shipped.replace('url: ""', "url: *hunter2")),
+      load(`database: ${secret}\n`),
+      load(`- ${secret}\n`),
+    ]) {
+      expect(attempt).toThrow(ConfigError);
+      expect(attempt).not.toThrow("hunter2");
+    }
+    expect(load(shipped.replace('url: ""', 'url: "x'))).toThrow(/is not YAML: .* at line \d+, col/);
   });
 
   it.each([

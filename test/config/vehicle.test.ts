@@ -48,6 +48,12 @@ describe("vehicle configuration", () => {
     expect(() => loadVehicleConfig(env)).toThrow(key);
   });
 
+  it.each(["{ '1': c0ffe }", "c0ffe"])("does not print secrets: %s", (secrets) => {
+    const load = () => loadVehicleConfig({ VMG_UDS_SECURITY_SECRETS: secrets });
+    expect(load).toThrow("uds.security_secrets");
+    expect(load).not.toThrow("c0ffe");
+  });
+
   it("refuses two ECUs with one id, and two nodes with one address", () => {
     expect(() => loadVehicleConfig(edited("ecu_id: ECU_004", "ecu_id: ECU_001"))).toThrow(
       "ecu_id ECU_001 appears more than once",
