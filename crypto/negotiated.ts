@@ -2,7 +2,7 @@ import type { TLSSocket } from "node:tls";
 import { certificateFields } from "./certificate-fields.ts";
 import { groupCode, groupName } from "./groups.ts";
 import { profileOf, type TlsProfile } from "./profiles.ts";
-import { readSession } from "./session.ts";
+import { sessionOf, type TlsSession } from "./session.ts";
 
 /** What a finished TLS handshake agreed on, seen from either side. */
 export interface Negotiated {
@@ -24,9 +24,12 @@ export interface Negotiated {
   resumed: boolean;
 }
 
-/** Reads the outcome of a handshake; call it once, after `secureConnection` or `secureConnect`. */
-export function negotiated(socket: TLSSocket): Negotiated {
-  const { code, certificate } = clientSide(socket) ?? serverSide(socket);
+/**
+ * Reads the outcome of a handshake; call it once, after `secureConnection` or `secureConnect`. A
+ * server that has the connection's {@link sessionOf} already passes it on.
+ */
+export function negotiated(socket: TLSSocket, session?: TlsSession): Negotiated {
+  const { code, certificate } = clientSide(socket) ?? serverSide(session ?? sessionOf(socket));
   const group = code === undefined ? "unknown" : groupName(code);
   const peerKeyType = keyType(certificate);
   return {
@@ -60,9 +63,7 @@ function clientSide(socket: TLSSocket): Handshake | undefined {
   };
 }
 
-function serverSide(socket: TLSSocket): Handshake {
-  const serialised = socket.getSession();
-  const session = serialised === undefined ? undefined : readSession(serialised);
+function serverSide(session: TlsSession | undefined): Handshake {
   return { code: session?.group, certificate: session?.peerCertificate };
 }
 

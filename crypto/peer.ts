@@ -2,7 +2,7 @@ import { hash } from "node:crypto";
 import type { TLSSocket } from "node:tls";
 import { certificateFields } from "./certificate-fields.ts";
 import { isVehicleId } from "./identity.ts";
-import { readSession } from "./session.ts";
+import { sessionOf, type TlsSession } from "./session.ts";
 
 /** Who is at the other end of a server's TLS socket. */
 export type PeerIdentity =
@@ -19,12 +19,15 @@ export type PeerIdentity =
   | { kind: "vehicle"; vehicleId: string; fingerprint: string };
 
 /**
- * The identity that the client's certificate proves. `refused` is a certificate that was shown but
- * does not hold: it gives no access to anything, and its reason belongs in the log.
+ * The identity that the client's certificate proves, by the connection's {@link sessionOf}.
+ * `refused` is a certificate that was shown but does not hold: it gives no access to anything, and
+ * its reason belongs in the log.
  */
-export function peerIdentity(socket: TLSSocket): PeerIdentity {
-  const session = socket.getSession();
-  const certificate = session === undefined ? undefined : readSession(session)?.peerCertificate;
+export function peerIdentity(
+  socket: TLSSocket,
+  session: TlsSession | undefined = sessionOf(socket),
+): PeerIdentity {
+  const certificate = session?.peerCertificate;
   if (certificate === undefined) return { kind: "anonymous" };
   if (!socket.authorized) return refused(socket, verificationCode(socket));
   const vehicleId = certificateFields(certificate)?.commonName;

@@ -1,3 +1,4 @@
+import type { TLSSocket } from "node:tls";
 import { derElement, derSequence, DerTag } from "./der.ts";
 
 /** Context tags of OpenSSL's SSL_SESSION_ASN1 (ssl/ssl_asn1.c): `[3] peer`, `[19] kex_group`. */
@@ -10,6 +11,15 @@ export interface TlsSession {
   group: number | undefined;
   /** DER of the peer's certificate, a view on the input; undefined when it showed none. */
   peerCertificate: Uint8Array | undefined;
+}
+
+/**
+ * The session of a server's connection. OpenSSL writes it anew each time, which costs as much as
+ * all else that is asked of a connection: read it once.
+ */
+export function sessionOf(socket: TLSSocket): TlsSession | undefined {
+  const serialised = socket.getSession();
+  return serialised === undefined ? undefined : readSession(serialised);
 }
 
 /**

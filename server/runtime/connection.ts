@@ -1,6 +1,7 @@
 import type { Server as TlsServer, TLSSocket } from "node:tls";
 import { negotiated, type Negotiated } from "#crypto/negotiated.ts";
 import { handshakeRefusal, peerIdentity, type PeerIdentity } from "#crypto/peer.ts";
+import { sessionOf } from "#crypto/session.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 
@@ -49,9 +50,10 @@ export function watchConnections(
   { listener, log, metrics }: { listener: "https" | "mqtt"; log: Log; metrics: Metrics },
 ): void {
   server.prependListener("secureConnection", (socket: TLSSocket) => {
+    const session = sessionOf(socket);
     const connection = {
-      peer: peerIdentity(socket),
-      negotiated: negotiated(socket),
+      peer: peerIdentity(socket, session),
+      negotiated: negotiated(socket, session),
       at: new Date(),
     };
     connections.set(socket, connection);
