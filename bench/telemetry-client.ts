@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { connect, type TLSSocket } from "node:tls";
 import { parseArgs } from "node:util";
 import { clientTlsOptions } from "#crypto/tls.ts";
+import { pause } from "./until.ts";
 
 /**
  * Vehicles that publish telemetry, QoS 1, as fast as a window of unacknowledged messages lets them.
@@ -123,8 +124,4 @@ function sample(index: number): string {
     odometer: 12_345 + wobble / 10,
     ignition: true,
   });
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((done) => setTimeout(done, ms));
 }
