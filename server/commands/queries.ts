@@ -28,14 +28,19 @@ export async function insertCommand(
   return asState(row);
 }
 
-/** What a vehicle has not received yet, oldest first. */
-export async function undeliveredCommands(db: Db, vin: string): Promise<Command[]> {
+/** What a vehicle has not received yet, oldest first, but for those that are on their way. */
+export async function undeliveredCommands(
+  db: Db,
+  vin: string,
+  onTheirWay: readonly string[],
+): Promise<Command[]> {
   const rows = await db
     .selectFrom("command")
     .selectAll()
     .where("vin", "=", vin)
     .where("status", "in", undelivered)
     .where("expires_at", ">", sql<Date>`now()`)
+    .where(sql<boolean>`command_id <> all (${onTheirWay}::uuid[])`)
     .orderBy("command_id")
     .limit(100)
     .execute();

@@ -60,7 +60,7 @@ function commands(http: Http, { db, delivery, ttlSeconds }: CommandDeps): void {
         issued_by: callingOperator(request).name,
         expires_at: new Date(Date.now() + (body.ttl_s ?? ttlSeconds) * 1000),
       });
-      await delivery.commands(params.vin);
+      delivery.commands(params.vin);
       return reply.code(202).send(state);
     },
   );
@@ -117,7 +117,7 @@ function configuration(http: Http, { db, delivery }: CommandDeps): void {
     async ({ params, body }) => {
       const message = await saveRemoteConfig(db, params.vin, body);
       if (message === undefined) throw new ProblemError("VEHICLE_UNKNOWN", params.vin);
-      await delivery.config(params.vin);
+      delivery.config(params.vin);
       return message;
     },
   );

@@ -52,10 +52,10 @@ export function createDispatcher(deps: DispatchDeps): Dispatcher {
     for (let attempt = 1; attempt <= request.max_attempts; attempt++) {
       if (!(await noteAttempt(db, request.request_id, attempt))) return;
       const answered = nextAnswer(waiting, request.timeout_ms);
-      if (!(await mqtt.send(request.vin, "diagnostics", message(request, attempt)))) {
+      const sent = mqtt.send(request.vin, "diagnostics", message(request, attempt));
+      if (sent === "offline" || sent === "busy") {
         waiting.attemptOver?.("silence");
-        const error = { code: "VEHICLE_OFFLINE", message: "the vehicle is not connected" };
-        await end(request, { status: "network_error", responses: [], error });
+        await end(request, { status: "network_error", responses: [], error: unsent[sent] });
         return;
       }
       const outcome = await answered;
@@ -115,6 +115,11 @@ export function createDispatcher(deps: DispatchDeps): Dispatcher {
     },
   };
 }
+
+const unsent = {
+  offline: { code: "VEHICLE_OFFLINE", message: "the vehicle is not connected" },
+  busy: { code: "VEHICLE_BUSY", message: "the vehicle does not take what was sent to it before" },
+};
 
 function nextAnswer(waiting: Waiting, ms: number): Promise<Outcome | "silence"> {
   return new Promise((done) => {

@@ -1,28 +1,17 @@
 import type { Socket } from "node:net";
 import { createServer, type Server, type TLSSocket } from "node:tls";
-import {
-  Aedes,
-  type AedesOptions,
-  type AuthenticateError,
-  type Client,
-  type PublishPacket,
-} from "aedes";
+import { Aedes } from "aedes";
 import type { ServerConfig } from "#config/server.ts";
 import { serverTlsOptions, type TlsIdentity } from "#crypto/tls.ts";
-import { JsonError, parseJson } from "#protocol/bytes/json.ts";
-import {
-  matches,
-  mayPublish,
-  maySubscribe,
-  parseTopic,
-  topicOf,
-  type VehicleTopic,
-} from "#protocol/mqtt/topic.ts";
+import { matches, parseTopic, topicOf, type VehicleTopic } from "#protocol/mqtt/topic.ts";
 import { connectionOf, watchConnections, type TlsConnection } from "#server/runtime/connection.ts";
 import type { Log } from "#server/runtime/log.ts";
 import type { Metrics } from "#server/runtime/metrics.ts";
 import type { StateTracker } from "#server/runtime/state.ts";
+import { clientsOf, keepFromSubscribers, subscriptionsOf, wasTaken } from "./aedes-internals.ts";
 import type { TopicHandler } from "./handler.ts";
+import { inboundRules } from "./inbound.ts";
+import { createOutgoing, type SendResult } from "./outgoing.ts";
 import { limitPackets } from "./packet-limit.ts";
 
 export interface MqttDeps {
@@ -43,17 +32,15 @@ export interface Mqtt {
   whenListening(topic: VehicleTopic, callback: (vin: string) => void): void;
   /** Calls back when a vehicle has acknowledged a message that was sent to it on this topic. */
   whenAcknowledged(topic: VehicleTopic, callback: (vin: string, payload: Buffer) => void): void;
-  /**
-   * Sends to a vehicle that is connected and subscribed, QoS 1.
-   * @returns false when it is not
-   */
+  /** Sends to a vehicle that is connected and subscribed, with QoS 1 or less if it asked for less. */
   send(
     vin: string,
     topic: VehicleTopic,
     payload: unknown,
     options?: { retain?: boolean },
-  ): Promise<boolean>;
-  isConnected(vin: string): boolean;
+  ): SendResult;
+  /** The vehicle's present connection, to tell it from an earlier one; undefined without one. */
+  connection(vin: string): object | undefined;
   listen(): Promise<{ port: number }>;
   /** Stops taking connections and messages, waits for those under way, closes the connections. */
   close(): Promise<void>;
@@ -67,9 +54,14 @@ export async function createMqtt(deps: MqttDeps): Promise<Mqtt> {
     concurrency: 0,
     maxClientsIdLength: 64,
     queueLimit: 1000,
-    ...rules(deps, handlers),
+    ...inboundRules(deps, handlers, (client, packet) => wasTaken(aedes, client, packet)),
   });
   keepFromSubscribers(aedes);
+  const acknowledgements = new Map<VehicleTopic, (vin: string, payload: Buffer) => void>();
+  const outgoing = createOutgoing(aedes, (client, { topic, payload }) => {
+    const name = parseTopic(topic)?.name;
+    if (name) acknowledgements.get(name)?.(client.id, payload);
+  });
   const server = createServer({
     ...serverTlsOptions({
       profiles: config.tls.profiles,
@@ -84,6 +76,7 @@ export async function createMqtt(deps: MqttDeps): Promise<Mqtt> {
   });
   watchConnections(server, { listener: "mqtt", log, metrics });
   const sockets = trackSockets(server);
+  server.on("error", (error) => log.error({ err: error }, "MQTT listener failed"));
   server.on("secureConnection", (socket) => {
     if (admit(socket, deps)) limitPackets(aedes.handle(socket), config.mqtt.payload_limit);
   });
@@ -99,36 +92,16 @@ export async function createMqtt(deps: MqttDeps): Promise<Mqtt> {
         if (filters.some((filter) => matches(filter, topicOf(vin, topic)))) callback(vin);
       });
     },
-    whenAcknowledged(topic, callback) {
-      // The message is absent when the vehicle acknowledges one that nobody sent.
-      aedes.on("ack", (acknowledged, client) => {
-        const packet = acknowledged as PublishPacket | undefined;
-        if (packet?.topic === topicOf(client.id, topic)) {
-          callback(client.id, Buffer.from(packet.payload));
-        }
-      });
-    },
-    send: (vin, topic, payload, options) =>
-      send(clientOf(aedes, vin), topicOf(vin, topic), payload, options?.retain ?? false),
-    isConnected: (vin) => clientOf(aedes, vin)?.connected === true,
+    whenAcknowledged: (topic, callback) => acknowledgements.set(topic, callback),
+    send: (vin, topic, payload, { retain = false } = {}) =>
+      outgoing.send(clientsOf(aedes)[vin], {
+        topic: topicOf(vin, topic),
+        payload: Buffer.from(JSON.stringify(payload)),
+        retain,
+      }),
+    connection: (vin) => clientsOf(aedes)[vin],
     listen: () => listen(server, config.mqtt),
     close: () => close(aedes, server, sockets, deps.state),
-  };
-}
-
-/**
- * What a vehicle publishes is for the gateway, which has handled it by now. Offering it to all
- * subscriptions would cost a sixth of its time, and could only reach the vehicle itself.
- */
-function keepFromSubscribers(aedes: Aedes): void {
-  type Done = () => void;
-  const broker = aedes as unknown as {
-    publish(packet: PublishPacket, from: Client | Done | null, done?: Done): void;
-  };
-  const publish = broker.publish.bind(broker);
-  broker.publish = (packet, from, done) => {
-    if (typeof from === "object" && from !== null) done?.();
-    else publish(packet, from, done);
   };
 }
 
@@ -145,106 +118,6 @@ function admit(socket: TLSSocket, { log, metrics }: MqttDeps): boolean {
   }
   socket.destroy();
   return false;
-}
-
-/** Who may connect, publish and subscribe, and what a publish sets off. */
-function rules(deps: MqttDeps, handlers: Map<VehicleTopic, TopicHandler>): AedesOptions {
-  const { log, metrics } = deps;
-  const refuse = (reason: string, client: Client | null, detail: string) => {
-    metrics.mqttRefused.inc({ reason });
-    log.warn({ vehicle: client?.id, code: reason }, `[MQTT] Refused: ${detail}`);
-  };
-  return {
-    authenticate(client, _username, _password, done) {
-      const connection = connectionOf(client.conn);
-      if (connection?.peer.kind === "vehicle" && connection.peer.vehicleId === client.id) {
-        deps.vehicleSeen(client.id, connection);
-        done(null, true);
-        return;
-      }
-      const subject = connection?.peer.kind === "vehicle" ? connection.peer.vehicleId : "nobody";
-      refuse(
-        "MQTT_CLIENT_ID_MISMATCH",
-        client,
-        `client id ${client.id}, certificate for ${subject}`,
-      );
-      done(
-        Object.assign(new Error("client id is not the certificate's"), {
-          returnCode: 2,
-        }) as AuthenticateError,
-        false,
-      );
-    },
-    authorizePublish(client, packet, done) {
-      // A vehicle's message is for the gateway: kept as retained it would only fill memory.
-      if (client) packet.retain = false;
-      void publish(client, packet).then(
-        () => done(),
-        (error: Error) => done(error),
-      );
-    },
-    authorizeSubscribe(client, subscription, done) {
-      if (maySubscribe(client.id, subscription.topic)) return done(null, subscription);
-      refuse("MQTT_SUBSCRIPTION_REFUSED", client, `subscription to ${subscription.topic}`);
-      return done(null, null);
-    },
-  };
-
-  async function publish(client: Client | null, packet: PublishPacket): Promise<void> {
-    if (client === null) return;
-    const parsed = parseTopic(packet.topic);
-    if (parsed === undefined || !mayPublish(client.id, packet.topic)) {
-      refuse("MQTT_TOPIC_REFUSED", client, `publish to ${packet.topic}`);
-      throw new Error(`not allowed to publish to ${packet.topic}`);
-    }
-    const handler = handlers.get(parsed.name);
-    if (handler === undefined) return;
-    const payload = readPayload(packet.payload, handler);
-    // What can't be read stays unreadable: acknowledge it, or the vehicle would send it for ever.
-    if ("refusal" in payload) {
-      refuse("MQTT_PAYLOAD_INVALID", client, `${packet.topic}: ${payload.refusal}`);
-      return;
-    }
-    if (handler.concerns?.(payload.value) === false) return;
-    const end = deps.state.begin("mqtt");
-    try {
-      if (handler.ordered) await inTurn(client, () => handler.handle(client.id, payload.value));
-      else await handler.handle(client.id, payload.value);
-      metrics.mqttMessages.inc({ topic: parsed.name });
-    } catch (error) {
-      log.error({ err: error, vehicle: client.id }, `[MQTT] ${packet.topic} could not be stored`);
-      throw error;
-    } finally {
-      end();
-    }
-  }
-}
-
-const turns = new WeakMap<Client, Promise<unknown>>();
-
-/** Messages of one read of the socket are handled at the same time unless they take turns. */
-function inTurn(client: Client, work: () => Promise<void>): Promise<void> {
-  const turn = (turns.get(client) ?? Promise.resolve()).then(work);
-  turns.set(
-    client,
-    turn.catch(() => undefined),
-  );
-  return turn;
-}
-
-function readPayload(
-  payload: Buffer | string,
-  handler: TopicHandler,
-): { value: unknown } | { refusal: string } {
-  let value: unknown;
-  try {
-    value = parseJson(payload.toString());
-  } catch (error) {
-    if (error instanceof JsonError) return { refusal: error.message };
-    throw error;
-  }
-  const refusal = handler.concerns?.(value) === false ? undefined : handler.refusal(value);
-  return refusal === undefined ? { value } : { refusal };
 }
 
 function observeClients(aedes: Aedes, { log, metrics }: MqttDeps): void {
@@ -277,38 +150,9 @@ function onSubscribed(aedes: Aedes, callback: (vin: string, filters: string[]) =
       );
   });
   aedes.on("clientReady", (client) => {
-    const filters = Object.keys((client as unknown as { subscriptions: object }).subscriptions);
+    const filters = Object.keys(subscriptionsOf(client));
     if (filters.length > 0) callback(client.id, filters);
   });
-}
-
-function clientOf(aedes: Aedes, vin: string): Client | undefined {
-  return (aedes as unknown as { clients: Record<string, Client> }).clients[vin];
-}
-
-function send(
-  client: Client | undefined,
-  topic: string,
-  payload: unknown,
-  retain: boolean,
-): Promise<boolean> {
-  if (client?.connected !== true || !isSubscribed(client, topic)) return Promise.resolve(false);
-  const packet = {
-    cmd: "publish",
-    topic,
-    payload: JSON.stringify(payload),
-    qos: 1,
-    retain,
-    dup: false,
-  } as const;
-  return new Promise((done) => {
-    client.publish(packet, (error) => done(error === undefined || error === null));
-  });
-}
-
-function isSubscribed(client: Client, topic: string): boolean {
-  const { subscriptions } = client as unknown as { subscriptions: Record<string, unknown> };
-  return Object.keys(subscriptions).some((filter) => matches(filter, topic));
 }
 
 function listen(server: Server, { host, port }: ServerConfig["mqtt"]): Promise<{ port: number }> {
@@ -339,13 +183,11 @@ async function close(
   state: StateTracker,
 ): Promise<void> {
   const closed = new Promise<void>((done) => server.close(() => done()));
-  for (const client of Object.values(
-    (aedes as unknown as { clients: Record<string, Client> }).clients,
-  )) {
+  for (const client of Object.values(clientsOf(aedes))) {
     // Take no more messages, but let those under way be stored and acknowledged.
     client.conn.pause();
   }
-  while (state.inFlight().mqtt > 0) await new Promise((next) => setImmediate(next));
+  await state.whenIdle("mqtt");
   await new Promise<void>((done) => aedes.close(() => done()));
   for (const socket of sockets) socket.destroy();
   await closed;

@@ -1,10 +1,5 @@
 import type { Client } from "aedes";
-
-interface Parser {
-  packet: { length: number };
-  _parseLength(): boolean;
-  emit(event: "error", error: Error): void;
-}
+import { parserOf } from "./aedes-internals.ts";
 
 /** Room for the topic and the packet's other fields beside the payload. */
 const ENVELOPE = 1024;
@@ -14,7 +9,7 @@ const ENVELOPE = 1024;
  * The parser would otherwise gather up to 256 MiB (MQTT 3.1.1 §2.2.3), and has no limit of its own.
  */
 export function limitPackets(client: Client, payloadLimit: number): void {
-  const parser = (client as unknown as { _parser: Parser })._parser;
+  const parser = parserOf(client);
   const parseLength = parser._parseLength.bind(parser);
   parser._parseLength = () => {
     const complete = parseLength();

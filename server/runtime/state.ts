@@ -38,11 +38,18 @@ export interface StateTracker {
   state(): ServerState;
   inFlight(): InFlight;
   begin(work: Work): () => void;
+  /** Resolves when nothing of this kind is under way. */
+  whenIdle(work: Work): Promise<void>;
 }
 
 /** Keeps the gateway's state; `begin` returns the function that ends that piece of work. */
 export function trackState(): StateTracker {
   let inFlight = idle;
+  let waiting: { work: Work; done: () => void }[] = [];
+  const settle = () => {
+    for (const { work, done } of waiting) if (inFlight[work] === 0) done();
+    waiting = waiting.filter(({ work }) => inFlight[work] > 0);
+  };
   return {
     state: () => serverState(inFlight),
     inFlight: () => inFlight,
@@ -52,7 +59,13 @@ export function trackState(): StateTracker {
       return () => {
         if (open) inFlight = transition(inFlight, { type: "end", work });
         open = false;
+        settle();
       };
     },
+    whenIdle: (work) =>
+      new Promise((done) => {
+        waiting.push({ work, done });
+        settle();
+      }),
   };
 }

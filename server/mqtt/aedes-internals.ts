@@ -1,0 +1,79 @@
+import type { Aedes, Client, PublishPacket } from "aedes";
+
+/**
+ * What this product needs of aedes beyond its public interface, all in one place, so that a new
+ * version of aedes has one file to be held against.
+ */
+interface BrokerInternals {
+  clients: Record<string, Client>;
+  publish(packet: PublishPacket, from: Client | Done | null, done?: Done): void;
+  persistence: {
+    outgoingClearMessageId(client: Client, packet: { messageId: number }): Promise<unknown>;
+    incomingGetPacket(client: Client, packet: PublishPacket): Promise<unknown>;
+  };
+}
+type Done = () => void;
+
+interface ClientInternals {
+  subscriptions: Record<string, { qos: number }>;
+  _parser: PacketParser;
+}
+
+/** The parser of one connection (mqtt-packet). */
+export interface PacketParser {
+  packet: { length: number };
+  _parseLength(): boolean;
+  emit(event: "error", error: Error): void;
+}
+
+/** Who is connected, by client id. */
+export function clientsOf(aedes: Aedes): Readonly<Record<string, Client>> {
+  return internalsOf(aedes).clients;
+}
+
+/** A client's filters, with the QoS that it was granted. */
+export function subscriptionsOf(client: Client): Readonly<Record<string, { qos: number }>> {
+  return (client as unknown as ClientInternals).subscriptions;
+}
+
+export function parserOf(client: Client): PacketParser {
+  return (client as unknown as ClientInternals)._parser;
+}
+
+/**
+ * What a vehicle publishes is for the gateway, which has handled it by now. Offering it to all
+ * subscriptions would cost a sixth of its time, and could only reach the vehicle itself.
+ */
+export function keepFromSubscribers(aedes: Aedes): void {
+  const broker = internalsOf(aedes);
+  const publish = broker.publish.bind(broker);
+  broker.publish = (packet, from, done) => {
+    if (typeof from === "object" && from !== null) done?.();
+    else publish(packet, from, done);
+  };
+}
+
+/** Calls back for every PUBACK, also of clean sessions, of which aedes keeps no record. */
+export function onPuback(
+  aedes: Aedes,
+  callback: (client: Client, messageId: number) => void,
+): void {
+  internalsOf(aedes).persistence.outgoingClearMessageId = (client, { messageId }) => {
+    callback(client, messageId);
+    return Promise.resolve(undefined);
+  };
+}
+
+/** Is this a QoS 2 message that was taken already and waits for its PUBREL (MQTT 3.1.1 §4.3.3)? */
+export function wasTaken(aedes: Aedes, client: Client, packet: PublishPacket): Promise<boolean> {
+  return internalsOf(aedes)
+    .persistence.incomingGetPacket(client, packet)
+    .then(
+      () => true,
+      () => false,
+    );
+}
+
+function internalsOf(aedes: Aedes): BrokerInternals {
+  return aedes as unknown as BrokerInternals;
+}

@@ -1,0 +1,136 @@
+import type { AedesOptions, Client, PublishPacket } from "aedes";
+import { JsonError, parseJson } from "#protocol/bytes/json.ts";
+import {
+  mayPublish,
+  maySubscribe,
+  parseTopic,
+  topicOf,
+  type VehicleTopic,
+} from "#protocol/mqtt/topic.ts";
+import { connectionOf, type TlsConnection } from "#server/runtime/connection.ts";
+import type { Log } from "#server/runtime/log.ts";
+import type { Metrics } from "#server/runtime/metrics.ts";
+import type { StateTracker } from "#server/runtime/state.ts";
+import type { TopicHandler } from "./handler.ts";
+
+export interface InboundDeps {
+  log: Log;
+  metrics: Metrics;
+  state: StateTracker;
+  vehicleSeen: (vin: string, connection: TlsConnection) => void;
+}
+
+/** Who may connect, publish and subscribe, and what a publish sets off. */
+export function inboundRules(
+  deps: InboundDeps,
+  handlers: ReadonlyMap<VehicleTopic, TopicHandler>,
+  wasTaken: (client: Client, packet: PublishPacket) => Promise<boolean>,
+): AedesOptions {
+  const { log, metrics } = deps;
+  const refuse = (reason: string, client: Client | null, detail: string) => {
+    metrics.mqttRefused.inc({ reason });
+    log.warn({ vehicle: client?.id, code: reason }, `[MQTT] Refused: ${detail}`);
+  };
+  return {
+    authenticate(client, _username, _password, done) {
+      const connection = connectionOf(client.conn);
+      if (connection?.peer.kind === "vehicle" && connection.peer.vehicleId === client.id) {
+        deps.vehicleSeen(client.id, connection);
+        done(null, true);
+        return;
+      }
+      const subject = connection?.peer.kind === "vehicle" ? connection.peer.vehicleId : "nobody";
+      refuse(
+        "MQTT_CLIENT_ID_MISMATCH",
+        client,
+        `client id ${client.id}, certificate for ${subject}`,
+      );
+      done(
+        Object.assign(new Error("client id is not the certificate's"), { returnCode: 2 }),
+        false,
+      );
+    },
+    authorizePublish(client, packet, done) {
+      // A vehicle's message is for the gateway: kept as retained it would only fill memory.
+      if (client) packet.retain = false;
+      void publish(client, packet).then(
+        () => done(),
+        (error: Error) => done(error),
+      );
+    },
+    authorizeSubscribe(client, subscription, done) {
+      if (maySubscribe(client.id, subscription.topic)) return done(null, subscription);
+      refuse("MQTT_SUBSCRIPTION_REFUSED", client, `subscription to ${subscription.topic}`);
+      return done(null, null);
+    },
+  };
+
+  async function publish(client: Client | null, packet: PublishPacket): Promise<void> {
+    if (client === null) return;
+    const parsed = parseTopic(packet.topic);
+    if (parsed === undefined || !mayPublish(client.id, packet.topic)) {
+      refuse("MQTT_TOPIC_REFUSED", client, `publish to ${packet.topic}`);
+      throw new Error(`not allowed to publish to ${packet.topic}`);
+    }
+    const handler = handlers.get(parsed.name);
+    if (handler === undefined || (packet.qos === 2 && (await wasTaken(client, packet)))) return;
+    const payload = readPayload(packet.payload, handler);
+    if (payload === "not for the gateway") return;
+    // What can't be read stays unreadable: acknowledge it, or the vehicle would send it for ever.
+    if ("refusal" in payload) {
+      refuse("MQTT_PAYLOAD_INVALID", client, `${packet.topic}: ${payload.refusal}`);
+    } else {
+      await store(client, handler, payload.value, deps);
+    }
+  }
+}
+
+async function store(
+  client: Client,
+  handler: TopicHandler,
+  payload: unknown,
+  { log, metrics, state }: InboundDeps,
+): Promise<void> {
+  const end = state.begin("mqtt");
+  try {
+    if (handler.ordered) await inTurn(client, () => handler.handle(client.id, payload));
+    else await handler.handle(client.id, payload);
+    metrics.mqttMessages.inc({ topic: handler.topic });
+  } catch (error) {
+    log.error(
+      { err: error, vehicle: client.id },
+      `[MQTT] ${topicOf(client.id, handler.topic)} could not be stored`,
+    );
+    throw error;
+  } finally {
+    end();
+  }
+}
+
+const turns = new WeakMap<Client, Promise<unknown>>();
+
+/** Messages of one read of the socket are handled at the same time unless they take turns. */
+function inTurn(client: Client, work: () => Promise<void>): Promise<void> {
+  const turn = (turns.get(client) ?? Promise.resolve()).then(work);
+  turns.set(
+    client,
+    turn.catch(() => undefined),
+  );
+  return turn;
+}
+
+function readPayload(
+  payload: Buffer | string,
+  handler: TopicHandler,
+): { value: unknown } | { refusal: string } | "not for the gateway" {
+  let value: unknown;
+  try {
+    value = parseJson(payload.toString());
+  } catch (error) {
+    if (error instanceof JsonError) return { refusal: error.message };
+    throw error;
+  }
+  if (handler.concerns?.(value) === false) return "not for the gateway";
+  const refusal = handler.refusal(value);
+  return refusal === undefined ? { value } : { refusal };
+}
