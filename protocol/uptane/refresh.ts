@@ -59,7 +59,6 @@ function* refreshRoot(
     const bytes = yield fileRequest("root", `${known.root.signed.version + 1}.root.json`);
     if (bytes === undefined) break;
     const next = updateRoot(known, bytes, checks);
-    if (next === known) break;
     const forget = (["timestamp", "snapshot"] as const).filter(
       (role) => known[role] !== undefined && next[role] === undefined,
     );

@@ -19,8 +19,8 @@ import { UptaneError, type UptaneErrorCode } from "./uptane-error.ts";
 
 /**
  * The next root (TUF 1.0 §5.3.4 to §5.3.7 and §5.3.11, Uptane 2.1 "How to check Root metadata").
- * Whether it has expired is asked when there is no further one. A root of the version that is
- * trusted already changes nothing.
+ * Whether it has expired is asked when there is no further one. One of the version that is trusted
+ * already is refused, as by every client in use: in the place of the next it hides that one.
  * @throws UptaneError UPTANE_METADATA_*, UPTANE_SIGNATURE_*, UPTANE_UNDER_SIGNED, UPTANE_KEY_REVOKED,
  *   UPTANE_ROOT_*
  */
@@ -33,8 +33,7 @@ export function updateRoot(
   verifyBy(root, "root", root, checks, trusted.revokedKeyIds);
   verifyByPrevious(trusted, root, checks);
   const { version } = trusted.root.signed;
-  if (root.signed.version === version) return trusted;
-  if (root.signed.version < version) {
+  if (root.signed.version <= version) {
     throw new UptaneError("UPTANE_ROOT_ROLLBACK", "root", versions(root.signed.version, version));
   }
   if (root.signed.version !== version + 1) {

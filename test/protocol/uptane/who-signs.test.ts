@@ -119,19 +119,13 @@ describe("roots", () => {
     expect(code(repository)).toBe("UPTANE_ROOT_SKIPPED");
   });
 
-  test("an older one is a rollback, the same one again is the end", () => {
+  test.each([1, 2])("version %s in the place of the third is a rollback", (version) => {
     const repository = testRepository();
     repository.publish("root");
     const trusted = refreshed(repository);
-    const serve = (version: number) =>
-      repository.files.set(
-        "3.root.json",
-        repository.files.get(`${version}.root.json`) ?? Buffer.alloc(0),
-      );
-    serve(1);
+    const old = repository.files.get(`${version}.root.json`) ?? Buffer.alloc(0);
+    repository.files.set("3.root.json", old);
     expect(code(repository, trusted)).toBe("UPTANE_ROOT_ROLLBACK");
-    serve(2);
-    expect(code(repository, trusted)).toBe("accepted");
   });
 
   test("one that only its own keys have signed is refused", () => {
