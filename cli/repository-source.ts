@@ -1,0 +1,92 @@
+import { open } from "node:fs/promises";
+import { join } from "node:path";
+import { UptaneError } from "#protocol/uptane/uptane-error.ts";
+
+/** Where the files of a repository come from. */
+export interface RepositorySource {
+  /**
+   * A file's bytes; undefined when there is none. No byte after `maxBytes` is read.
+   * @throws UptaneError UPTANE_METADATA_TOO_LARGE; SourceError
+   */
+  fetch(file: string, maxBytes: number): Promise<Uint8Array | undefined>;
+}
+
+/** A repository can't be reached, or answers something else than a file or "not found". */
+export class SourceError extends Error {
+  readonly code = "SOURCE_UNREACHABLE";
+
+  constructor(file: string, reason: string) {
+    super(`${file}: ${reason}`);
+    this.name = "SourceError";
+  }
+}
+
+/** A repository at an http or https URL, or in a folder. */
+export function openSource(location: string): RepositorySource {
+  return /^https?:\/\//i.test(location) ? atUrl(location) : inFolder(location);
+}
+
+const TIMEOUT_MS = 60_000;
+/** What is not there; some stores say "forbidden" rather than that. */
+const ABSENT = new Set([403, 404]);
+
+function atUrl(location: string): RepositorySource {
+  const base = new URL(location);
+  if (!base.pathname.endsWith("/")) base.pathname += "/";
+  return {
+    fetch: async (file, maxBytes) => {
+      const url = new URL(base);
+      url.pathname += file;
+      try {
+        const response = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS) });
+        if (response.ok && response.body) return await collect(response.body, file, maxBytes);
+        await response.body?.cancel();
+        if (ABSENT.has(response.status)) return undefined;
+        throw new SourceError(url.href, `status ${response.status}`);
+      } catch (error) {
+        if (error instanceof UptaneError || error instanceof SourceError) throw error;
+        throw new SourceError(url.href, reasonOf(error));
+      }
+    },
+  };
+}
+
+function inFolder(folder: string): RepositorySource {
+  return {
+    fetch: async (file, maxBytes) => {
+      const path = join(folder, file);
+      try {
+        await using handle = await open(path);
+        return await collect(handle.createReadStream({ autoClose: false }), file, maxBytes);
+      } catch (error) {
+        if (error instanceof UptaneError) throw error;
+        if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+        throw new SourceError(path, reasonOf(error));
+      }
+    },
+  };
+}
+
+async function collect(
+  chunks: AsyncIterable<Uint8Array>,
+  file: string,
+  maxBytes: number,
+): Promise<Buffer> {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of chunks) {
+    length += chunk.length;
+    if (length > maxBytes) {
+      const what = `more than the ${maxBytes} bytes it may have`;
+      throw new UptaneError("UPTANE_METADATA_TOO_LARGE", file, what);
+    }
+    parts.push(chunk);
+  }
+  return Buffer.concat(parts, length);
+}
+
+/** `fetch` says only that it failed; why is in the cause. */
+function reasonOf(error: unknown): string {
+  const { message, cause } = error as Error;
+  return cause instanceof Error ? cause.message : message;
+}
