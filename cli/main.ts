@@ -1,9 +1,11 @@
 import "#config/node-version.js";
 import { Command } from "commander";
 import { certsCommand } from "./certs.ts";
+import { trustCommand } from "./trust.ts";
 
 await new Command("latticeway")
   .description("Latticeway, the vehicle OTA gateway")
   .addCommand(certsCommand())
+  .addCommand(trustCommand())
   .showHelpAfterError()
   .parseAsync();
