@@ -29,7 +29,14 @@ export function trackPresence(db: Db, log: Log): Presence {
         await noteSightings(db, [...sightings.values()]);
       } catch (error) {
         log.error({ err: error }, "Sightings of vehicles could not be stored; trying again");
-        noted = new Map([...sightings, ...noted]);
+        for (const [vin, before] of sightings) {
+          const after = noted.get(vin);
+          noted.set(vin, {
+            ...before,
+            ...after,
+            connection: after?.connection ?? before.connection,
+          });
+        }
       }
     },
   };
