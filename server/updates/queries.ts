@@ -5,7 +5,7 @@ import type { OtaStatus } from "#protocol/mqtt/ota-status.ts";
 import type { Db, Tx } from "#server/database/connection.ts";
 import { lockVehicle } from "#server/vehicles/queries.ts";
 import type { UpdateError, VehicleUpdateTable } from "./table.ts";
-import { isFinal, type Target, type UpdateState } from "./update.ts";
+import { hasStarted, isFinal, type Target, type UpdateState } from "./update.ts";
 
 /** An update as the state machine needs it. */
 export interface OpenUpdate extends UpdateState {
@@ -79,9 +79,19 @@ export async function saveState(
       ...(state.error === undefined ? {} : { error: JSON.stringify(state.error) }),
       ...(state.heard === true ? { last_report_at: sql<Date>`now()` } : {}),
       ...(isFinal(state.status) ? { completed_at: sql<Date>`now()` } : {}),
-      started_at: sql<Date>`coalesce(started_at, now())`,
+      ...(hasStarted(state.status) ? { started_at: sql<Date>`coalesce(started_at, now())` } : {}),
     })
     .where("update_id", "=", updateId)
+    .execute();
+}
+
+/** The vehicle still wants an update that it has not begun: it waits as long as a new one would. */
+export async function renewWaiting(tx: Tx, updateId: string): Promise<void> {
+  await tx
+    .updateTable("vehicle_update")
+    .set({ last_report_at: sql<Date>`now()` })
+    .where("update_id", "=", updateId)
+    .where("status", "in", ["pending", "deferred"])
     .execute();
 }
 

@@ -10,7 +10,14 @@ import type { Assembler } from "#server/packages/assemble.ts";
 import type { Package } from "#server/packages/package.ts";
 import { assignPackage } from "#server/packages/queries.ts";
 import type { Metrics } from "#server/runtime/metrics.ts";
-import { currentVci, saveVci, setVehicleStatus, vehicleByVin } from "#server/vehicles/queries.ts";
+import {
+  beginUpdating,
+  currentVci,
+  endUpdating,
+  noteSightings,
+  saveVci,
+  vehicleByVin,
+} from "#server/vehicles/queries.ts";
 import * as queries from "./queries.ts";
 import type { UpdateError } from "./table.ts";
 import { isFinal, nextState, showsTargets, type UpdateInput } from "./update.ts";
@@ -34,6 +41,7 @@ export async function submitVci(deps: UpdateDeps, vin: string, vci: Vci): Promis
     if (id === undefined)
       throw new ProblemError("VEHICLE_NOT_REGISTERED", `${vin} must register first`);
     await settleByVci(deps, tx, vin, vci.ecus);
+    await noteSightings(tx, [{ vin, at: new Date() }]);
     return id;
   });
   return { vci_id, ...asAnswer(await planFor(deps.db, vin, vci.ecus)) };
@@ -62,14 +70,16 @@ export async function requestPackage(
   if (vci === undefined) throw new ProblemError("VCI_MISSING", vin);
   const stranger = ecuIds?.find((id) => !vci.ecus.some(({ ecu_id }) => ecu_id === id));
   if (stranger !== undefined) throw new ProblemError("ECU_UNKNOWN", stranger);
+  const { vci_id } = vci;
   const { outdated } = await planFor(deps.db, vin, vci.ecus);
   const wanted = outdated.filter(({ ecu }) => ecuIds?.includes(ecu.ecu_id) ?? true);
   if (wanted.length === 0) throw new ProblemError("PACKAGE_NOTHING_OUTDATED");
   const found = await packageFor(deps, wanted);
   const expires_at = new Date(Date.now() + deps.ttlHours * 3_600_000);
-  const update_id = await deps.db
-    .transaction()
-    .execute((tx) => openUpdate(deps, tx, vin, found, wanted, expires_at));
+  const planned = { vci_id, package_id: found.package_id, wanted, expires_at };
+  const update_id = await deps.db.transaction().execute((tx) => openUpdate(deps, tx, vin, planned));
+  // The vehicle has sent another VCI meanwhile: plan again by that one.
+  if (update_id === undefined) return requestPackage(deps, vin, ecuIds);
   return asPackageAnswer(found, wanted, update_id, expires_at);
 }
 
@@ -85,32 +95,45 @@ export async function reportStatus(
   await deps.db.transaction().execute(async (tx) => {
     const update = await queries.lockUpdate(tx, vin, report.update_id);
     if (update === undefined) throw new ProblemError("UPDATE_UNKNOWN", report.update_id);
-    const next = nextState(update, { type: "report", status: report.status });
-    await queries.insertEvent(tx, report, next !== undefined);
-    if (next === undefined) return;
-    const progress = Math.max(report.progress, update.progress);
-    await apply(deps, tx, vin, update, { ...next, progress, error: report.error, heard: true });
-    if (report.status === "completed") {
-      // The proof may be there already: the VCI and this report come by different ways.
-      const vci = await currentVci(tx, vin);
-      if (vci && showsTargets(update.targets, vci.ecus)) {
-        await step(deps, tx, vin, { ...update, ...next }, { type: "vci", showsTargets: true });
-      }
-    }
+    await takeReport(deps, tx, vin, update, report);
+    await noteSightings(tx, [{ vin, at: new Date() }]);
   });
 }
 
-/** Ends an update that was silent for too long, unless it has been heard of after `since`. */
+async function takeReport(
+  deps: UpdateDeps,
+  tx: Tx,
+  vin: string,
+  update: queries.OpenUpdate,
+  report: OtaStatus,
+): Promise<void> {
+  const next = nextState(update, { type: "report", status: report.status });
+  await queries.insertEvent(tx, report, next !== undefined);
+  if (next === undefined) return;
+  const progress = Math.max(report.progress, update.progress);
+  await apply(deps, tx, vin, update, { ...next, progress, error: report.error, heard: true });
+  if (report.status !== "completed") return;
+  // The proof may be there already: the VCI and this report come by different ways.
+  const vci = await currentVci(tx, vin);
+  if (vci && showsTargets(update.targets, vci.ecus)) {
+    await step(deps, tx, vin, { ...update, ...next }, { type: "vci", showsTargets: true });
+  }
+}
+
+/**
+ * Ends an update that was silent for too long, unless it has been heard of after `since`.
+ * @returns whether it ended
+ */
 export async function endSilentUpdate(
   deps: UpdateDeps,
   vin: string,
   updateId: string,
   since: Date,
-): Promise<void> {
-  await deps.db.transaction().execute(async (tx) => {
+): Promise<boolean> {
+  return deps.db.transaction().execute(async (tx) => {
     const update = await queries.lockUpdate(tx, vin, updateId);
-    if (update === undefined || update.last_report_at > since) return;
-    await step(
+    if (update === undefined || update.last_report_at > since) return false;
+    return step(
       deps,
       tx,
       vin,
@@ -161,17 +184,29 @@ async function packageFor(
   return assembler.packageOf(contents);
 }
 
+interface PlannedUpdate {
+  /** The VCI that it was planned by. */
+  vci_id: string;
+  package_id: string;
+  wanted: readonly PlannedEcu[];
+  expires_at: Date;
+}
+
+/** @returns the update's id; undefined when the VCI it was planned by is no longer the current one */
 async function openUpdate(
   deps: UpdateDeps,
   tx: Tx,
   vin: string,
-  found: Package,
-  wanted: readonly PlannedEcu[],
-  expires_at: Date,
-): Promise<string> {
+  { vci_id, package_id, wanted, expires_at }: PlannedUpdate,
+): Promise<string | undefined> {
   const open = await queries.lockOpenUpdate(tx, vin);
-  await assignPackage(tx, { vin, package_id: found.package_id, expires_at });
-  if (open?.package_id === found.package_id) return open.update_id;
+  const vci = await currentVci(tx, vin);
+  if (vci?.vci_id !== vci_id) return undefined;
+  await assignPackage(tx, { vin, package_id, expires_at });
+  if (open?.package_id === package_id) {
+    await queries.renewWaiting(tx, open.update_id);
+    return open.update_id;
+  }
   if (open) {
     await step(
       deps,
@@ -181,7 +216,7 @@ async function openUpdate(
       { type: "superseded" },
       {
         code: "UPDATE_SUPERSEDED",
-        message: `the vehicle asked for ${found.package_id} instead`,
+        message: `the vehicle asked for ${package_id} instead`,
       },
     );
   }
@@ -192,7 +227,7 @@ async function openUpdate(
     from_version: ecu.software_version,
     to_version: release.version,
   }));
-  await queries.insertUpdate(tx, { update_id, vin, package_id: found.package_id, targets });
+  await queries.insertUpdate(tx, { update_id, vin, package_id, targets });
   return update_id;
 }
 
@@ -246,7 +281,7 @@ async function apply(
   await queries.saveState(tx, update.update_id, next);
   if (next.status === update.status) return;
   metrics.updates.inc({ status: next.status });
-  await setVehicleStatus(tx, vin, isFinal(next.status) ? "online" : "updating");
+  await (isFinal(next.status) ? endUpdating(tx, vin) : beginUpdating(tx, vin));
 }
 
 function asAnswer({ outdated, blocked }: Plan): CheckAnswer {

@@ -92,7 +92,8 @@ function rank(status: UpdateStatus): number {
   return (steps as readonly UpdateStatus[]).indexOf(status);
 }
 
-function hasStarted(status: UpdateStatus): boolean {
+/** Is the vehicle at work on it? */
+export function hasStarted(status: UpdateStatus): boolean {
   return rank(status) >= rank("downloading");
 }
 

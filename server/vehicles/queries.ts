@@ -80,13 +80,23 @@ export interface Sighting {
   connection?: ConnectionRecord | undefined;
 }
 
-/** Notes when vehicles were last heard of, in one statement. Silent ones come back online. */
+/**
+ * Notes when vehicles were last heard of, in one statement. Silent ones come back: online, or to
+ * the update that they are carrying out.
+ */
 export async function noteSightings(db: Db, sightings: Sighting[]): Promise<void> {
   await sql`
     update vehicle set
       last_seen_at = greatest(vehicle.last_seen_at, seen.at),
       connection = coalesce(seen.connection, vehicle.connection),
-      status = case when vehicle.status in ('registered', 'offline') then 'online' else vehicle.status end
+      status = case
+        when vehicle.status not in ('registered', 'offline') then vehicle.status
+        when exists (
+          select from vehicle_update as open
+          where open.vin = vehicle.vin and completed_at is null and open.status <> 'pending'
+        ) then 'updating'
+        else 'online'
+      end
     from unnest(
       ${sightings.map(({ vin }) => vin)}::text[],
       ${sightings.map(({ at }) => at.toISOString())}::timestamptz[],
@@ -108,7 +118,7 @@ export async function markOffline(db: Db, since: Date): Promise<string[]> {
       db
         .selectFrom("vehicle")
         .select("vin")
-        .where("status", "in", ["registered", "online"])
+        .where("status", "<>", "offline")
         .where("last_seen_at", "<", since)
         .forNoKeyUpdate()
         .skipLocked(),
@@ -144,9 +154,18 @@ export async function lockVehicle(tx: Tx, vin: string): Promise<boolean> {
   return row !== undefined;
 }
 
-/** `updating` while an update runs; `online` when it has ended. */
-export async function setVehicleStatus(tx: Tx, vin: string, status: VehicleStatus): Promise<void> {
-  await tx.updateTable("vehicle").set({ status }).where("vin", "=", vin).execute();
+export async function beginUpdating(tx: Tx, vin: string): Promise<void> {
+  await tx.updateTable("vehicle").set({ status: "updating" }).where("vin", "=", vin).execute();
+}
+
+/** The end of an update says nothing of whether the vehicle is there: one that is offline stays so. */
+export async function endUpdating(tx: Tx, vin: string): Promise<void> {
+  await tx
+    .updateTable("vehicle")
+    .set({ status: "online" })
+    .where("vin", "=", vin)
+    .where("status", "=", "updating")
+    .execute();
 }
 
 /** Keeps the last heartbeat of each vehicle, in one statement. */

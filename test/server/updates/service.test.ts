@@ -1,7 +1,10 @@
 import { randomUUIDv7 } from "node:crypto";
 import { join } from "node:path";
+import { sql } from "kysely";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { BlobStore } from "#server/blobs/blob-store.ts";
 import { openDiskStore } from "#server/blobs/disk-store.ts";
+import { insertFirmware } from "#server/firmware/queries.ts";
 import { createAssembler } from "#server/packages/assemble.ts";
 import { createMetrics } from "#server/runtime/metrics.ts";
 import { trackState } from "#server/runtime/state.ts";
@@ -10,14 +13,16 @@ import {
   cancelUpdate,
   endSilentUpdate,
   reportStatus,
+  requestPackage,
   submitVci,
   type UpdateDeps,
 } from "#server/updates/service.ts";
-import { registerVehicle, vehicleByVin } from "#server/vehicles/queries.ts";
+import { markOffline, registerVehicle, vehicleByVin } from "#server/vehicles/queries.ts";
 import { sampleVci } from "#test/helpers/fleet-data.ts";
 import { ownDatabase, type OwnDatabase } from "#test/server/own-database.ts";
 
 let own: OwnDatabase;
+let blobs: BlobStore;
 let deps: UpdateDeps;
 let vin: string;
 let update_id: string;
@@ -25,7 +30,7 @@ let counter = 0;
 
 beforeAll(async () => {
   own = await ownDatabase();
-  const blobs = await openDiskStore(join(own.folder, "blobs"));
+  blobs = await openDiskStore(join(own.folder, "blobs"));
   deps = {
     db: own.db,
     assembler: createAssembler({ db: own.db, blobs, signers: [] }),
@@ -107,9 +112,56 @@ describe("an update", () => {
     });
     expect(silent?.update_id).toBe(update_id);
     await report("installing");
-    await endSilentUpdate(deps, vin, update_id, silent?.since ?? new Date(0));
+    const since = silent?.since ?? new Date(0);
+    expect(await endSilentUpdate(deps, vin, update_id, since)).toBe(false);
     expect(await state()).toBe("installing");
     await report("failed");
+  });
+
+  it("leaves a vehicle that is offline so when it is ended without it, not when it reports", async () => {
+    const status = async () => (await vehicleByVin(own.db, vin))?.status;
+    const future = new Date(Date.now() + 60_000);
+    await report("downloading");
+    expect(await status()).toBe("updating");
+    expect(await markOffline(own.db, future)).toContain(vin);
+    await report("downloading", 20);
+    expect(await status()).toBe("updating");
+    await markOffline(own.db, future);
+    await cancelUpdate(deps, vin, update_id);
+    expect(await status()).toBe("offline");
+    await done();
+    expect(await status()).toBe("online");
+
+    await begin();
+    await report("downloading");
+    await markOffline(own.db, future);
+    await report("failed");
+    expect(await status()).toBe("online");
+
+    await begin();
+    await report("downloading");
+    await markOffline(own.db, future);
+    expect(await endSilentUpdate(deps, vin, update_id, future)).toBe(true);
+    expect(await status()).toBe("offline");
+  });
+
+  it("has started when the vehicle is at work on it, not when it waits or is ended before", async () => {
+    const started = async () => (await updateById(own.db, update_id))?.started_at;
+    await cancelUpdate(deps, vin, update_id);
+    expect(await started()).toBeNull();
+    await begin();
+    await reportStatus(deps, vin, {
+      update_id,
+      status: "deferred",
+      progress: 0,
+      ts: new Date().toISOString(),
+    });
+    expect(await started()).toBeNull();
+    await report("downloading");
+    const first = await started();
+    expect(first).toEqual(expect.any(String));
+    await report("failed");
+    expect(await started()).toBe(first);
   });
 
   it("can be cancelled until flash is written, and not after", async () => {
@@ -153,5 +205,93 @@ describe("an update", () => {
   it("does not keep a report of an update that nobody has", async () => {
     update_id = randomUUIDv7();
     await expect(report("downloading")).rejects.toMatchObject({ code: "UPDATE_UNKNOWN" });
+  });
+});
+
+describe("a package", () => {
+  beforeAll(async () => {
+    const staged = await blobs.stage();
+    await staged.write(Buffer.from("compressed"));
+    const { sha256, length } = await staged.commit();
+    await insertFirmware(
+      own.db,
+      {
+        ecu_type: "brake",
+        version: "1.2.3",
+        hardware_versions: ["HW-1.0"],
+        channel: "stable",
+        critical: false,
+      },
+      {
+        firmware_id: randomUUIDv7(),
+        size: 10,
+        sha256,
+        compressed_size: length,
+        compressed_sha256: sha256,
+        created_by: "t",
+      },
+    );
+  });
+  beforeEach(async () => {
+    await cancelUpdate(deps, vin, update_id);
+    await submitVci(deps, vin, sampleVci());
+  });
+
+  const lastReport = async (id: string) =>
+    (
+      await own.db
+        .selectFrom("vehicle_update")
+        .select("last_report_at")
+        .where("update_id", "=", id)
+        .executeTakeFirstOrThrow()
+    ).last_report_at;
+
+  it("asked for again is the same update, and keeps it waiting as long as a new one", async () => {
+    const first = await requestPackage(deps, vin, undefined);
+    update_id = first.update_id;
+    const put = sql<Date>`now() - interval '3 days'`;
+    const old = async () => {
+      await own.db
+        .updateTable("vehicle_update")
+        .set({ last_report_at: put })
+        .where("update_id", "=", update_id)
+        .execute();
+      return lastReport(update_id);
+    };
+    for (const step of ["pending", "deferred"] as const) {
+      if (step === "deferred")
+        await reportStatus(deps, vin, {
+          update_id,
+          status: step,
+          progress: 0,
+          ts: new Date().toISOString(),
+        });
+      const before = await old();
+      expect((await requestPackage(deps, vin, undefined)).update_id).toBe(update_id);
+      expect((await lastReport(update_id)).getTime()).toBeGreaterThan(before.getTime());
+    }
+    await report("downloading");
+    const silentSince = await old();
+    expect((await requestPackage(deps, vin, undefined)).update_id).toBe(update_id);
+    expect(await lastReport(update_id)).toEqual(silentSince);
+  });
+
+  it("is planned again when another VCI comes while it is made", async () => {
+    const overtakenBy = (vci: ReturnType<typeof sampleVci>) => {
+      let overtaken = false;
+      const assembler: UpdateDeps["assembler"] = {
+        async packageOf(contents) {
+          if (!overtaken) await submitVci(deps, vin, vci);
+          overtaken = true;
+          return deps.assembler.packageOf(contents);
+        },
+      };
+      return requestPackage({ ...deps, assembler }, vin, undefined);
+    };
+    const { zones } = await overtakenBy(sampleVci({ ECU_001: "1.1.0" }));
+    expect(zones.flatMap(({ ecus }) => ecus)).toMatchObject([{ current_version: "1.1.0" }]);
+    await expect(overtakenBy(sampleVci({ ECU_001: "1.2.3" }))).rejects.toMatchObject({
+      code: "PACKAGE_NOTHING_OUTDATED",
+    });
   });
 });
