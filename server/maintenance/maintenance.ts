@@ -7,7 +7,7 @@ import type { StateTracker } from "#server/runtime/state.ts";
 import { endSilentUpdate, type UpdateDeps } from "#server/updates/service.ts";
 import { silentUpdates } from "#server/updates/queries.ts";
 import { markOffline } from "#server/vehicles/queries.ts";
-import { trim, type trimmed } from "./queries.ts";
+import { trimAll } from "./trim.ts";
 
 export interface MaintenanceDeps {
   db: Db;
@@ -25,28 +25,35 @@ export interface MaintenanceReport {
   rowsTrimmed: number;
 }
 
-/** Small enough that no round holds the database for long; the next round takes the rest. */
-const ROUND = 5000;
+/** A round trims for no longer; the next one takes the rest. */
+const TRIM_MS = 5000;
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
-const DAY = 24 * HOUR;
 
-/** One round: silent vehicles go offline, what is due expires, old rows are trimmed. */
-export async function maintain(deps: MaintenanceDeps, now: Date): Promise<MaintenanceReport> {
+/**
+ * One round: what is due expires, silent vehicles go offline, old rows are trimmed, in batches for as
+ * long as `mayGoOn`.
+ */
+export async function maintain(
+  deps: MaintenanceDeps,
+  now: Date,
+  mayGoOn: () => boolean = () => true,
+): Promise<MaintenanceReport> {
   const { db, config } = deps;
   const ago = (ms: number) => new Date(now.getTime() - ms);
-  const offline = await markOffline(db, ago(config.vehicles.offline_after_s * 1000));
   const silence = ago(config.updates.silence_timeout_min * MINUTE);
   const untouched = ago(config.packages.ttl_h * HOUR);
   const silent = await silentUpdates(db, { silence, untouched, limit: 100 });
-  for (const { vin, update_id, since } of silent)
-    await endSilentUpdate(deps.updates, vin, update_id, since);
+  let updatesEnded = 0;
+  for (const { vin, update_id, since } of silent) {
+    if (await endSilentUpdate(deps.updates, vin, update_id, since)) updatesEnded++;
+  }
   return {
-    offline,
-    updatesEnded: silent.length,
+    offline: await markOffline(db, ago(config.vehicles.offline_after_s * 1000)),
+    updatesEnded,
     requestsExpired: await expireRequests(db),
     commandsExpired: await expireCommands(db),
-    rowsTrimmed: await trimAll(db, config.retention, ago),
+    rowsTrimmed: await trimAll(db, config.retention, now, mayGoOn),
   };
 }
 
@@ -64,7 +71,9 @@ export function startMaintenance(deps: MaintenanceDeps): () => Promise<void> {
   async function round(): Promise<void> {
     const end = state.begin("maintenance");
     try {
-      report(await maintain(deps, new Date()), log);
+      const trimUntil = performance.now() + TRIM_MS;
+      const mayGoOn = () => !stopped && performance.now() < trimUntil;
+      report(await maintain(deps, new Date(), mayGoOn), log);
     } catch (error) {
       log.error({ err: error }, "Maintenance failed; trying again later");
     } finally {
@@ -86,27 +95,6 @@ export function startMaintenance(deps: MaintenanceDeps): () => Promise<void> {
     clearTimeout(timer);
     return running;
   };
-}
-
-async function trimAll(
-  db: Db,
-  days: ServerConfig["retention"],
-  ago: (ms: number) => Date,
-): Promise<number> {
-  const keep: Record<keyof typeof trimmed, number> = {
-    telemetry: days.telemetry_days,
-    anomaly: days.anomalies_days,
-    vci: days.vci_days,
-    update_event: days.update_events_days,
-    diagnostic_request: days.diagnostics_days,
-    command: days.commands_days,
-    package_assignment: days.update_events_days,
-  };
-  let rows = 0;
-  for (const [table, kept] of Object.entries(keep) as [keyof typeof trimmed, number][]) {
-    rows += await trim(db, table, ago(kept * DAY), ROUND);
-  }
-  return rows;
 }
 
 function report(done: MaintenanceReport, log: Log): void {

@@ -80,7 +80,7 @@ describe("a vehicle", () => {
     expect((await later(HOUR)).offline).toEqual([vin]);
   });
 
-  it("is not called offline while it updates, but once the update is given up for its silence", async () => {
+  it("that falls silent while it updates goes offline, and comes back to its update", async () => {
     const update_id = await openUpdate();
     await reportStatus(deps.updates, vin, {
       update_id,
@@ -88,12 +88,16 @@ describe("a vehicle", () => {
       progress: 1,
       ts: "2026-05-04T10:00:00Z",
     });
-    expect((await later(29 * MINUTE)).offline).toEqual([]);
+    expect((await later(119_000)).offline).toEqual([]);
+    expect(await status()).toBe("updating");
+    expect((await later(29 * MINUTE)).offline).toEqual([vin]);
+    await noteSightings(own.db, [{ vin, at: new Date() }]);
     expect(await status()).toBe("updating");
     await later(31 * MINUTE);
     expect(await updateById(own.db, update_id)).toMatchObject({ status: "failed" });
-    await later(31 * MINUTE);
     expect(await status()).toBe("offline");
+    await noteSightings(own.db, [{ vin, at: new Date() }]);
+    expect(await status()).toBe("online");
   });
 });
 
@@ -138,6 +142,13 @@ describe("an update", () => {
     }
     expect((await later(169 * HOUR)).updatesEnded).toBe(100);
     expect((await later(169 * HOUR)).updatesEnded).toBe(20);
+  });
+
+  it("that expires does not bring its vehicle online", async () => {
+    await openUpdate();
+    expect((await later(HOUR)).offline).toEqual([vin]);
+    await later(169 * HOUR);
+    expect(await status()).toBe("offline");
   });
 });
 
@@ -246,13 +257,14 @@ describe("trimming", () => {
     expect(await trim(own.db, "telemetry", before, 10)).toBe(0);
   });
 
-  it("takes a round's worth in one round, and all of it in the end", async () => {
+  it("goes on batch after batch until nothing is left, or a round has taken long enough", async () => {
     await sql`insert into telemetry (vin, ts, received_at, signals)
-      select ${vin}, now(), now() - interval '40 days', '{}' from generate_series(1, 5003)`.execute(
+      select ${vin}, now(), now() - interval '40 days', '{}' from generate_series(1, 20003)`.execute(
       own.db,
     );
-    expect((await later(0)).rowsTrimmed).toBe(5000);
-    expect((await later(0)).rowsTrimmed).toBe(3);
+    expect((await maintain(deps, new Date(), () => false)).rowsTrimmed).toBe(5000);
+    expect((await later(0)).rowsTrimmed).toBe(15_003);
+    expect((await later(0)).rowsTrimmed).toBe(0);
   });
 
   it("keeps the current VCI, however old, and drops those before it", async () => {

@@ -1,0 +1,43 @@
+import type { ServerConfig } from "#config/server.ts";
+import type { Db } from "#server/database/connection.ts";
+import { trim, type trimmed } from "./queries.ts";
+
+/** Small enough that no statement holds the database for long. */
+const BATCH = 5000;
+/** Small enough that a run ends; far more than the gateway takes in from one run to the next. */
+const RUN = 500_000;
+const DAY = 24 * 3_600_000;
+
+/**
+ * Deletes what is older than its retention. One batch from every table, then on with those that have
+ * more, until nothing is left, `mayGoOn` says no, or enough for one run is done.
+ * @returns how many rows
+ */
+export async function trimAll(
+  db: Db,
+  days: ServerConfig["retention"],
+  now: Date,
+  mayGoOn: () => boolean,
+): Promise<number> {
+  const keep: Record<keyof typeof trimmed, number> = {
+    telemetry: days.telemetry_days,
+    anomaly: days.anomalies_days,
+    vci: days.vci_days,
+    update_event: days.update_events_days,
+    diagnostic_request: days.diagnostics_days,
+    command: days.commands_days,
+    package_assignment: days.update_events_days,
+  };
+  let tables = Object.entries(keep) as [keyof typeof trimmed, number][];
+  let rows = 0;
+  do {
+    const full: typeof tables = [];
+    for (const [table, kept] of tables) {
+      const deleted = await trim(db, table, new Date(now.getTime() - kept * DAY), BATCH);
+      if (deleted === BATCH) full.push([table, kept]);
+      rows += deleted;
+    }
+    tables = full;
+  } while (tables.length > 0 && rows < RUN && mayGoOn());
+  return rows;
+}
