@@ -90,10 +90,11 @@ export function createDispatcher(deps: DispatchDeps): Dispatcher {
     async answer(vin, response) {
       const { request_id, attempt } = response;
       const stored = await openRequest(db, vin, request_id);
-      if (stored === undefined) return false;
+      if (stored === undefined || isOfAnother(response, stored)) return false;
       const waiting = open.get(request_id);
       const more = waiting !== undefined && attempt < stored.max_attempts;
-      const outcome = outcomeOf(response, more);
+      const named = stored.ecu_id === null ? response : { ...response, ecu_id: stored.ecu_id };
+      const outcome = outcomeOf(named, more);
       if (outcome !== "retry" && !(await end({ vin, request_id }, outcome))) return false;
       // The answer to an earlier attempt that failed must not cut the present one short.
       if (outcome !== "retry" || attempt === stored.attempts) waiting?.attemptOver?.(outcome);
@@ -120,6 +121,11 @@ const unsent = {
   offline: { code: "VEHICLE_OFFLINE", message: "the vehicle is not connected" },
   busy: { code: "VEHICLE_BUSY", message: "the vehicle does not take what was sent to it before" },
 };
+
+/** An answer in the name of an ECU that was not asked is none. */
+function isOfAnother(response: DiagnosticResponse, asked: { ecu_id: string | null }): boolean {
+  return asked.ecu_id !== null && response.ecu_id !== undefined && response.ecu_id !== asked.ecu_id;
+}
 
 function nextAnswer(waiting: Waiting, ms: number): Promise<Outcome | "silence"> {
   return new Promise((done) => {

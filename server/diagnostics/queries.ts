@@ -60,10 +60,10 @@ export async function openRequest(
   db: Db,
   vin: string,
   requestId: string,
-): Promise<{ attempts: number; max_attempts: number } | undefined> {
+): Promise<{ ecu_id: string | null; attempts: number; max_attempts: number } | undefined> {
   return db
     .selectFrom("diagnostic_request")
-    .select(["attempts", "max_attempts"])
+    .select(["ecu_id", "attempts", "max_attempts"])
     .where("request_id", "=", requestId)
     .where("vin", "=", vin)
     .where("completed_at", "is", null)

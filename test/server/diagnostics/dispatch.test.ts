@@ -198,6 +198,21 @@ describe("a request", () => {
     expect(await metric(gateway, "mqtt_refused_total", reason)).toBe(refused + 1);
   });
 
+  it("is not answered in the name of another ECU, and needs no name", async () => {
+    const { asked, answer } = await scripted(() => undefined);
+    const id = await send();
+    await vi.waitFor(() => expect(asked).toHaveLength(1));
+    const [request = {}] = asked;
+    await answer(request, { ecu_id: "ECU_002", response_data: "62F190FF" });
+    expect((await result(id, 0)).status).toBe("sent");
+    const { ecu_id: _, ...nameless } = request;
+    await answer(nameless, { response_data: "62F19031" });
+    expect(await result(id)).toMatchObject({
+      status: "completed",
+      responses: [{ ecu_id: "ECU_001", response_data: "62F19031" }],
+    });
+  });
+
   it("is not answered by another vehicle", async () => {
     const victim = await scripted(() => undefined);
     const id = await send({ timeout_ms: 2000, service_id: "0x2E", data: "F19041" });
