@@ -31,10 +31,7 @@ use_identity_as_username true
 `,
   );
   const output = openSync(join(place, "output.log"), "w");
-  const child = start(peers.command("mosquitto", "-c", peers.path(config)), {
-    core: "server",
-    output,
-  });
+  const child = start(peers.command("mosquitto", "-c", peers.path(config)), { output });
   closeSync(output);
   await until("mosquitto", () => isListening(port));
   return { pid: child.pid, port, [Symbol.asyncDispose]: () => child.stop() };
