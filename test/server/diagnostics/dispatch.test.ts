@@ -202,7 +202,7 @@ describe("a request", () => {
     const { asked, answer } = await scripted(() => undefined);
     const id = await send();
     await vi.waitFor(() => expect(asked).toHaveLength(1));
-    const [request = {}] = asked;
+    const [request] = asked as [DiagnosticRequest];
     await answer(request, { ecu_id: "ECU_002", response_data: "62F190FF" });
     expect((await result(id, 0)).status).toBe("sent");
     const { ecu_id: _, ...nameless } = request;
