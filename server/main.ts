@@ -1,8 +1,8 @@
 import "#config/node-version.js";
-import { ConfigError } from "#config/load.ts";
 import { loadServerConfig } from "#config/server.ts";
 import { banner } from "#server/runtime/banner.ts";
 import { createLog } from "#server/runtime/log.ts";
+import { startFailure } from "#server/runtime/start-failure.ts";
 
 /** A stop that takes longer than this is cut short. */
 const STOP_TIMEOUT_MS = 30_000;
@@ -41,8 +41,6 @@ try {
   process.on("SIGINT", stop);
   process.on("SIGTERM", stop);
 } catch (error) {
-  const known =
-    error instanceof ConfigError || (error instanceof Error && !(error instanceof TypeError));
-  process.stderr.write(`${known ? error.message : String(error)}\n`);
+  process.stderr.write(`${startFailure(error)}\n`);
   process.exitCode = 1;
 }

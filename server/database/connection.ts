@@ -2,7 +2,7 @@ import { Kysely, PostgresDialect, type Transaction } from "kysely";
 import pg from "pg";
 import type { ServerConfig } from "#config/server.ts";
 import type { Log } from "#server/runtime/log.ts";
-import { startEmbedded } from "./embedded.ts";
+import { startEmbedded, type Embedded } from "./embedded.ts";
 import { migrateToLatest } from "./migrate.ts";
 import type { Tables } from "./tables.ts";
 
@@ -15,17 +15,27 @@ export interface Database {
   close(): Promise<void>;
 }
 
+/** The embedded database can't be opened: its folder is in use, or can't be read or written. */
+export class DatabaseError extends Error {
+  readonly code = "DATABASE_NOT_OPENED";
+
+  constructor(cause: unknown) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause });
+    this.name = "DatabaseError";
+  }
+}
+
 /**
  * Opens the configured database and brings its tables up to date.
- * @throws when the embedded database's folder is in use, PostgreSQL can't be reached, or a
- *   migration fails
+ * @throws DatabaseError when the embedded database can't be opened; the driver's error when
+ *   PostgreSQL can't be reached; the error of a migration that fails
  */
 export async function openDatabase(
   config: Pick<ServerConfig, "database" | "data_dir">,
   log: Log,
 ): Promise<Database> {
   const { url, pool_size } = config.database;
-  const embedded = url === "" ? await startEmbedded(config.data_dir) : undefined;
+  const embedded = url === "" ? await openEmbedded(config.data_dir) : undefined;
   const pool = new pg.Pool({
     // The embedded database is one session: a second connection would only wait for the first.
     ...(embedded ? { ...embedded.connection, max: 1 } : { connectionString: url, max: pool_size }),
@@ -44,6 +54,12 @@ export async function openDatabase(
     throw error;
   }
   return { db, kind: embedded ? "embedded" : "postgresql", close };
+}
+
+function openEmbedded(dataDir: string): Promise<Embedded> {
+  return startEmbedded(dataDir).catch((error: unknown) => {
+    throw new DatabaseError(error);
+  });
 }
 
 const INT8: number = pg.types.builtins.INT8;

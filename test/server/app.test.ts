@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { ServerConfig } from "#config/server.ts";
 import { loadVehicleIdentity } from "#crypto/pki.ts";
 import { startApp } from "#server/app.ts";
+import { startFailure } from "#server/runtime/start-failure.ts";
 import { temporaryFolder } from "#test/helpers/folder.ts";
 import { publish, sampleVci, uploadForm } from "#test/helpers/fleet-data.ts";
 import { startGateway, type Caller, type TestGateway } from "#test/helpers/gateway.ts";
@@ -185,6 +186,7 @@ describe("a gateway that can't start", () => {
     const error = await refusal((config) => ({ ...config, data_dir: gateway.config.data_dir }));
     const embedded = gateway.app.database === "embedded";
     expect(error.message).toMatch(embedded ? /in use by another process/ : /it started/);
+    expect(embedded ? startFailure(error) : error.message).toBe(error.message);
   });
 
   it("as PostgreSQL is not there says so", async () => {
