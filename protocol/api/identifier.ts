@@ -1,10 +1,9 @@
 import Type, { type Static } from "typebox";
+import { namePattern } from "#protocol/mqtt/ecu-id.ts";
 import { Instant } from "#protocol/mqtt/instant.ts";
 
-/** Names become path segments, so one that is nothing but dots is none. */
-/** Names become parts of paths and topics, so one that is nothing but dots is none. */
 const name = (description: string, example: string) =>
-  Type.String({ pattern: "^(?!\\.+$)[A-Za-z0-9._-]{1,64}$", description, examples: [example] });
+  Type.String({ pattern: namePattern, description, examples: [example] });
 
 /** A VIN (ISO 3779) or a VMG id; the subject CN of the vehicle's certificate. */
 export const VehicleId = Type.String({
@@ -12,7 +11,6 @@ export const VehicleId = Type.String({
   description: "VIN or VMG id, as in the subject CN of the vehicle's certificate",
   examples: ["VMG-001"],
 });
-export const EcuId = name("ECU, unique within its vehicle", "ECU_001");
 export const ZoneId = name("Zonal gateway, unique within its vehicle", "ZG-FRONT");
 export const EcuType = name("Kind of ECU that a firmware is made for", "brake-controller");
 export const HardwareVersion = name("Hardware version of an ECU", "HW-1.0");
@@ -43,4 +41,5 @@ export const Channel = Type.Union([Type.Literal("stable"), Type.Literal("beta")]
 });
 export type Channel = Static<typeof Channel>;
 
+export { EcuId } from "#protocol/mqtt/ecu-id.ts";
 export { Uuid } from "#protocol/mqtt/uuid.ts";

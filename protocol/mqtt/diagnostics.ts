@@ -1,7 +1,7 @@
 import Type, { type Static } from "typebox";
+import { EcuId } from "./ecu-id.ts";
 import { Uuid } from "./uuid.ts";
 
-const EcuId = Type.String({ pattern: "^[A-Za-z0-9._-]{1,64}$" });
 const Hex = Type.String({ pattern: "^([0-9A-F]{2})*$", maxLength: 2 * 65_535 });
 
 /**

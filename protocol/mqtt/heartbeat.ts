@@ -1,4 +1,5 @@
 import Type, { type Static } from "typebox";
+import { EcuId } from "./ecu-id.ts";
 import { Instant } from "./instant.ts";
 
 /** Sign of life of a VMG, with what the gateway needs to know before it sends anything large. */
@@ -6,14 +7,10 @@ export const Heartbeat = Type.Object({
   ts: Instant,
   state: Type.String({ maxLength: 32, description: "idle, downloading, installing, …" }),
   versions: Type.Optional(
-    Type.Record(
-      Type.String({ pattern: "^[A-Za-z0-9._-]{1,64}$" }),
-      Type.String({ maxLength: 64 }),
-      {
-        additionalProperties: false,
-        maxProperties: 256,
-      },
-    ),
+    Type.Record(EcuId, Type.String({ maxLength: 64 }), {
+      additionalProperties: false,
+      maxProperties: 256,
+    }),
   ),
   free_storage_bytes: Type.Optional(Type.Integer({ minimum: 0 })),
   uptime_s: Type.Optional(Type.Number({ minimum: 0 })),

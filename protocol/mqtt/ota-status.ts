@@ -1,4 +1,5 @@
 import Type, { type Static } from "typebox";
+import { EcuId } from "./ecu-id.ts";
 import { Instant } from "./instant.ts";
 import { Uuid } from "./uuid.ts";
 
@@ -23,7 +24,7 @@ export const OtaStatus = Type.Object({
   update_id: Uuid,
   status: Type.Enum(reportedStatuses),
   progress: Type.Number({ minimum: 0, maximum: 100, description: "Of the whole update, percent" }),
-  ecu_id: Type.Optional(Type.String({ pattern: "^[A-Za-z0-9._-]{1,64}$" })),
+  ecu_id: Type.Optional(EcuId),
   bytes_downloaded: Type.Optional(Type.Integer({ minimum: 0 })),
   message: Type.Optional(Type.String({ maxLength: 1024 })),
   error: Type.Optional(
