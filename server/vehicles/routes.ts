@@ -5,6 +5,7 @@ import { ProblemError } from "#protocol/api/problem.ts";
 import { Vci } from "#protocol/api/vci.ts";
 import { RegisterRequest, Vehicle, VehiclePatch, VehicleStatus } from "#protocol/api/vehicle.ts";
 import type { Db } from "#server/database/connection.ts";
+import { callingVehicle } from "#server/http/access.ts";
 import type { Http } from "#server/http/http.ts";
 import { page } from "#server/http/page.ts";
 import { listVcis, listVehicles, patchVehicle, registerVehicle, vehicleByVin } from "./queries.ts";
@@ -44,8 +45,9 @@ function registration(http: Http, db: Db): void {
         response: { 200: Vehicle, 201: Vehicle },
       },
     },
-    async ({ body }, reply) => {
-      const { vehicle, created } = await registerVehicle(db, body);
+    async (request, reply) => {
+      const vin = callingVehicle(request);
+      const { vehicle, created } = await registerVehicle(db, { ...request.body, vin });
       return reply.code(created ? 201 : 200).send(vehicle);
     },
   );
