@@ -135,7 +135,7 @@ async function compose({ config, log, metrics, state, presence, database }: Base
         }),
       );
       await api.register(packageRoutes({ db, blobs, metrics }));
-      await api.register(updateRoutes(updates));
+      await api.register(updateRoutes({ ...updates, log }));
       await api.register(commandRoutes({ db, delivery, ttlSeconds: config.commands.ttl_s }));
       await api.register(telemetryRoutes({ db }));
       await api.register(diagnosticRoutes(diagnostics));

@@ -43,6 +43,9 @@ export function telemetryTopics({
         throw error;
       }
       for (const anomaly of anomalies) report(anomaly);
+      if (!log.isLevelEnabled("debug")) return;
+      for (const { vin } of batch)
+        log.debug({ vehicle: vin }, `[MQTT] Telemetry from ${vin} stored`);
     },
   });
 

@@ -16,6 +16,7 @@ import type { Db } from "#server/database/connection.ts";
 import { callingVehicle } from "#server/http/access.ts";
 import type { Http } from "#server/http/http.ts";
 import { page } from "#server/http/page.ts";
+import type { Log } from "#server/runtime/log.ts";
 import { eventsOf, listUpdates, updateById } from "./queries.ts";
 import {
   cancelUpdate,
@@ -26,14 +27,14 @@ import {
   type UpdateDeps,
 } from "./service.ts";
 
-export function updateRoutes(deps: UpdateDeps) {
+export function updateRoutes(deps: UpdateDeps & { log: Log }) {
   return async (http: Http): Promise<void> => {
     vehicleSide(http, deps);
     operatorSide(http, deps);
   };
 }
 
-function vehicleSide(http: Http, deps: UpdateDeps): void {
+function vehicleSide(http: Http, deps: UpdateDeps & { log: Log }): void {
   const config = { access: { by: "vehicle" } } as const;
   const tags = ["ota"];
 
@@ -49,7 +50,10 @@ function vehicleSide(http: Http, deps: UpdateDeps): void {
         response: { 200: VciAnswer },
       },
     },
-    async (request) => submitVci(deps, callingVehicle(request), request.body),
+    async (request) => {
+      const vehicle = callingVehicle(request);
+      return found(deps.log, vehicle, await submitVci(deps, vehicle, request.body));
+    },
   );
 
   http.post(
@@ -63,7 +67,10 @@ function vehicleSide(http: Http, deps: UpdateDeps): void {
         response: { 200: CheckAnswer },
       },
     },
-    async (request) => checkVersions(deps.db, callingVehicle(request), request.body.ecus),
+    async (request) => {
+      const vehicle = callingVehicle(request);
+      return found(deps.log, vehicle, await checkVersions(deps.db, vehicle, request.body.ecus));
+    },
   );
 
   http.post(
@@ -95,6 +102,11 @@ function vehicleSide(http: Http, deps: UpdateDeps): void {
       return reply.code(204).send();
     },
   );
+}
+
+function found<Answer extends CheckAnswer>(log: Log, vehicle: string, answer: Answer): Answer {
+  log.info({ vehicle }, `[HTTPS] Found ${answer.outdated_ecus.length} outdated ECUs`);
+  return answer;
 }
 
 function operatorSide(http: Http, deps: UpdateDeps): void {
