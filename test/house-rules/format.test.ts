@@ -1,3 +1,4 @@
+import { stripVTControlCharacters } from "node:util";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { plantTree } from "./planted-tree.ts";
 
@@ -12,7 +13,9 @@ describe("the formatter", () => {
     onTestFinished(() => tree.remove());
     const { status, stdout } = tree.run("oxfmt", "--check", ".");
     expect(status).toBe(1);
-    const named = [...stdout.matchAll(/^(\S+) \(\d+ms\)$/gm)].map(([, file = ""]) => file);
+    // Where CI is set, the tool colours what it writes, also to a pipe.
+    const plain = stripVTControlCharacters(stdout);
+    const named = [...plain.matchAll(/^(\S+) \(\d+ms\)$/gm)].map(([, file = ""]) => file);
     expect(new Set(named)).toEqual(new Set(["indented.yaml", "single-quotes.ts", "wide.ts"]));
   });
 });
