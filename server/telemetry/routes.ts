@@ -62,7 +62,11 @@ export function telemetryRoutes({ db }: { db: Db }) {
   };
 }
 
+/** @throws ProblemError REQUEST_INVALID for a time that the calendar or the clock does not have */
 function readCursor(text: string): { ts: Date; sampleId: number } {
   const [time = "", id = ""] = text.split("_");
-  return { ts: new Date(time), sampleId: Number(id) };
+  const ts = new Date(time);
+  if (Number.isNaN(ts.getTime()) || ts.toISOString() !== time)
+    throw new ProblemError("REQUEST_INVALID", "querystring/cursor has no such time");
+  return { ts, sampleId: Number(id) };
 }

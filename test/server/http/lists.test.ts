@@ -87,6 +87,16 @@ describe("every list", () => {
     });
   });
 
+  it.each([
+    "2026-19-39T29:59:59.000Z_1",
+    "2026-02-31T00:00:00.000Z_1",
+    "2026-01-01T24:00:00.000Z_1",
+    "2026-00-01T00:00:00.000Z_1",
+  ])("of telemetry refuses a cursor at a time that never is: %s", async (cursor) => {
+    const path = `/api/v1/vehicles/${vin}/telemetry?cursor=${cursor}`;
+    expect(problemOf(await gateway.admin.send("GET", path))).toBe("REQUEST_INVALID");
+  });
+
   it("walks through everything once, by pages of one", async () => {
     for (const version of ["1.0.0", "1.0.1", "1.0.2"]) {
       await publish(gateway.admin, { ecu_type: "walk", version });
