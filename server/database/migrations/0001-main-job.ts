@@ -21,7 +21,7 @@ const statements = [
     config_revision integer not null default 0
   )`,
   // Maintenance asks for vehicles that are not offline and were silent for long.
-  `create index vehicle_silent on vehicle (last_seen_at) where status in ('registered', 'online')`,
+  `create index vehicle_silent on vehicle (last_seen_at) where status in ('registered', 'online', 'updating')`,
 
   `create table vci (
     vci_id uuid primary key,
