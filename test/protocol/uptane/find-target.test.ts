@@ -182,8 +182,8 @@ describe("the search", () => {
 });
 
 describe("a delegated role is refused", () => {
-  const prepared = () => {
-    const repository = testRepository({ withHashes: true });
+  const prepared = (withHashes = true) => {
+    const repository = testRepository({ withHashes });
     repository.delegate("targets", "A");
     repository.addTarget("x", CONTENT, undefined, "A");
     repository.publishAll();
@@ -226,12 +226,19 @@ describe("a delegated role is refused", () => {
     expect(refusal(() => run(findTarget(trusted, "x", later), repository))).toBe("UPTANE_EXPIRED");
   });
 
-  test("when it is not the one that the snapshot lists", () => {
-    const repository = prepared();
+  test.each([false, true])("when it is of another time, hashes listed: %s", (withHashes) => {
+    const repository = prepared(withHashes);
     const old = repository.files.get("1.A.json") ?? Buffer.alloc(0);
     repository.publishAll();
     repository.files.set("2.A.json", old);
     expect(search(repository, "x").code).toBe("UPTANE_TARGETS_MISMATCH");
+  });
+
+  test("when it is signed again with other content under the version that is listed", () => {
+    const repository = prepared();
+    repository.addTarget("y", CONTENT, undefined, "A");
+    repository.sign("A");
+    expect(search(repository, "y").code).toBe("UPTANE_TARGETS_MISMATCH");
   });
 
   test("when the snapshot does not list it", () => {

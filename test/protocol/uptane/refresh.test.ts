@@ -147,12 +147,26 @@ describe("time and versions", () => {
     expect(code(repository, trusted)).toBe("UPTANE_TIMESTAMP_ROLLBACK");
   });
 
-  test("an older snapshot in a newer timestamp is a rollback", () => {
+  test("an older snapshot in a newer timestamp is a rollback, and the timestamp is not kept", () => {
     const repository = testRepository();
     repository.publishAll();
     const trusted = refreshed(repository);
     repository.timestamp.meta["snapshot.json"] = { version: 1 };
     repository.publish("timestamp");
+    const trace: Trace = { asked: [], persisted: undefined };
+    const call = () => run(refresh(trusted, checks), repository, trace);
+    expect(refusal(call)).toBe("UPTANE_SNAPSHOT_ROLLBACK");
+    expect(trace.persisted).toBeUndefined();
+  });
+
+  test("an older snapshot is a rollback for a client that has lost its timestamp", () => {
+    const repository = testRepository();
+    const files = new Map(repository.files);
+    repository.publish("snapshot");
+    repository.timestamp.meta["snapshot.json"] = { version: 2 };
+    repository.publish("timestamp");
+    const trusted = { ...refreshed(repository), timestamp: undefined };
+    for (const [name, bytes] of files) repository.files.set(name, bytes);
     expect(code(repository, trusted)).toBe("UPTANE_SNAPSHOT_ROLLBACK");
   });
 
@@ -219,6 +233,17 @@ describe("files that don't belong together", () => {
       expect(code(repository)).toBe(`UPTANE_${role.toUpperCase()}_MISMATCH`);
     },
   );
+
+  test("targets at hand that are not those of the new hash are fetched again", () => {
+    const repository = testRepository({ withHashes: true });
+    const trusted = refreshed(repository);
+    repository.targets["other"] = true;
+    repository.targets.version = 0;
+    repository.publishAll();
+    const { targets } = refreshed(repository, trusted);
+    expect(targets?.bytes).toEqual(repository.files.get("1.targets.json"));
+    expect(targets?.bytes).not.toEqual(trusted.targets?.bytes);
+  });
 
   test("hashes that nobody can check are no proof", () => {
     const repository = testRepository();
