@@ -45,7 +45,7 @@ export async function measureHandshakes({ workspace, quick, say }: BenchContext)
     title: "Full mTLS handshakes",
     notes: [
       `nginx with one worker. Both: TLS 1.3, X25519MLKEM768, ECDSA P-256, the client's certificate and its issuer verified up to the root, no resumption, two session tickets sent after each handshake (the default of both), no certificate compression. Client of both: ${CLIENTS} processes of Debian's \`openssl s_time -new\` (3.5), which connect, finish the handshake and close.`,
-      `Server and clients have a core of their own. The first line counts the seconds that the server's process (all threads) used, so that a client that is too slow, or another process on the machine, does not flatter anyone; the second is the clock on the wall, with the server's core ${load("gateway")} (gateway) and ${load("nginx")} (nginx) busy.`,
+      `Server and clients have a core of their own. The first line counts the seconds that the server's process (all threads) used, so that a client that is too slow, or another process on the machine, does not flatter anyone; the second is the clock on the wall, with the server's core ${load("gateway")} (gateway) and ${load("nginx")} (nginx) busy: below 100% it measures the client and whatever else runs, not the server.`,
       "The gateway writes a log line and counts a metric for every handshake; nginx writes nothing for a connection without a request.",
     ],
     rows: [
