@@ -129,11 +129,14 @@ describe("the search", () => {
     const first = run(findTarget(refreshed(repository), "x", checks), repository);
     const stored = restoreTrusted(storeTrusted(first.trusted), {});
     expect(search(repository, "x", stored).visited).toEqual([]);
-    repository.publish("timestamp");
     const [role] = repository.targets.delegations?.roles ?? [];
-    const key = testKey("ed25519");
-    if (role) role.keyids = [key.id];
-    repository.publishAll();
+    if (role) role.keyids = [testKey("ed25519").id];
+    // The delegated role itself stays as it was.
+    repository.publish("targets");
+    repository.snapshot.meta["targets.json"] = { version: repository.targets.version };
+    repository.publish("snapshot");
+    repository.timestamp.meta["snapshot.json"] = { version: repository.snapshot.version };
+    repository.publish("timestamp");
     const rotated = run(refresh(stored, checks), repository);
     expect(search(repository, "x", rotated)).toMatchObject({
       code: "UPTANE_SIGNATURE_MISSING",
