@@ -1,5 +1,5 @@
 export interface Batcher<Item> {
-  /** Resolves when the item's batch is committed; rejects when it failed. Waits while full. */
+  /** Resolves when the item's batch is committed; rejects when it failed. */
   push(item: Item): Promise<void>;
   /** Resolves when everything pushed so far has been flushed. */
   drain(): Promise<void>;
