@@ -7,6 +7,7 @@ import { zstdDecompressSync } from "node:zlib";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { publish, sampleVci, uploadForm, type Upload } from "#test/helpers/fleet-data.ts";
 import { startGateway, type Answer, type Caller, type TestGateway } from "#test/helpers/gateway.ts";
+import { requirePeer } from "#test/helpers/optional.ts";
 import { problemOf } from "#test/server/problem-of.ts";
 import { openSocket, tlsAs } from "#test/server/raw-client.ts";
 
@@ -99,10 +100,7 @@ describe("an upload", () => {
   });
 
   it("is decompressed by Debian's zstd too", async (context) => {
-    context.skip(
-      spawnSync("zstd", ["--version"]).error !== undefined,
-      "zstd is not on this machine",
-    );
+    requirePeer(context, "zstd");
     const image = randomBytes(9_000_000);
     const { compressed_sha256 } = (await upload({ ecu_type, version: "1.0.0", image })).json;
     const { stdout, status } = spawnSync("zstd", ["-d", "-c", blobPath(compressed_sha256)], {
