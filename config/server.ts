@@ -26,6 +26,12 @@ export const ServerConfig = group({
     host: Host,
     port: Port,
     body_limit: Type.Integer({ minimum: 1024, description: "bytes, 1024 or more" }),
+    stall_timeout_ms: Type.Integer({ minimum: 100, description: "milliseconds, 100 or more" }),
+    stop_grace_ms: Type.Integer({
+      minimum: 0,
+      maximum: 25_000,
+      description: "milliseconds, 0 to 25000",
+    }),
   }),
   mqtt: group({
     host: Host,
@@ -56,6 +62,7 @@ export const ServerConfig = group({
   }),
   packages: group({
     ttl_h: Type.Number({ exclusiveMinimum: 0, description: "hours, more than 0" }),
+    downloads_per_vehicle: Type.Integer({ minimum: 1, description: "1 or more" }),
   }),
   updates: group({
     silence_timeout_min: Type.Number({ exclusiveMinimum: 0, description: "minutes, more than 0" }),

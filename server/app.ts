@@ -134,7 +134,14 @@ async function compose({ config, log, metrics, state, presence, database }: Base
           level: config.firmware.compression_level,
         }),
       );
-      await api.register(packageRoutes({ db, blobs, metrics }));
+      await api.register(
+        packageRoutes({
+          db,
+          blobs,
+          metrics,
+          downloadsPerVehicle: config.packages.downloads_per_vehicle,
+        }),
+      );
       await api.register(updateRoutes({ ...updates, log }));
       await api.register(commandRoutes({ db, delivery, ttlSeconds: config.commands.ttl_s }));
       await api.register(telemetryRoutes({ db }));
@@ -180,9 +187,14 @@ async function listen(
       clearInterval(flush);
       const maintained = stopMaintenance();
       dispatcher.stop();
-      await Promise.all([http.close(), mqtt.close(), maintained]);
-      await presence.flush();
-      await database.close();
+      const ended = await Promise.allSettled([http.close(), mqtt.close(), maintained]);
+      // Whatever went wrong there: what was seen is kept, and the database is closed last.
+      try {
+        await presence.flush();
+      } finally {
+        await database.close();
+      }
+      for (const each of ended) if (each.status === "rejected") throw each.reason;
     },
   };
 }

@@ -7,6 +7,7 @@ import Type, { type Static } from "typebox";
 export const problems = {
   REQUEST_MALFORMED: { status: 400, title: "The request body is not valid JSON" },
   REQUEST_INVALID: { status: 400, title: "The request does not fit its schema" },
+  HTTP_MALFORMED: { status: 400, title: "What was sent is not an HTTP request" },
   UPLOAD_INCOMPLETE: { status: 400, title: "The upload ended before the file did" },
   CLIENT_CERTIFICATE_REQUIRED: { status: 401, title: "This route needs a vehicle certificate" },
   CLIENT_CERTIFICATE_REJECTED: { status: 401, title: "The client certificate is not accepted" },
@@ -25,6 +26,7 @@ export const problems = {
   DIAGNOSTIC_UNKNOWN: { status: 404, title: "There is no such diagnostic request" },
   COMMAND_UNKNOWN: { status: 404, title: "There is no such command" },
   TOKEN_UNKNOWN: { status: 404, title: "There is no such operator token" },
+  REQUEST_TIMEOUT: { status: 408, title: "The request did not arrive in time" },
   VEHICLE_NOT_REGISTERED: { status: 409, title: "The vehicle has not registered yet" },
   VCI_MISSING: { status: 409, title: "The vehicle has not submitted a VCI yet" },
   FIRMWARE_EXISTS: { status: 409, title: "This version is already published" },
@@ -35,6 +37,7 @@ export const problems = {
     title: "The update is not in a state that allows this",
   },
   PACKAGE_EXPIRED: { status: 410, title: "The package's download has expired" },
+  PRECONDITION_FAILED: { status: 412, title: "The file is not the one that the request is about" },
   BODY_TOO_LARGE: { status: 413, title: "The body is over its limit" },
   FIRMWARE_TOO_LARGE: { status: 413, title: "The image is over the size limit" },
   MEDIA_TYPE_UNSUPPORTED: { status: 415, title: "The media type is not supported here" },
@@ -48,9 +51,11 @@ export const problems = {
   FIRMWARE_EMPTY: { status: 422, title: "The image is empty" },
   FIRMWARE_CHAIN_INVALID: { status: 422, title: "min_current_version must be below the version" },
   DIAGNOSTIC_INVALID: { status: 422, title: "The diagnostic request is not well-formed UDS" },
+  DOWNLOADS_TOO_MANY: { status: 429, title: "The vehicle has too many downloads open" },
+  HEADERS_TOO_LARGE: { status: 431, title: "The request's headers are over their limit" },
   INTERNAL: { status: 500, title: "The gateway failed" },
   BLOB_CORRUPT: { status: 500, title: "A stored file no longer matches its hash" },
-  OVERLOADED: { status: 503, title: "The gateway is busy; try again later" },
+  STOPPING: { status: 503, title: "The gateway is stopping; try again shortly" },
 } as const satisfies Record<string, { status: number; title: string }>;
 
 export type ProblemCode = keyof typeof problems;

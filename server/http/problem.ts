@@ -36,7 +36,7 @@ function sendProblem(request: FastifyRequest, reply: FastifyReply, error: Proble
     trace_id: request.id,
   };
   if (status === 401) void reply.header("www-authenticate", 'Bearer realm="latticeway"');
-  if (status === 503) void reply.header("retry-after", "5");
+  if (status === 429 || status === 503) void reply.header("retry-after", "5");
   return reply
     .code(status)
     .header("content-type", "application/problem+json")
@@ -57,7 +57,7 @@ const fastifyCodes: Record<string, ProblemCode> = {
   FST_PROTO_VIOLATION: "REQUEST_INVALID",
   FST_ERR_BAD_URL: "REQUEST_INVALID",
   FST_ERR_MAX_PARAM_LENGTH: "REQUEST_INVALID",
-  FST_ERR_REOPENED_CLOSE_SERVER: "OVERLOADED",
+  FST_ERR_REOPENED_CLOSE_SERVER: "STOPPING",
   JSON_MALFORMED: "REQUEST_MALFORMED",
 };
 

@@ -14,14 +14,11 @@ import type { StateTracker } from "#server/runtime/state.ts";
 import type { Http } from "./http.ts";
 import { guardRoutes, type Authenticate } from "./access.ts";
 import { answerError, answerProblems } from "./problem.ts";
+import { observeRequests } from "./requests.ts";
+import { cutStalled } from "./stall.ts";
+import { finishOnClose } from "./stop.ts";
+import { answerUnreadable } from "./unreadable.ts";
 import { validatorCompiler } from "./validation.ts";
-
-declare module "fastify" {
-  interface FastifyContextConfig {
-    /** Probes: neither logged nor counted as work. */
-    probe?: boolean;
-  }
-}
 
 export interface HttpDeps {
   config: Pick<ServerConfig, "https" | "tls">;
@@ -47,6 +44,8 @@ export async function createHttp(deps: HttpDeps): Promise<Http> {
         clientCertificates: "optional",
       }),
       handshakeTimeout: config.tls.handshake_timeout_ms,
+      headersTimeout: config.https.stall_timeout_ms,
+      connectionsCheckingInterval: Math.min(config.https.stall_timeout_ms, 10_000),
     },
     // Fastify's own notes about listening would repeat what the start-up log says.
     loggerInstance: log.isLevelEnabled("warn") ? log.child({}, { level: "warn" }) : log,
@@ -57,6 +56,10 @@ export async function createHttp(deps: HttpDeps): Promise<Http> {
     genReqId: () => randomUUIDv7(),
     // What fails before there is a route, such as a malformed escape in the path.
     frameworkErrors: answerError,
+    // What fails before there is a request.
+    clientErrorHandler: answerUnreadable(deps),
+    // Fastify's own answer is no problem document: see finishOnClose.
+    return503OnClosing: false,
     routerOptions: { maxParamLength: 256 },
   } as object).withTypeProvider<TypeBoxTypeProvider>() as unknown as Http;
   watchConnections(http.server as unknown as TlsServer, { listener: "https", log, metrics });
@@ -69,50 +72,15 @@ export async function createHttp(deps: HttpDeps): Promise<Http> {
   );
   answerProblems(http);
   observeRequests(http, deps);
+  finishOnClose(http, config.https.stop_grace_ms);
+  cutStalled(http, config.https.stall_timeout_ms, log);
   http.addHook("onRoute", (route) => {
     // Pages and assets of the API documentation are registered by its plugin.
     if (/^\/docs(\/|$)/.test(route.url)) route.config = { access: { by: "anyone" }, probe: true };
   });
   guardRoutes(http, deps);
-  closeWhatFallsIdle(http);
   await describeApi(http);
   return http;
-}
-
-/** Keeps the server state, the request log and the request metrics. */
-function observeRequests(http: Http, { state, metrics, log }: HttpDeps): void {
-  http.addHook("onRequest", async (request, reply) => {
-    // Unlike onResponse, this comes for a client too that goes away in the middle.
-    if (!request.routeOptions.config?.probe) reply.raw.once("close", state.begin("https"));
-  });
-  http.addHook("onResponse", async (request, reply) => {
-    const route = request.routeOptions.url ?? "unknown";
-    const seconds = reply.elapsedTime / 1000;
-    metrics.httpRequests.observe(
-      { method: request.method, route, status: reply.statusCode },
-      seconds,
-    );
-    if (request.routeOptions.config?.probe) return;
-    const { caller } = request;
-    const facts = {
-      status: reply.statusCode,
-      ms: Math.round(reply.elapsedTime),
-      vehicle: caller?.kind === "vehicle" ? caller.vin : undefined,
-      operator: caller?.kind === "operator" ? caller.operator.name : undefined,
-    };
-    log.info(facts, `[HTTPS] ${request.method} ${request.url}`);
-  });
-}
-
-/** How often connections are looked at while the gateway stops. */
-const IDLE_LOOK_MS = 50;
-
-/** A connection that has had its last answer would keep a stopping gateway up for its keep-alive. */
-function closeWhatFallsIdle(http: Http): void {
-  http.addHook("preClose", async () => {
-    const look = setInterval(() => http.server.closeIdleConnections(), IDLE_LOOK_MS);
-    http.server.once("close", () => clearInterval(look));
-  });
 }
 
 async function describeApi(http: Http): Promise<void> {

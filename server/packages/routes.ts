@@ -1,15 +1,17 @@
 import type { OutgoingHttpHeaders } from "node:http";
 import { pipeline } from "node:stream/promises";
 import Type from "typebox";
-import type { FastifyReply } from "fastify";
+import type { FastifyReply, FastifyRequest } from "fastify";
 import { ProblemError } from "#protocol/api/problem.ts";
 import { packageLayout, type PackageLayout } from "#protocol/package/layout.ts";
 import type { BlobStore } from "#server/blobs/blob-store.ts";
 import type { Db } from "#server/database/connection.ts";
 import { callingVehicle } from "#server/http/access.ts";
 import type { Http } from "#server/http/http.ts";
+import { evaluatePreconditions } from "#server/http/preconditions.ts";
 import { selectRange } from "#server/http/range.ts";
 import type { Metrics } from "#server/runtime/metrics.ts";
+import { limitDownloads } from "./downloads.ts";
 import type { Package } from "./package.ts";
 import { assignedUntil, packageById } from "./queries.ts";
 import { packageBytes, verifyBlobs } from "./stream.ts";
@@ -18,9 +20,12 @@ export interface PackageDeps {
   db: Db;
   blobs: BlobStore;
   metrics: Metrics;
+  /** How many downloads one vehicle may have open. */
+  downloadsPerVehicle: number;
 }
 
 export function packageRoutes(deps: PackageDeps) {
+  const downloads = limitDownloads(deps.downloadsPerVehicle);
   return async (http: Http): Promise<void> => {
     http.route({
       method: ["GET", "HEAD"],
@@ -33,27 +38,24 @@ export function packageRoutes(deps: PackageDeps) {
         produces: ["application/x-tar"],
       },
       handler: async (request, reply) => {
-        const found = await assigned(deps.db, callingVehicle(request), request.params.package_id);
-        const isHead = request.method === "HEAD";
+        const vin = callingVehicle(request);
+        const found = await assigned(deps.db, vin, request.params.package_id);
         const layout = packageLayout(found.manifest, found.signatures);
-        // Before any header is set: a refusal must not carry those of the file.
-        if (!isHead) await verifyBlobs(layout, deps.blobs);
-        const { range, "if-range": ifRange, "if-none-match": ifNoneMatch } = request.headers;
-        const etag = `"${found.sha256}"`;
-        void reply
-          .header("accept-ranges", "bytes")
-          .header("etag", etag)
-          .header("cache-control", "private, immutable")
-          .header("content-type", "application/x-tar")
-          .header("content-disposition", `attachment; filename="${found.package_id}.tar"`);
-        if (ifNoneMatch === etag) return reply.code(304).send();
-        // RFC 9110 §14.2: Range has a meaning for GET only.
-        return send(reply, layout, deps, {
-          etag,
-          isHead,
-          range: isHead ? undefined : range,
-          ifRange,
-        });
+        // All that may refuse comes first: a refusal must not carry the headers of the file.
+        const part = selectPart(request, reply, found);
+        if (request.method !== "GET" || part.status === 304) {
+          describe(reply, found, part);
+          return reply.send();
+        }
+        const end = downloads.begin(vin);
+        try {
+          await verifyBlobs(layout, deps.blobs);
+          describe(reply, found, part);
+          await send(reply, layout, part, deps);
+        } finally {
+          end();
+        }
+        return reply;
       },
     });
   };
@@ -72,55 +74,29 @@ async function assigned(db: Db, vin: string, packageId: string): Promise<Package
   return found;
 }
 
-async function send(
-  reply: FastifyReply,
-  layout: PackageLayout,
-  { blobs, metrics }: PackageDeps,
-  asked: {
-    etag: string;
-    isHead: boolean;
-    range: string | undefined;
-    ifRange: string | string[] | undefined;
-  },
-) {
-  const ifRange = Array.isArray(asked.ifRange) ? asked.ifRange[0] : asked.ifRange;
-  const selection = selectPart(reply, layout.length, { ...asked, ifRange });
-  const { start, end } = selection;
-  void reply.code(selection.status).header("content-length", end - start);
-  if (selection.status === 206) {
-    void reply.header("content-range", `bytes ${start}-${end - 1}/${layout.length}`);
-  }
-  if (asked.isHead) return reply.send();
-  metrics.packageBytes.inc(end - start);
-  await write(reply, packageBytes(layout, blobs, selection));
+/** What of the file is sent, `end` exclusive; 304 is none of it. */
+interface Part {
+  status: 200 | 206 | 304;
+  start: number;
+  end: number;
 }
 
-/**
- * Sends chunks that are valid only until the next one is asked for: a pipeline asks when the socket
- * has taken the last one, as every chunk but the last fills its buffer; Fastify's own piping of a
- * stream reads ahead. An error cuts the connection, so that no part looks complete.
- */
-async function write(reply: FastifyReply, chunks: AsyncIterable<Uint8Array>): Promise<void> {
-  reply.hijack();
-  const { raw: response } = reply;
-  response.writeHead(reply.statusCode, reply.getHeaders() as OutgoingHttpHeaders);
-  try {
-    await pipeline(chunks, response);
-  } catch (error) {
-    // A vehicle may leave whenever it likes: it resumes later.
-    if ((error as NodeJS.ErrnoException).code === "ERR_STREAM_PREMATURE_CLOSE") return;
-    reply.log.error({ err: error }, "A package could not be read to its end");
-    response.destroy();
-  }
-}
-
+/** @throws ProblemError PRECONDITION_FAILED, RANGE_NOT_SATISFIABLE */
 function selectPart(
+  { method, headers }: FastifyRequest,
   reply: FastifyReply,
-  size: number,
-  asked: { etag: string; range: string | undefined; ifRange: string | undefined },
-): { status: 200 | 206; start: number; end: number } {
+  { size, sha256 }: Package,
+): Part {
+  const etag = `"${sha256}"`;
+  const { "if-match": ifMatch, "if-none-match": ifNoneMatch, "if-range": ifRange } = headers;
+  if (evaluatePreconditions(etag, { ifMatch, ifNoneMatch }) === "not modified")
+    return { status: 304, start: 0, end: 0 };
   try {
-    const selection = selectRange(size, asked.etag, asked);
+    const selection = selectRange(size, etag, {
+      // RFC 9110 §14.2: Range has a meaning for GET only.
+      range: method === "GET" ? headers.range : undefined,
+      ifRange: Array.isArray(ifRange) ? ifRange[0] : ifRange,
+    });
     return selection.status === 206
       ? { status: 206, start: selection.start, end: selection.end + 1 }
       : { status: 200, start: 0, end: size };
@@ -129,4 +105,54 @@ function selectPart(
     void reply.header("content-range", `bytes */${size}`);
     throw error;
   }
+}
+
+function describe(
+  reply: FastifyReply,
+  { package_id, size, sha256 }: Package,
+  { status, start, end }: Part,
+): void {
+  void reply.code(status).headers({ etag: `"${sha256}"`, "cache-control": "private, immutable" });
+  if (status === 304) return;
+  void reply.headers({
+    "accept-ranges": "bytes",
+    "content-type": "application/x-tar",
+    "content-disposition": `attachment; filename="${package_id}.tar"`,
+    "content-length": end - start,
+  });
+  if (status === 206) void reply.header("content-range", `bytes ${start}-${end - 1}/${size}`);
+}
+
+/**
+ * Sends chunks that are valid only until the next one is asked for: a pipeline asks when the socket
+ * has taken the last one, as every chunk but the last fills its buffer; Fastify's own piping of a
+ * stream reads ahead. An error cuts the connection, so that no part looks complete.
+ */
+async function send(
+  reply: FastifyReply,
+  layout: PackageLayout,
+  part: Part,
+  { blobs, metrics }: PackageDeps,
+): Promise<void> {
+  reply.hijack();
+  const { raw: response } = reply;
+  response.writeHead(reply.statusCode, reply.getHeaders() as OutgoingHttpHeaders);
+  try {
+    await pipeline(packageBytes(layout, blobs, part), counted(metrics), response);
+  } catch (error) {
+    // A vehicle may leave whenever it likes: it resumes later.
+    if ((error as NodeJS.ErrnoException).code === "ERR_STREAM_PREMATURE_CLOSE") return;
+    reply.log.error({ err: error }, "A package could not be read to its end");
+    response.destroy();
+  }
+}
+
+/** Counts bytes as they are sent: of a download that is cut, only what was. */
+function counted({ packageBytes: sent }: Metrics) {
+  return async function* (chunks: AsyncIterable<Uint8Array>) {
+    for await (const chunk of chunks) {
+      yield chunk;
+      sent.inc(chunk.length);
+    }
+  };
 }

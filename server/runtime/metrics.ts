@@ -50,9 +50,15 @@ function trafficMetrics(registers: Registry[]) {
     }),
     httpRequests: new Histogram({
       name: "latticeway_http_request_seconds",
-      help: "HTTP requests, by method, route and status",
+      help: "HTTP requests, by method, route and status (cut: not answered to the end)",
       labelNames: ["method", "route", "status"],
       buckets: [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60],
+      registers,
+    }),
+    httpUnreadable: new Counter({
+      name: "latticeway_http_unreadable_total",
+      help: "Connections that sent no readable HTTP request, by reason",
+      labelNames: ["reason"],
       registers,
     }),
     mqttMessages: new Counter({

@@ -29,7 +29,7 @@ const documented = new Set(rows.map(({ code }) => code));
 
 /** What looks like a code and is none. */
 const others = [
-  /^(?:FST|ZSTD|Z|ERR_STREAM)_/, // Fastify's, zlib's and Node's own, which ours stand for
+  /^(?:FST|ZSTD|Z|ERR_STREAM|ERR_HTTP|HPE)_/, // Fastify's, zlib's and Node's own, which ours stand for
   /^(?:LATTICEWAY|VMG_CONFIG|ECU_\d)/, // environment, an example
   new RegExp(`^(?:${commandNames.join("|")})$`),
 ];

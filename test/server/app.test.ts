@@ -13,7 +13,7 @@ import { startFailure } from "#server/runtime/start-failure.ts";
 import { temporaryFolder } from "#test/helpers/folder.ts";
 import { publish, sampleVci, uploadForm } from "#test/helpers/fleet-data.ts";
 import { startGateway, type Caller, type TestGateway } from "#test/helpers/gateway.ts";
-import { openSocket, tlsAs } from "#test/server/raw-client.ts";
+import { openSocket, rawRequest, tlsAs } from "#test/server/raw-client.ts";
 
 const vin = "VMG-001";
 let gateway: TestGateway;
@@ -31,6 +31,8 @@ const inFlight = async () =>
   (await gateway.admin.send("GET", "/healthz")).json.in_flight.https as number;
 
 const anyIdentity = () => loadVehicleIdentity(gateway.config.certs_dir, vin);
+
+const json = ["content-type: application/json"];
 
 /** Body of a request that the test lets go when it likes. */
 function heldBody(bytes: Buffer): { body: Readable; release: () => void } {
@@ -128,6 +130,49 @@ describe("a gateway that is stopped", () => {
     await gateway.restart();
     for (const socket of idle) socket.destroy();
     expect((await gateway.admin.send("GET", "/healthz")).status).toBe(200);
+  });
+
+  it("is not held up for ever by a request that does not come to its end", async () => {
+    const { https } = gateway.config;
+    const grace = https.stop_grace_ms;
+    https.stop_grace_ms = 200;
+    await gateway.restart();
+    const socket = await openSocket(gateway, "https", await tlsAs(gateway, await anyIdentity()));
+    const post = rawRequest("POST", "/api/v1/vehicles/register", json, "{}");
+    socket.write(post.slice(0, -1));
+    await vi.waitFor(async () => expect(await inFlight()).toBe(1));
+    https.stop_grace_ms = grace;
+    await gateway.restart();
+    expect(await inFlight()).toBe(0);
+    socket.destroy();
+  });
+
+  it("refuses what comes on a connection that is still open", async () => {
+    const form = uploadForm({ ecu_type: "held", version: "1.0.0", image: randomBytes(1_000_000) });
+    const { body, release } = heldBody(form.body);
+    const raw = { type: form.type, body };
+    const uploading = gateway.admin.send("POST", "/api/v1/firmware", { raw });
+    await vi.waitFor(async () => expect(await inFlight()).toBe(1));
+    const socket = await openSocket(gateway, "https", await tlsAs(gateway));
+    const [head = ""] = rawRequest("GET", "/healthz").split("\r\n\r\n");
+    socket.write(`${head}\r\n`);
+    const restarted = gateway.restart();
+    await vi.waitFor(async () => {
+      const late = connectPlain(gateway.app.ports.https, "localhost");
+      const refused = await once(late, "connect").then(
+        () => false,
+        () => true,
+      );
+      late.destroy();
+      expect(refused).toBe(true);
+    });
+    socket.write("\r\n");
+    const [answer] = (await once(socket, "data")) as [Buffer];
+    expect(answer.toString()).toMatch(/^HTTP\/1\.1 503 /);
+    expect(answer.toString()).toContain('"code":"STOPPING"');
+    release();
+    expect((await uploading).status).toBe(201);
+    await restarted;
   });
 
   it("takes nothing new, and is gone from both ports", async () => {

@@ -210,7 +210,28 @@ describe("a package", () => {
       const answer = await get(range);
       expect(problemOf(answer)).toBe("RANGE_NOT_SATISFIABLE");
       expect(answer.headers["content-range"]).toBe(`bytes */${size}`);
+      expect(answer.headers["etag"]).toBeUndefined();
+      expect(answer.headers["content-disposition"]).toBeUndefined();
     }
+  });
+
+  it("is sent only to whom it is news, and only if it is the one that is asked about", async () => {
+    const { download_url, checksum: expected } = await newPackage();
+    const etag = `"${expected.slice("sha256:".length)}"`;
+    const ask = async (method: string, headers: Record<string, string>) =>
+      vehicle.send(method, download_url, { headers });
+    for (const method of ["GET", "HEAD"]) {
+      const known = await ask(method, {
+        "if-none-match": `"other", W/${etag}`,
+        range: "bytes=0-9",
+      });
+      expect([known.status, known.headers["etag"], known.bytes.length]).toEqual([304, etag, 0]);
+      const other = await ask(method, { "if-match": '"other"', "if-none-match": "*" });
+      expect([other.status, other.headers["etag"]]).toEqual([412, undefined]);
+    }
+    expect(problemOf(await ask("GET", { "if-match": '"other"' }))).toBe("PRECONDITION_FAILED");
+    const part = await ask("GET", { "if-match": etag, range: "bytes=0-9" });
+    expect([part.status, part.bytes.length]).toEqual([206, 10]);
   });
 });
 
