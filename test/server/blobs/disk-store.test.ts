@@ -1,13 +1,17 @@
 import { createHash, randomBytes } from "node:crypto";
 import {
+  closeSync,
   existsSync,
+  openSync,
   readdirSync,
   readFileSync,
+  readSync,
   rmSync,
   statSync,
   truncateSync,
   utimesSync,
   writeFileSync,
+  writeSync,
 } from "node:fs";
 import { join } from "node:path";
 import { spawn } from "node:child_process";
@@ -16,6 +20,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import type { BlobAddress, BlobStore } from "#server/blobs/blob-store.ts";
 import { openDiskStore } from "#server/blobs/disk-store.ts";
 import { testFolder } from "#test/helpers/folder.ts";
+import { openFilesIn } from "./open-files.ts";
 
 let folder: string;
 let store: BlobStore;
@@ -36,12 +41,14 @@ async function put(content: Buffer): Promise<BlobAddress> {
   return blob.commit();
 }
 
-/** What a careful attacker does: other bytes, same length, times put back. */
+/** What a careful attacker does: one other byte, in its place, and the times put back. */
 function tamper(path: string): void {
   const { atime, mtime } = statSync(path);
-  const content = readFileSync(path);
-  content[1000] = (content[1000] ?? 0) ^ 1;
-  writeFileSync(path, content);
+  const file = openSync(path, "r+");
+  const byte = Buffer.alloc(1);
+  readSync(file, byte, 0, 1, 1000);
+  writeSync(file, Buffer.from([byte.readUInt8() ^ 1]), 0, 1, 1000);
+  closeSync(file);
   utimesSync(path, atime, mtime);
 }
 
@@ -131,10 +138,62 @@ describe("a blob that changed on the disk", () => {
     });
   });
 
-  it("is not good for another length than its own", async () => {
+  it("is not good for another length than its own, checked before or not", async () => {
     const blob = await put(bytes);
+    await expect(store.verify({ ...blob, length: 1 })).rejects.toThrow(corrupt);
     const fresh = await openDiskStore(folder);
     await expect(fresh.verify({ ...blob, length: 1 })).rejects.toThrow(corrupt);
+  });
+});
+
+/** Longer than many reads, so that a check of it can be met in the middle. */
+const long = randomBytes(32 * 1024 * 1024);
+
+describe.runIf(process.platform === "linux")("a blob that is being checked", () => {
+  let blob: BlobAddress;
+  /** Of a store that has checked nothing yet. */
+  let fresh: BlobStore;
+  beforeEach(async () => {
+    blob = await put(long);
+    fresh = await openDiskStore(folder);
+  });
+
+  /** Lets the event loop turn until so much of one open file was read; gives all that are open then. */
+  async function untilRead(length: number) {
+    for (;;) {
+      const open = openFilesIn(folder);
+      if (open.some(({ readSoFar }) => readSoFar >= length)) return open;
+      await new Promise((next) => setImmediate(next));
+    }
+  }
+
+  it("is read once for all who ask meanwhile, and for none of them again", async () => {
+    const asking = [fresh.verify(blob)];
+    for (const length of [1, 4_000_000, 16_000_000]) {
+      expect(await untilRead(length)).toHaveLength(1);
+      asking.push(...Array.from({ length: 5 }, () => fresh.verify(blob)));
+    }
+    expect(await untilRead(24_000_000)).toHaveLength(1);
+    await Promise.all(asking);
+    let settled = false;
+    const again = fresh.verify(blob).finally(() => (settled = true));
+    while (!settled) {
+      expect(openFilesIn(folder)).toEqual([]);
+      await new Promise((next) => setImmediate(next));
+    }
+    await again;
+  });
+
+  it("is refused to all who ask meanwhile when it is damaged, and read again for the next", async () => {
+    tamper(pathOf(blob));
+    const asking = [fresh.verify(blob)];
+    await untilRead(1);
+    asking.push(fresh.verify(blob), fresh.verify(blob));
+    for (const asked of await Promise.allSettled(asking)) {
+      expect(asked).toMatchObject({ status: "rejected", reason: { code: "BLOB_CORRUPT" } });
+    }
+    await put(long);
+    await expect(fresh.verify(blob)).resolves.toBeUndefined();
   });
 });
 
