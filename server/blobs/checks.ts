@@ -67,12 +67,14 @@ export async function found<Found>(sha256: string, looking: Promise<Found>): Pro
   }
 }
 
-/** @returns the state that the file was in before it was read from end to end */
+/** @returns the state that the file was in while it was read from end to end */
 async function checkFile(path: string, sha256: string): Promise<string> {
   await using file = await found(sha256, open(path, "r"));
   const before = fileState(await file.stat({ bigint: true }));
   const hash = await hashFile(file);
-  if (hash !== sha256) throw corrupt(sha256);
+  const after = fileState(await file.stat({ bigint: true }));
+  // The hash says nothing of bytes that were changed after they were read.
+  if (hash !== sha256 || after !== before) throw corrupt(sha256);
   return before;
 }
 

@@ -195,6 +195,13 @@ describe.runIf(process.platform === "linux")("a blob that is being checked", () 
     await put(long);
     await expect(fresh.verify(blob)).resolves.toBeUndefined();
   });
+
+  it("is not good when it changes behind the place that the check has come to", async () => {
+    const checking = fresh.verify(blob);
+    await untilRead(4_000_000);
+    tamper(pathOf(blob));
+    await expect(checking).rejects.toThrow(corrupt);
+  });
 });
 
 describe("opening a store", () => {
