@@ -29,10 +29,15 @@ export interface BlobStore {
   stage(): Promise<StagedBlob>;
   /**
    * Makes sure that the stored bytes still have their hash; cheap when they were checked, or
-   * written, before and the file has not been touched since.
-   * @throws ProblemError BLOB_CORRUPT when they don't, or are gone
+   * written, before and the file has not been touched since. Checks them once for all who ask at
+   * the same time.
+   * @throws ProblemError BLOB_CORRUPT when they don't, or are gone, or change meanwhile
    */
   verify(blob: BlobAddress): Promise<void>;
-  /** Opens a blob for reading. Call {@link verify} first. */
+  /**
+   * Opens a blob for reading. The very file that was opened is checked as {@link verify} does it,
+   * which costs next to nothing after that.
+   * @throws ProblemError BLOB_CORRUPT
+   */
   open(sha256: string): Promise<OpenBlob>;
 }

@@ -23,12 +23,19 @@ export async function openDiskStore(root: string): Promise<BlobStore> {
       if (stats.size !== BigInt(length)) throw corrupt(sha256);
       await checks.ensureGood(sha256, fileState(stats));
     },
-    open: (sha256) => openBlob(pathOf(sha256)),
+    open: (sha256) => openBlob(pathOf(sha256), sha256, checks),
   };
 }
 
-async function openBlob(path: string): Promise<OpenBlob> {
-  const file = await open(path, "r");
+async function openBlob(path: string, sha256: string, checks: BlobChecks): Promise<OpenBlob> {
+  const file = await found(sha256, open(path, "r"));
+  try {
+    // The very file that will be read: its name may have passed to another one since a check.
+    await checks.ensureGood(sha256, fileState(await file.stat({ bigint: true })));
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
   return {
     read: async (into, position) => (await file.read(into, 0, into.length, position)).bytesRead,
     close: () => file.close(),

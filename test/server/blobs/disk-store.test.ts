@@ -1,17 +1,12 @@
 import { createHash, randomBytes } from "node:crypto";
 import {
-  closeSync,
   existsSync,
-  openSync,
   readdirSync,
   readFileSync,
-  readSync,
   rmSync,
   statSync,
   truncateSync,
-  utimesSync,
   writeFileSync,
-  writeSync,
 } from "node:fs";
 import { join } from "node:path";
 import { spawn } from "node:child_process";
@@ -20,6 +15,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import type { BlobAddress, BlobStore } from "#server/blobs/blob-store.ts";
 import { openDiskStore } from "#server/blobs/disk-store.ts";
 import { testFolder } from "#test/helpers/folder.ts";
+import { changeByte } from "./change-byte.ts";
 import { openFilesIn } from "./open-files.ts";
 
 let folder: string;
@@ -39,17 +35,6 @@ async function put(content: Buffer): Promise<BlobAddress> {
     await blob.write(content.subarray(at, at + 65_536));
   }
   return blob.commit();
-}
-
-/** What a careful attacker does: one other byte, in its place, and the times put back. */
-function tamper(path: string): void {
-  const { atime, mtime } = statSync(path);
-  const file = openSync(path, "r+");
-  const byte = Buffer.alloc(1);
-  readSync(file, byte, 0, 1, 1000);
-  writeSync(file, Buffer.from([byte.readUInt8() ^ 1]), 0, 1, 1000);
-  closeSync(file);
-  utimesSync(path, atime, mtime);
 }
 
 const corrupt = expect.objectContaining({ code: "BLOB_CORRUPT" }) as Error;
@@ -105,7 +90,7 @@ describe("a blob", () => {
 
 describe("a blob that changed on the disk", () => {
   const changes: Record<string, (path: string) => void> = {
-    "one bit of it, times put back": tamper,
+    "one bit of it, times put back": (path) => changeByte(path, 1000),
     "cut short": (path) => truncateSync(path, 299_999),
     "made longer": (path) => writeFileSync(path, Buffer.concat([bytes, Buffer.alloc(1)])),
     emptied: (path) => truncateSync(path, 0),
@@ -127,6 +112,15 @@ describe("a blob that changed on the disk", () => {
       await expect(store.verify(blob)).rejects.toThrow(corrupt);
       const other = await openDiskStore(folder);
       await expect(other.verify(blob)).rejects.toThrow(corrupt);
+    });
+
+    it("is not opened: after it was found good, and by another process", async () => {
+      const blob = await put(bytes);
+      await store.verify(blob);
+      change(pathOf(blob));
+      await expect(store.open(blob.sha256)).rejects.toThrow(corrupt);
+      const other = await openDiskStore(folder);
+      await expect(other.open(blob.sha256)).rejects.toThrow(corrupt);
     });
 
     it("is good again once the right bytes are written again", async () => {
@@ -158,22 +152,38 @@ describe.runIf(process.platform === "linux")("a blob that is being checked", () 
     fresh = await openDiskStore(folder);
   });
 
-  /** Lets the event loop turn until so much of one open file was read; gives all that are open then. */
-  async function untilRead(length: number) {
-    for (;;) {
+  /** Waits until so much of one open file was read by what goes on; gives all that are open then. */
+  async function untilRead(length: number, work: Promise<unknown>) {
+    let ended = false;
+    const end = () => (ended = true);
+    work.then(end, end);
+    while (!ended) {
       const open = openFilesIn(folder);
       if (open.some(({ readSoFar }) => readSoFar >= length)) return open;
       await new Promise((next) => setImmediate(next));
     }
+    throw new Error(`ended before ${length} bytes were read`);
   }
 
+  it("is not opened either before it was found good", async () => {
+    const opening = fresh.open(blob.sha256);
+    await untilRead(4_000_000, opening);
+    changeByte(pathOf(blob), 1000);
+    await expect(opening).rejects.toThrow(corrupt);
+    expect(openFilesIn(folder)).toEqual([]);
+    await put(long);
+    const opened = await fresh.open(blob.sha256);
+    await opened.close();
+  });
+
   it("is read once for all who ask meanwhile, and for none of them again", async () => {
-    const asking = [fresh.verify(blob)];
+    const first = fresh.verify(blob);
+    const asking = [first];
     for (const length of [1, 4_000_000, 16_000_000]) {
-      expect(await untilRead(length)).toHaveLength(1);
+      expect(await untilRead(length, first)).toHaveLength(1);
       asking.push(...Array.from({ length: 5 }, () => fresh.verify(blob)));
     }
-    expect(await untilRead(24_000_000)).toHaveLength(1);
+    expect(await untilRead(24_000_000, first)).toHaveLength(1);
     await Promise.all(asking);
     let settled = false;
     const again = fresh.verify(blob).finally(() => (settled = true));
@@ -185,10 +195,10 @@ describe.runIf(process.platform === "linux")("a blob that is being checked", () 
   });
 
   it("is refused to all who ask meanwhile when it is damaged, and read again for the next", async () => {
-    tamper(pathOf(blob));
-    const asking = [fresh.verify(blob)];
-    await untilRead(1);
-    asking.push(fresh.verify(blob), fresh.verify(blob));
+    changeByte(pathOf(blob), 1000);
+    const first = fresh.verify(blob);
+    await untilRead(1, first);
+    const asking = [first, fresh.verify(blob), fresh.verify(blob)];
     for (const asked of await Promise.allSettled(asking)) {
       expect(asked).toMatchObject({ status: "rejected", reason: { code: "BLOB_CORRUPT" } });
     }
@@ -198,8 +208,8 @@ describe.runIf(process.platform === "linux")("a blob that is being checked", () 
 
   it("is not good when it changes behind the place that the check has come to", async () => {
     const checking = fresh.verify(blob);
-    await untilRead(4_000_000);
-    tamper(pathOf(blob));
+    await untilRead(4_000_000, checking);
+    changeByte(pathOf(blob), 1000);
     await expect(checking).rejects.toThrow(corrupt);
   });
 });

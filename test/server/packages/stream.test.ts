@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { readdirSync, readlinkSync, truncateSync } from "node:fs";
+import { truncateSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { PackageLayout, Segment } from "#protocol/package/layout.ts";
@@ -7,6 +7,8 @@ import type { BlobStore } from "#server/blobs/blob-store.ts";
 import { openDiskStore } from "#server/blobs/disk-store.ts";
 import { packageBytes } from "#server/packages/stream.ts";
 import { testFolder } from "#test/helpers/folder.ts";
+import { changeByte } from "#test/server/blobs/change-byte.ts";
+import { openFilesIn } from "#test/server/blobs/open-files.ts";
 
 /** Longer than two chunks, so that the buffers take turns. */
 const BLOB_LENGTH = 1_300_000;
@@ -16,8 +18,8 @@ interface Sample {
   blobs: BlobStore;
   layout: PackageLayout;
   whole: Buffer;
-  /** Address of the first blob. */
-  sha256: string;
+  /** Of the first blob. */
+  path: string;
 }
 
 /** Bytes, a blob, bytes, another blob, bytes: as in a package, but none of the tar around it. */
@@ -26,7 +28,7 @@ async function sample(): Promise<Sample> {
   const blobs = await openDiskStore(folder);
   const parts = [100, BLOB_LENGTH, 1500, 700_001, 1024].map((length) => randomBytes(length));
   const segments: Segment[] = [];
-  let sha256 = "";
+  let path = "";
   for (const [index, bytes] of parts.entries()) {
     if (index % 2 === 0) {
       segments.push({ kind: "bytes", bytes });
@@ -35,12 +37,12 @@ async function sample(): Promise<Sample> {
     const staged = await blobs.stage();
     await staged.write(bytes);
     const address = await staged.commit();
-    sha256 ||= address.sha256;
+    path ||= join(folder, address.sha256.slice(0, 2), address.sha256.slice(2));
     segments.push({ kind: "blob", sha256: address.sha256, offset: 0, length: bytes.length });
   }
   const whole = Buffer.concat(parts);
   const layout = { manifest: { zones: [] }, segments, length: whole.length, zones: [] };
-  return { folder, blobs, layout: layout as unknown as PackageLayout, whole, sha256 };
+  return { folder, blobs, layout: layout as unknown as PackageLayout, whole, path };
 }
 
 /** Copies each chunk in its turn: it is valid no longer. */
@@ -50,16 +52,7 @@ async function gather(chunks: AsyncIterable<Uint8Array>): Promise<Buffer> {
   return Buffer.concat(copies);
 }
 
-function openFilesIn(folder: string): string[] {
-  return readdirSync("/proc/self/fd").flatMap((fd) => {
-    try {
-      const path = readlinkSync(`/proc/self/fd/${fd}`);
-      return path.startsWith(folder) ? [path] : [];
-    } catch {
-      return [];
-    }
-  });
-}
+const corrupt = expect.objectContaining({ code: "BLOB_CORRUPT" }) as Error;
 
 describe("the bytes of a package", () => {
   it("are its segments one after the other, from any byte to any other", async () => {
@@ -85,12 +78,19 @@ describe("the bytes of a package", () => {
     expect(at).toBe(whole.length);
   });
 
-  it("end with an error when a blob has become shorter", async () => {
-    const { folder, blobs, layout, whole, sha256 } = await sample();
-    truncateSync(join(folder, sha256.slice(0, 2), sha256.slice(2)), BLOB_LENGTH - 1);
-    await expect(
-      gather(packageBytes(layout, blobs, { start: 0, end: whole.length })),
-    ).rejects.toThrow(`blob ${sha256} is shorter`);
+  it("don't begin when a blob has changed since it was checked", async () => {
+    const { blobs, layout, whole, path } = await sample();
+    changeByte(path, 0);
+    const range = { start: 0, end: whole.length };
+    await expect(gather(packageBytes(layout, blobs, range))).rejects.toThrow(corrupt);
+  });
+
+  it("end with an error when a blob becomes shorter", async () => {
+    const { blobs, layout, whole, path } = await sample();
+    const chunks = packageBytes(layout, blobs, { start: 0, end: whole.length });
+    await chunks.next();
+    truncateSync(path, BLOB_LENGTH - 1);
+    await expect(gather(chunks)).rejects.toThrow("is shorter than its package says");
   });
 
   it.runIf(process.platform === "linux")("leave no file open, read or dropped", async () => {
