@@ -21,8 +21,13 @@ interface ClientInternals {
 
 /** The parser of one connection (mqtt-packet). */
 export interface PacketParser {
-  packet: { length: number };
+  /** The packet that is being read; `length` is its remaining length (MQTT 3.1.1 §2.2.3). */
+  packet: { cmd: string; length: number };
+  /** What has come and is not read yet. */
+  _list: { length: number; slice(start: number, end: number): Buffer };
   _parseLength(): boolean;
+  /** Reads what follows the fixed header; false when not all of it is there yet. */
+  _parsePayload(): boolean;
   emit(event: "error", error: Error): void;
 }
 

@@ -13,6 +13,7 @@ import type { TopicHandler } from "./handler.ts";
 import { inboundRules } from "./inbound.ts";
 import { createOutgoing, type SendResult } from "./outgoing.ts";
 import { limitPackets } from "./packet-limit.ts";
+import { refuseOtherLevels } from "./protocol-level.ts";
 
 export interface MqttDeps {
   config: Pick<ServerConfig, "mqtt" | "tls">;
@@ -78,7 +79,10 @@ export async function createMqtt(deps: MqttDeps): Promise<Mqtt> {
   const sockets = trackSockets(server);
   server.on("error", (error) => log.error({ err: error }, "MQTT listener failed"));
   server.on("secureConnection", (socket) => {
-    if (admit(socket, deps)) limitPackets(aedes.handle(socket), config.mqtt.payload_limit);
+    if (!admit(socket, deps)) return;
+    const client = aedes.handle(socket);
+    limitPackets(client, config.mqtt.payload_limit);
+    refuseOtherLevels(client);
   });
   observeClients(aedes, deps);
 
@@ -133,9 +137,10 @@ function observeClients(aedes: Aedes, { log, metrics }: MqttDeps): void {
     log.warn({ vehicle: client.id, err: error.message }, "[MQTT] Connection closed"),
   );
   aedes.on("connectionError", (client, error) => {
-    metrics.mqttRefused.inc({ reason: "MQTT_CONNECT_REFUSED" });
+    const code = "MQTT_CONNECT_REFUSED";
+    metrics.mqttRefused.inc({ reason: code });
     const remote = (client.conn as TLSSocket).remoteAddress;
-    log.warn({ remote, err: error.message }, "[MQTT] Connection refused");
+    log.warn({ remote, code, err: error.message }, "[MQTT] Connection refused");
   });
 }
 

@@ -388,11 +388,6 @@ describe("a connection", () => {
     expect(second.connected).toBe(true);
     await second.endAsync();
   });
-
-  it("with MQTT 5 is refused", async () => {
-    const error = await gateway.mqttRefusal(vin, { protocolVersion: 5 });
-    expect(error.message).not.toBe("was let in");
-  });
 });
 
 describe("after all that", () => {

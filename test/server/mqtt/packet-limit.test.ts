@@ -1,8 +1,8 @@
 import type { TLSSocket } from "node:tls";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { issueVehicleCertificate, loadVehicleIdentity } from "#crypto/pki.ts";
 import { startGateway, type TestGateway } from "#test/helpers/gateway.ts";
-import { logged, openSocket, tlsAs } from "#test/server/raw-client.ts";
+import { logged } from "#test/server/raw-client.ts";
+import { connectWire, fixedHeader, openWire, packet, text } from "./wire.ts";
 
 const LIMIT = 4096;
 let gateway: TestGateway;
@@ -11,45 +11,22 @@ beforeAll(async () => {
 });
 afterAll(() => gateway.close());
 
-async function open(vin: string): Promise<TLSSocket> {
-  await issueVehicleCertificate(gateway.config.certs_dir, { vehicleId: vin });
-  const identity = await loadVehicleIdentity(gateway.config.certs_dir, vin);
-  return openSocket(gateway, "mqtt", await tlsAs(gateway, identity));
-}
-
 /** A connection that the gateway has acknowledged. */
 async function connect(vin: string): Promise<TLSSocket> {
-  const socket = await open(vin);
-  socket.write(connectPacket(vin));
-  await new Promise((connack) => socket.once("data", connack));
+  const { socket } = await connectWire(gateway, vin);
+  return socket;
+}
+
+async function open(vin: string): Promise<TLSSocket> {
+  const { socket } = await openWire(gateway, vin);
   return socket;
 }
 
 const ended = (socket: TLSSocket) =>
-  new Promise<void>((done) => {
-    socket.once("close", () => done());
-    socket.resume();
-  });
+  new Promise<void>((done) => socket.once("close", () => done()));
 
-/** The first byte of a PUBLISH and a remaining length (MQTT 3.1.1 §2.2.3). */
-function announce(length: number): Buffer {
-  const bytes = [0x32];
-  for (let rest = length; ; rest = Math.floor(rest / 128)) {
-    bytes.push((rest % 128) + (rest >= 128 ? 128 : 0));
-    if (rest < 128) return Buffer.from(bytes);
-  }
-}
-
-/** A string as MQTT 3.1.1 §1.5.3 writes it. */
-function text(value: string): Buffer {
-  return Buffer.concat([Buffer.of(0, value.length), Buffer.from(value)]);
-}
-
-/** MQTT 3.1.1 §3.1: clean session, a keep-alive of 60 s. */
-function connectPacket(clientId: string): Buffer {
-  const body = Buffer.concat([text("MQTT"), Buffer.of(4, 2, 0, 60), text(clientId)]);
-  return Buffer.concat([Buffer.of(0x10, body.length), body]);
-}
+/** A PUBLISH of QoS 1 up to its remaining length. */
+const announce = (length: number) => fixedHeader(0x32, length);
 
 async function isAlive(socket: TLSSocket): Promise<boolean> {
   const pong = new Promise<boolean>((done) => {
@@ -79,7 +56,7 @@ describe("a packet that announces more than is allowed", () => {
   it("is refused before the vehicle has said who it is", async () => {
     const socket = await open("VMG-003");
     const gone = ended(socket);
-    socket.write(Buffer.concat([Buffer.of(0x10), announce(200_000_000).subarray(1)]));
+    socket.write(fixedHeader(0x10, 200_000_000));
     await gone;
     expect(socket.destroyed).toBe(true);
   });
@@ -101,9 +78,8 @@ describe("a packet that announces more than is allowed", () => {
       socket.once("data", (data: Buffer) => done(data[0] ?? 0));
     });
     const payload = JSON.stringify({ ts: new Date().toISOString(), state: "idle" });
-    const body = [text("vehicle/VMG-005/heartbeat"), Buffer.of(0, 7), Buffer.from(payload)];
-    const good = Buffer.concat([announce(Buffer.concat(body).length), ...body]);
-    socket.write(good);
+    const topic = text("vehicle/VMG-005/heartbeat");
+    socket.write(packet(0x32, topic, Buffer.of(0, 7), Buffer.from(payload)));
     expect(await acknowledged).toBe(0x40);
     const gone = ended(socket);
     socket.write(announce(1_000_000));
