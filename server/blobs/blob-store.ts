@@ -22,6 +22,11 @@ export interface OpenBlob {
    * @returns bytes read; 0 only at the end of the blob
    */
   read(into: Uint8Array, position: number): Promise<number>;
+  /**
+   * Makes sure that what was read so far is what the blob holds; cheap.
+   * @throws ProblemError BLOB_CORRUPT when the file was touched since it was opened
+   */
+  assertUnchanged(): Promise<void>;
   close(): Promise<void>;
 }
 

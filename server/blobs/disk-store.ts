@@ -29,17 +29,22 @@ export async function openDiskStore(root: string): Promise<BlobStore> {
 
 async function openBlob(path: string, sha256: string, checks: BlobChecks): Promise<OpenBlob> {
   const file = await found(sha256, open(path, "r"));
+  const stateNow = async () => fileState(await file.stat({ bigint: true }));
   try {
     // The very file that will be read: its name may have passed to another one since a check.
-    await checks.ensureGood(sha256, fileState(await file.stat({ bigint: true })));
+    const opened = await stateNow();
+    await checks.ensureGood(sha256, opened);
+    return {
+      read: async (into, position) => (await file.read(into, 0, into.length, position)).bytesRead,
+      async assertUnchanged() {
+        if ((await stateNow()) !== opened) throw corrupt(sha256);
+      },
+      close: () => file.close(),
+    };
   } catch (error) {
     await file.close();
     throw error;
   }
-  return {
-    read: async (into, position) => (await file.read(into, 0, into.length, position)).bytesRead,
-    close: () => file.close(),
-  };
 }
 
 async function stageBlob(

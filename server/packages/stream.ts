@@ -22,7 +22,8 @@ export async function verifyBlobs({ manifest }: PackageLayout, blobs: BlobStore)
  * The bytes of a package from `start` up to, not including, `end`. Two buffers take turns: one is
  * filled from the disk while the caller uses the other, so a chunk is valid only until the next
  * one is asked for. Fresh buffers would cost more than the encryption of what is in them.
- * @throws Error when a blob is shorter than the layout says
+ * A blob's last bytes are only handed out when nothing has touched it since it was checked.
+ * @throws ProblemError BLOB_CORRUPT; Error when a blob is shorter than the layout says
  */
 export async function* packageBytes(
   { segments }: PackageLayout,
@@ -92,6 +93,8 @@ function openSegments(segments: readonly Segment[], blobs: BlobStore): SegmentSo
         filled += read;
         at += read;
         if (at < (segment.kind === "bytes" ? segment.bytes.length : segment.length)) continue;
+        // Before the last bytes of it are handed out: without them no one takes it for whole.
+        await open?.assertUnchanged();
         left.shift();
         at = 0;
         await close();

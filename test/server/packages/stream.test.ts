@@ -85,6 +85,23 @@ describe("the bytes of a package", () => {
     await expect(gather(packageBytes(layout, blobs, range))).rejects.toThrow(corrupt);
   });
 
+  it.each([
+    ["behind what was read of it", 0],
+    ["ahead of what was read of it", BLOB_LENGTH - 1],
+  ])("end with an error, short of a blob's end, when it changes %s", async (_, position) => {
+    for (const end of [BLOB_LENGTH / 2, BLOB_LENGTH + 100, BLOB_LENGTH + 101, 2_000_000]) {
+      const { blobs, layout, path } = await sample();
+      const chunks = packageBytes(layout, blobs, { start: 0, end });
+      let sent = (await chunks.next()).value?.length ?? 0;
+      changeByte(path, position);
+      const rest = async () => {
+        for await (const chunk of chunks) sent += chunk.length;
+      };
+      await expect(rest(), `up to ${end}`).rejects.toThrow(corrupt);
+      expect(sent).toBeLessThan(Math.min(end, BLOB_LENGTH + 100));
+    }
+  });
+
   it("end with an error when a blob becomes shorter", async () => {
     const { blobs, layout, whole, path } = await sample();
     const chunks = packageBytes(layout, blobs, { start: 0, end: whole.length });
