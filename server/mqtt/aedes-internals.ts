@@ -1,4 +1,5 @@
-import type { Aedes, Client, PublishPacket } from "aedes";
+import type { Aedes, Client, PublishPacket, Subscription } from "aedes";
+import type { Sessions } from "./sessions.ts";
 
 /**
  * What this product needs of aedes beyond its public interface, all in one place, so that a new
@@ -9,7 +10,12 @@ interface BrokerInternals {
   publish(packet: PublishPacket, from: Client | Done | null, done?: Done): void;
   persistence: {
     outgoingClearMessageId(client: Client, packet: { messageId: number }): Promise<unknown>;
-    incomingGetPacket(client: Client, packet: PublishPacket): Promise<unknown>;
+    subscriptionsByClient(client: { id: string }): Promise<Subscription[]>;
+    incomingGetPacket(
+      client: Client,
+      packet: { cmd: "publish" | "pubrel"; messageId: number },
+    ): Promise<unknown>;
+    cleanIncoming(client: Client): Promise<void>;
   };
 }
 type Done = () => void;
@@ -69,14 +75,37 @@ export function onPuback(
   };
 }
 
-/** Is this a QoS 2 message that was taken already and waits for its PUBREL (MQTT 3.1.1 §4.3.3)? */
-export function wasTaken(aedes: Aedes, client: Client, packet: PublishPacket): Promise<boolean> {
-  return internalsOf(aedes)
-    .persistence.incomingGetPacket(client, packet)
-    .then(
-      () => true,
-      () => false,
-    );
+/** Taken for a subscription, so that aedes says of a session without any that it is present. */
+const NO_SUBSCRIPTION = { topic: "none", qos: 0 } as const;
+
+/**
+ * Has `sessions` asked for what aedes would look up in a store of its own. That one keeps each QoS 2
+ * message until its PUBREL, handles one twice that comes again meanwhile, and is emptied by whoever
+ * tries to connect under another's id.
+ */
+export function keepSessions(aedes: Aedes, sessions: Sessions): void {
+  const { persistence } = internalsOf(aedes);
+  const subscriptionsByClient = persistence.subscriptionsByClient.bind(persistence);
+  persistence.subscriptionsByClient = async (client) => {
+    const existed = sessions.resume(client.id);
+    const subscriptions = await subscriptionsByClient(client);
+    return existed && subscriptions.length === 0 ? [NO_SUBSCRIPTION] : subscriptions;
+  };
+  const authorizeSubscribe = aedes.authorizeSubscribe;
+  aedes.authorizeSubscribe = (client, subscription, done) => {
+    if (subscription === NO_SUBSCRIPTION) done(null, null);
+    else authorizeSubscribe(client, subscription, done);
+  };
+  persistence.incomingGetPacket = (client, { cmd, messageId }) => {
+    if (cmd === "pubrel") sessions.release(client, messageId);
+    // A PUBLISH has been handled by now: as one that is known, it only gets its PUBREC.
+    return Promise.resolve(undefined);
+  };
+  persistence.cleanIncoming = (client) => {
+    // Also called for every clean client that goes, let in or not.
+    if (!client.closed) sessions.discard(client.id);
+    return Promise.resolve();
+  };
 }
 
 function internalsOf(aedes: Aedes): BrokerInternals {

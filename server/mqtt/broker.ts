@@ -3,17 +3,29 @@ import { createServer, type Server, type TLSSocket } from "node:tls";
 import { Aedes } from "aedes";
 import type { ServerConfig } from "#config/server.ts";
 import { serverTlsOptions, type TlsIdentity } from "#crypto/tls.ts";
-import { matches, parseTopic, topicOf, type VehicleTopic } from "#protocol/mqtt/topic.ts";
+import {
+  matches,
+  maySubscribe,
+  parseTopic,
+  topicOf,
+  type VehicleTopic,
+} from "#protocol/mqtt/topic.ts";
 import { connectionOf, watchConnections, type TlsConnection } from "#server/runtime/connection.ts";
 import type { Log } from "#server/runtime/log.ts";
 import type { Metrics } from "#server/runtime/metrics.ts";
 import type { StateTracker } from "#server/runtime/state.ts";
-import { clientsOf, keepFromSubscribers, subscriptionsOf, wasTaken } from "./aedes-internals.ts";
+import {
+  clientsOf,
+  keepFromSubscribers,
+  keepSessions,
+  subscriptionsOf,
+} from "./aedes-internals.ts";
 import type { TopicHandler } from "./handler.ts";
 import { inboundRules } from "./inbound.ts";
 import { createOutgoing, type SendResult } from "./outgoing.ts";
 import { limitPackets } from "./packet-limit.ts";
 import { refuseOtherLevels } from "./protocol-level.ts";
+import { createSessions } from "./sessions.ts";
 
 export interface MqttDeps {
   config: Pick<ServerConfig, "mqtt" | "tls">;
@@ -50,14 +62,16 @@ export interface Mqtt {
 export async function createMqtt(deps: MqttDeps): Promise<Mqtt> {
   const { config, log, metrics } = deps;
   const handlers = new Map<VehicleTopic, TopicHandler>();
+  const sessions = createSessions();
   const aedes = await Aedes.createBroker({
     // 0 is mqemitter's "no limit": any other value overflows the stack under a burst of QoS 1.
     concurrency: 0,
     maxClientsIdLength: 64,
     queueLimit: 1000,
-    ...inboundRules(deps, handlers, (client, packet) => wasTaken(aedes, client, packet)),
+    ...inboundRules(deps, handlers, sessions),
   });
   keepFromSubscribers(aedes);
+  keepSessions(aedes, sessions);
   const acknowledgements = new Map<VehicleTopic, (vin: string, payload: Buffer) => void>();
   const outgoing = createOutgoing(aedes, (client, { topic, payload }) => {
     const name = parseTopic(topic)?.name;

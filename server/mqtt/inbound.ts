@@ -12,6 +12,7 @@ import type { Log } from "#server/runtime/log.ts";
 import type { Metrics } from "#server/runtime/metrics.ts";
 import type { StateTracker } from "#server/runtime/state.ts";
 import type { TopicHandler } from "./handler.ts";
+import type { Sessions } from "./sessions.ts";
 
 export interface InboundDeps {
   log: Log;
@@ -24,7 +25,7 @@ export interface InboundDeps {
 export function inboundRules(
   deps: InboundDeps,
   handlers: ReadonlyMap<VehicleTopic, TopicHandler>,
-  wasTaken: (client: Client, packet: PublishPacket) => Promise<boolean>,
+  sessions: Pick<Sessions, "once">,
 ): AedesOptions {
   const { log, metrics } = deps;
   const refuse = (reason: string, client: Client | null, detail: string) => {
@@ -51,9 +52,16 @@ export function inboundRules(
       );
     },
     authorizePublish(client, packet, done) {
+      if (client === null) return done();
       // A vehicle's message is for the gateway: kept as retained it would only fill memory.
-      if (client) packet.retain = false;
-      void publish(client, packet).then(
+      packet.retain = false;
+      const { qos, messageId } = packet;
+      // A will has no id, whatever its QoS: it comes once.
+      const taken =
+        qos === 2 && messageId !== undefined
+          ? sessions.once(client, messageId, () => publish(client, packet))
+          : publish(client, packet);
+      void taken.then(
         () => done(),
         (error: Error) => done(error),
       );
@@ -65,15 +73,14 @@ export function inboundRules(
     },
   };
 
-  async function publish(client: Client | null, packet: PublishPacket): Promise<void> {
-    if (client === null) return;
+  async function publish(client: Client, packet: PublishPacket): Promise<void> {
     const parsed = parseTopic(packet.topic);
     if (parsed === undefined || !mayPublish(client.id, packet.topic)) {
       refuse("MQTT_TOPIC_REFUSED", client, `publish to ${packet.topic}`);
       throw new Error(`not allowed to publish to ${packet.topic}`);
     }
     const handler = handlers.get(parsed.name);
-    if (handler === undefined || (packet.qos === 2 && (await wasTaken(client, packet)))) return;
+    if (handler === undefined) return;
     const payload = readPayload(packet.payload, handler);
     if (payload === "not for the gateway") return;
     // What can't be read stays unreadable: acknowledge it, or the vehicle would send it for ever.

@@ -1,68 +1,30 @@
-import { join } from "node:path";
 import { sql } from "kysely";
-import mqtt, { type IClientOptions, type MqttClient } from "mqtt";
-import pino from "pino";
+import type { MqttClient } from "mqtt";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { loadServerConfig } from "#config/server.ts";
-import {
-  ensureDevelopmentPki,
-  issueVehicleCertificate,
-  loadServerIdentities,
-  loadVehicleIdentity,
-  serverCa,
-  vehicleCa,
-} from "#crypto/pki.ts";
-import { clientTlsOptions } from "#crypto/tls.ts";
 import { topicOf } from "#protocol/mqtt/topic.ts";
-import { createMqtt, type Mqtt } from "#server/mqtt/broker.ts";
-import { createMetrics } from "#server/runtime/metrics.ts";
-import { trackState, type StateTracker } from "#server/runtime/state.ts";
 import { telemetryTopics } from "#server/telemetry/topics.ts";
 import { trackPresence } from "#server/vehicles/presence.ts";
 import { vehicleTopics } from "#server/vehicles/topics.ts";
 import { registerVehicle } from "#server/vehicles/queries.ts";
 import { ownDatabase, type OwnDatabase } from "#test/server/own-database.ts";
+import { startBroker, type OwnBroker } from "./own-broker.ts";
 
 /** The MQTT side of a gateway over a database that the test can break. */
 let own: OwnDatabase;
-let broker: Mqtt;
-let port: number;
-let state: StateTracker;
+let broker: OwnBroker;
 const clients: MqttClient[] = [];
-const log: Record<string, unknown>[] = [];
 
 beforeAll(async () => {
   own = await ownDatabase();
-  const { telemetry, tls, mqtt: listener } = loadServerConfig({});
-  const certs = join(own.folder, "certs");
-  await ensureDevelopmentPki(certs, { algorithms: ["ecdsa-p256"] });
-  state = trackState();
-  const metrics = createMetrics(state);
-  const logger = pino(
-    { level: "info" },
-    { write: (line) => log.push(JSON.parse(line) as Record<string, unknown>) },
-  );
-  const presence = trackPresence(own.db, logger);
-  broker = await createMqtt({
-    config: { tls, mqtt: { ...listener, host: "localhost", port: 0 } },
-    identities: await loadServerIdentities(certs),
-    clientCa: await vehicleCa(certs),
-    log: logger,
-    metrics,
-    state,
-    vehicleSeen: () => {},
+  const { telemetry } = loadServerConfig({});
+  broker = await startBroker(own.folder, ({ metrics, log }) => {
+    const base = { db: own.db, presence: trackPresence(own.db, log), metrics, log };
+    return [...telemetryTopics({ ...base, config: telemetry }), ...vehicleTopics(base)];
   });
-  const base = { db: own.db, presence, metrics, log: logger };
-  for (const handler of [
-    ...telemetryTopics({ ...base, config: telemetry }),
-    ...vehicleTopics(base),
-  ]) {
-    broker.handle(handler);
-  }
-  ({ port } = await broker.listen());
 });
 afterAll(async () => {
-  await broker.close();
+  await broker.mqtt.close();
   await own.remove();
 });
 beforeEach(async () => {
@@ -74,18 +36,7 @@ beforeEach(async () => {
 });
 
 async function connect(vin: string): Promise<MqttClient> {
-  const certs = join(own.folder, "certs");
-  await issueVehicleCertificate(certs, { vehicleId: vin });
-  const identity = await loadVehicleIdentity(certs, vin);
-  const client = await mqtt.connectAsync({
-    host: "localhost",
-    port,
-    protocol: "mqtts",
-    protocolVersion: 4,
-    clientId: vin,
-    reconnectPeriod: 0,
-    ...(clientTlsOptions({ profile: 2, identity, ca: await serverCa(certs) }) as IClientOptions),
-  });
+  const client = await broker.connect(vin);
   clients.push(client);
   return client;
 }
@@ -158,9 +109,11 @@ describe("while the database fails", () => {
 
   it("the log says what could not be stored, and no work is left counted", async () => {
     expect(
-      log.some(({ msg }) => msg === "[MQTT] vehicle/VMG-001/telemetry could not be stored"),
+      broker.lines.some(
+        ({ msg }) => msg === "[MQTT] vehicle/VMG-001/telemetry could not be stored",
+      ),
     ).toBe(true);
-    await vi.waitFor(() => expect(state.inFlight().mqtt).toBe(0));
+    await vi.waitFor(() => expect(broker.state.inFlight().mqtt).toBe(0));
   });
 });
 

@@ -1,7 +1,9 @@
-import type { TLSSocket } from "node:tls";
-import { issueVehicleCertificate, loadVehicleIdentity } from "#crypto/pki.ts";
+import { once } from "node:events";
+import { connect, type TLSSocket } from "node:tls";
+import { issueVehicleCertificate, loadVehicleIdentity, serverCa } from "#crypto/pki.ts";
+import { clientTlsOptions } from "#crypto/tls.ts";
 import type { TestGateway } from "#test/helpers/gateway.ts";
-import { openSocket, tlsAs } from "#test/server/raw-client.ts";
+import type { OwnBroker } from "./own-broker.ts";
 
 /** A connection on which a test writes what it likes, and reads packet by packet. */
 export interface Wire {
@@ -13,27 +15,36 @@ export interface Wire {
   closed: Promise<void>;
 }
 
+/** Where to connect to. */
+type Place = TestGateway | OwnBroker;
+
 /** A TLS connection with this vehicle's certificate, without a CONNECT yet. */
-export async function openWire(gateway: TestGateway, vin: string): Promise<Wire> {
-  await issueVehicleCertificate(gateway.config.certs_dir, { vehicleId: vin });
-  const identity = await loadVehicleIdentity(gateway.config.certs_dir, vin);
-  return wireOn(await openSocket(gateway, "mqtt", await tlsAs(gateway, identity)));
+export async function openWire(place: Place, vin: string): Promise<Wire> {
+  const [port, certsDir] =
+    "app" in place ? [place.app.ports.mqtt, place.config.certs_dir] : [place.port, place.certsDir];
+  await issueVehicleCertificate(certsDir, { vehicleId: vin });
+  const identity = await loadVehicleIdentity(certsDir, vin);
+  const tls = clientTlsOptions({ profile: 2, identity, ca: await serverCa(certsDir) });
+  const socket = connect({ host: "localhost", port, servername: "localhost", ...tls });
+  await once(socket, "secureConnect");
+  socket.on("error", () => {});
+  return wireOn(socket);
 }
 
-/** A connection that the gateway has accepted. */
+/** A connection that the gateway has accepted, with what it says of the session. */
 export async function connectWire(
-  gateway: TestGateway,
+  place: Place,
   vin: string,
   options: ConnectOptions = {},
-): Promise<Wire> {
-  const wire = await openWire(gateway, vin);
+): Promise<Wire & { sessionPresent: boolean }> {
+  const wire = await openWire(place, vin);
   wire.send(connectPacket(vin, options));
   const connack = await wire.next();
   if (!/^20020[01]00$/.test(connack)) throw new Error(`CONNACK is ${connack}`);
-  return wire;
+  return { ...wire, sessionPresent: connack === "20020100" };
 }
 
-export function wireOn(socket: TLSSocket): Wire {
+function wireOn(socket: TLSSocket): Wire {
   let received = Buffer.alloc(0);
   let open = true;
   let wake = () => {};
@@ -107,4 +118,26 @@ export function connectPacket(
 ): Buffer {
   const head = Buffer.of(level, flags, keepAlive >> 8, keepAlive & 0xff);
   return packet(0x10, text(name), head, text(clientId), ...rest);
+}
+
+/** A CONNECT's flags for a persistent session. */
+export const PERSISTENT = 0;
+
+/** A PUBLISH with QoS 1 or 2 (MQTT 3.1.1 §3.3). */
+export function publishPacket(
+  topic: string,
+  payload: unknown,
+  { qos, id, dup = false }: { qos: 1 | 2; id: number; dup?: boolean },
+): Buffer {
+  const bytes = Buffer.from(typeof payload === "string" ? payload : JSON.stringify(payload));
+  const type = 0x30 | (dup ? 8 : 0) | (qos << 1);
+  return packet(type, text(topic), Buffer.of(id >> 8, id & 0xff), bytes);
+}
+
+export const pubrelPacket = (id: number) => packet(0x62, Buffer.of(id >> 8, id & 0xff));
+
+/** A SUBSCRIBE with QoS 1 (MQTT 3.1.1 §3.8). */
+export function subscribePacket(id: number, ...filters: string[]): Buffer {
+  const wanted = filters.flatMap((filter) => [text(filter), Buffer.of(1)]);
+  return packet(0x82, Buffer.of(id >> 8, id & 0xff), ...wanted);
 }
