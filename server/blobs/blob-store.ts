@@ -1,10 +1,10 @@
-/** A blob being written. Nothing of it is visible before `commit`. */
+/** A blob being written. Nothing of it is found before it is sealed and published. */
 export interface StagedBlob {
   /** Resolves when the bytes are written; the caller waits, which is the back-pressure. */
   write(chunk: Uint8Array): Promise<void>;
-  /** Makes the blob durable under its hash. */
-  commit(): Promise<BlobAddress>;
-  /** Drops it; does nothing after `commit`. */
+  /** Ends the writing and makes the bytes durable: slow when they are many. */
+  seal(): Promise<SealedBlob>;
+  /** Drops it, sealed or not; does nothing once it is published. */
   discard(): Promise<void>;
 }
 
@@ -13,6 +13,15 @@ export interface BlobAddress {
   /** Lower-case hex. */
   sha256: string;
   length: number;
+}
+
+/** A blob that is complete and durable, but not found under its address yet. */
+export interface SealedBlob extends BlobAddress {
+  /**
+   * Makes it found, durably; quick, however long it is.
+   * @throws ProblemError BLOB_CORRUPT when the bytes were touched since they were sealed
+   */
+  publish(): Promise<void>;
 }
 
 /** A stored blob that is being read. */

@@ -1,8 +1,16 @@
 import { createHash, randomUUID } from "node:crypto";
-import { mkdir, open, readdir, rename, rm, stat, unlink } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm, stat, unlink, type FileHandle } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import type { BlobAddress, BlobStore, OpenBlob, StagedBlob } from "./blob-store.ts";
+import type { BlobStore, OpenBlob, StagedBlob } from "./blob-store.ts";
 import { corrupt, createBlobChecks, fileState, found, type BlobChecks } from "./checks.ts";
+
+/** What all blobs of a store share. */
+interface Disk {
+  folder: string;
+  staging: string;
+  pathOf(sha256: string): string;
+  checks: BlobChecks;
+}
 
 /**
  * Blobs on the local disk: `{folder}/ab/cdef…`, written beside and renamed into place. Clears what
@@ -15,29 +23,29 @@ export async function openDiskStore(root: string): Promise<BlobStore> {
   await clearStaging(staging);
   const pathOf = (sha256: string) => join(folder, sha256.slice(0, 2), sha256.slice(2));
   const checks = createBlobChecks(pathOf);
+  const disk: Disk = { folder, staging, pathOf, checks };
 
   return {
-    stage: () => stageBlob(staging, pathOf, checks),
+    stage: () => stageBlob(disk),
     async verify({ sha256, length }) {
       const stats = await found(sha256, stat(pathOf(sha256), { bigint: true }));
       if (stats.size !== BigInt(length)) throw corrupt(sha256);
       await checks.ensureGood(sha256, fileState(stats));
     },
-    open: (sha256) => openBlob(pathOf(sha256), sha256, checks),
+    open: (sha256) => openBlob(disk, sha256),
   };
 }
 
-async function openBlob(path: string, sha256: string, checks: BlobChecks): Promise<OpenBlob> {
-  const file = await found(sha256, open(path, "r"));
-  const stateNow = async () => fileState(await file.stat({ bigint: true }));
+async function openBlob({ pathOf, checks }: Disk, sha256: string): Promise<OpenBlob> {
+  const file = await found(sha256, open(pathOf(sha256), "r"));
   try {
     // The very file that will be read: its name may have passed to another one since a check.
-    const opened = await stateNow();
+    const opened = await stateOf(file);
     await checks.ensureGood(sha256, opened);
     return {
       read: async (into, position) => (await file.read(into, 0, into.length, position)).bytesRead,
       async assertUnchanged() {
-        if ((await stateNow()) !== opened) throw corrupt(sha256);
+        if ((await stateOf(file)) !== opened) throw corrupt(sha256);
       },
       close: () => file.close(),
     };
@@ -47,42 +55,62 @@ async function openBlob(path: string, sha256: string, checks: BlobChecks): Promi
   }
 }
 
-async function stageBlob(
-  staging: string,
-  pathOf: (sha256: string) => string,
-  checks: BlobChecks,
-): Promise<StagedBlob> {
-  const temporary = join(staging, `${process.pid}-${randomUUID()}`);
-  const file = await open(temporary, "wx", 0o600);
+async function stageBlob(disk: Disk): Promise<StagedBlob> {
+  const path = join(disk.staging, `${process.pid}-${randomUUID()}`);
+  const file = await open(path, "wx", 0o600);
   const hash = createHash("sha256");
   let length = 0;
-  let finished = false;
   return {
     async write(chunk) {
       hash.update(chunk);
       length += chunk.length;
       await file.writeFile(chunk);
     },
-    async commit() {
+    async seal() {
       const sha256 = hash.digest("hex");
       await file.sync();
-      await file.close();
-      const path = pathOf(sha256);
-      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-      await rename(temporary, path);
-      await syncFolder(dirname(path));
-      finished = true;
-      // What was just hashed and written need not be read again before it is first sent.
-      checks.remember(sha256, fileState(await stat(path, { bigint: true })));
-      return { sha256, length } satisfies BlobAddress;
+      const state = await stateOf(file);
+      // Not left to `publish`, which others may wait for.
+      await mkdir(dirname(disk.pathOf(sha256)), { recursive: true, mode: 0o700 });
+      await syncFolder(disk.folder);
+      return { sha256, length, publish: () => publish(disk, sha256, { file, path, state }) };
     },
     async discard() {
-      if (finished) return;
-      finished = true;
+      // Neither is there any more once it is published.
       await file.close().catch(() => undefined);
-      await rm(temporary, { force: true });
+      await rm(path, { force: true });
     },
   };
+}
+
+interface SealedFile {
+  file: FileHandle;
+  path: string;
+  state: string;
+}
+
+async function publish(
+  { pathOf, checks }: Disk,
+  sha256: string,
+  sealed: SealedFile,
+): Promise<void> {
+  if ((await stateOf(sealed.file)) !== sealed.state) throw corrupt(sha256);
+  const path = pathOf(sha256);
+  const present = await stat(path, { bigint: true, throwIfNoEntry: false });
+  if (present !== undefined && checks.isGood(sha256, fileState(present))) {
+    // Not replaced: to those who are reading it, its file would have changed.
+    await unlink(sealed.path);
+  } else {
+    await rename(sealed.path, path);
+    // What was just hashed and written need not be read again before it is first sent.
+    checks.remember(sha256, await stateOf(sealed.file));
+  }
+  await sealed.file.close();
+  await syncFolder(dirname(path));
+}
+
+async function stateOf(file: FileHandle): Promise<string> {
+  return fileState(await file.stat({ bigint: true }));
 }
 
 /** A rename is durable only when its folder is. */

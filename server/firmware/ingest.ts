@@ -1,15 +1,14 @@
 import { createHash } from "node:crypto";
 import { ProblemError } from "#protocol/api/problem.ts";
-import type { BlobAddress, BlobStore, StagedBlob } from "#server/blobs/blob-store.ts";
+import type { BlobStore, StagedBlob } from "#server/blobs/blob-store.ts";
 import { compressFrames } from "./compress.ts";
 
 /** An image that has been read, hashed and compressed, but is not yet visible to anyone. */
 export interface IngestedImage {
   size: number;
   sha256: string;
-  /** Makes the compressed image durable. */
-  commit(): Promise<BlobAddress>;
-  discard(): Promise<void>;
+  /** The compressed image, all of it written. */
+  blob: StagedBlob;
 }
 
 /**
@@ -50,10 +49,5 @@ async function ingest(
   }
   for await (const frame of compressFrames(hashed(), level)) await staged.write(frame);
   if (size === 0) throw new ProblemError("FIRMWARE_EMPTY");
-  return {
-    size,
-    sha256: hash.digest("hex"),
-    commit: () => staged.commit(),
-    discard: () => staged.discard(),
-  };
+  return { size, sha256: hash.digest("hex"), blob: staged };
 }

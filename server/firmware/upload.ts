@@ -1,4 +1,3 @@
-import { randomUUIDv7 } from "node:crypto";
 import type { MultipartFile } from "@fastify/multipart";
 import type { FastifyRequest } from "fastify";
 import { Compile } from "typebox/compile";
@@ -8,7 +7,8 @@ import type { BlobStore } from "#server/blobs/blob-store.ts";
 import type { Db } from "#server/database/connection.ts";
 import { checkChain } from "./firmware.ts";
 import { ingestImage, type IngestedImage } from "./ingest.ts";
-import { firmwareExists, insertFirmware } from "./queries.ts";
+import { alreadyPublished, publishFirmware } from "./publish.ts";
+import { firmwareExists } from "./queries.ts";
 
 export interface UploadDeps {
   db: Db;
@@ -42,9 +42,9 @@ export async function receiveUpload(
     }
     if (image === undefined) throw invalid("file", "is missing");
     const metadata = await checkMetadata(fields, deps.db);
-    return await publish(metadata, image, operator, deps);
+    return await publishFirmware(deps.db, metadata, image, operator);
   } catch (error) {
-    await image?.discard();
+    await image?.blob.discard();
     // A connection with bytes that nobody reads would not even be seen to close.
     request.raw.unpipe().resume();
     throw asUploadError(error);
@@ -68,25 +68,6 @@ async function readFile(part: MultipartFile, deps: UploadDeps): Promise<Ingested
   if (part.fieldname !== "file")
     throw invalid(part.fieldname, "is not a file field; the image goes in `file`");
   return ingestImage(part.file, deps.blobs, deps);
-}
-
-async function publish(
-  metadata: FirmwareMetadata,
-  image: IngestedImage,
-  operator: string,
-  { db }: UploadDeps,
-): Promise<Firmware> {
-  const blob = await image.commit();
-  const firmware = await insertFirmware(db, metadata, {
-    firmware_id: randomUUIDv7(),
-    size: image.size,
-    sha256: image.sha256,
-    compressed_size: blob.length,
-    compressed_sha256: blob.sha256,
-    created_by: operator,
-  });
-  if (firmware === undefined) throw exists(metadata);
-  return firmware;
 }
 
 const metadataValidator = Compile(FirmwareMetadata);
@@ -114,12 +95,9 @@ async function checkMetadata(fields: Record<string, string>, db: Db): Promise<Fi
     );
   }
   checkChain(metadata.version, metadata.min_current_version);
-  if (await firmwareExists(db, metadata.ecu_type, metadata.version)) throw exists(metadata);
+  if (await firmwareExists(db, metadata.ecu_type, metadata.version))
+    throw alreadyPublished(metadata);
   return metadata;
-}
-
-function exists({ ecu_type, version }: FirmwareMetadata): ProblemError {
-  return new ProblemError("FIRMWARE_EXISTS", `${ecu_type} ${version}`);
 }
 
 function invalid(path: string, message: string): ProblemError {

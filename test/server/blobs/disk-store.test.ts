@@ -16,7 +16,8 @@ import type { BlobAddress, BlobStore } from "#server/blobs/blob-store.ts";
 import { openDiskStore } from "#server/blobs/disk-store.ts";
 import { testFolder } from "#test/helpers/folder.ts";
 import { changeByte } from "./change-byte.ts";
-import { openFilesIn } from "./open-files.ts";
+import { openFilesIn, type OpenFile } from "./open-files.ts";
+import { putBlob } from "./put-blob.ts";
 
 let folder: string;
 let store: BlobStore;
@@ -28,14 +29,11 @@ beforeEach(async () => {
 const bytes = randomBytes(300_000);
 const pathOf = ({ sha256 }: BlobAddress) => join(folder, sha256.slice(0, 2), sha256.slice(2));
 const staged = () => readdirSync(join(folder, "staging"));
+/** All files of the store, staged or not. */
+const storedFiles = () =>
+  readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
 
-async function put(content: Buffer): Promise<BlobAddress> {
-  const blob = await store.stage();
-  for (let at = 0; at < content.length; at += 65_536) {
-    await blob.write(content.subarray(at, at + 65_536));
-  }
-  return blob.commit();
-}
+const put = (content: Buffer): Promise<BlobAddress> => putBlob(store, content);
 
 const corrupt = expect.objectContaining({ code: "BLOB_CORRUPT" }) as Error;
 
@@ -72,12 +70,52 @@ describe("a blob", () => {
     expect(readdirSync(folder)).toEqual(["staging"]);
   });
 
-  it("is not touched by dropping what was committed", async () => {
-    const blob = await store.stage();
-    await blob.write(bytes);
-    const address = await blob.commit();
-    await blob.discard();
-    await expect(store.verify(address)).resolves.toBeUndefined();
+  it("that is sealed is not found before it is published, and leaves nothing when it is dropped", async () => {
+    const staged = await store.stage();
+    await staged.write(bytes);
+    const sealed = await staged.seal();
+    await expect(store.verify(sealed)).rejects.toThrow(corrupt);
+    await expect(store.open(sealed.sha256)).rejects.toThrow(corrupt);
+    await staged.discard();
+    expect(storedFiles()).toEqual([]);
+  });
+
+  it("that was touched since it was sealed is not published", async () => {
+    const staged = await store.stage();
+    await staged.write(bytes);
+    const sealed = await staged.seal();
+    const [name = ""] = readdirSync(join(folder, "staging"));
+    changeByte(join(folder, "staging", name), 1000);
+    await expect(sealed.publish()).rejects.toThrow(corrupt);
+    await staged.discard();
+    expect(storedFiles()).toEqual([]);
+  });
+
+  it("is not touched by dropping what was published", async () => {
+    const staged = await store.stage();
+    await staged.write(bytes);
+    const sealed = await staged.seal();
+    await sealed.publish();
+    await staged.discard();
+    await expect(store.verify(sealed)).resolves.toBeUndefined();
+  });
+
+  it("that is published again goes on unchanged for who is reading it", async () => {
+    const { sha256 } = await put(bytes);
+    const reading = await store.open(sha256);
+    await put(bytes);
+    await expect(reading.assertUnchanged()).resolves.toBeUndefined();
+    await reading.close();
+    expect(staged()).toEqual([]);
+  });
+
+  it.runIf(process.platform === "linux")("leaves no file open, published or dropped", async () => {
+    await put(bytes);
+    await put(bytes);
+    const staged = await store.stage();
+    await staged.seal();
+    await staged.discard();
+    expect(openFilesIn(folder)).toEqual([]);
   });
 
   it("that is written twice at once is there once, and good", async () => {
@@ -165,6 +203,20 @@ describe.runIf(process.platform === "linux")("a blob that is being checked", () 
     throw new Error(`ended before ${length} bytes were read`);
   }
 
+  /** What is seen open until something has ended. */
+  async function openedBy(work: Promise<unknown>) {
+    let ended = false;
+    const end = () => (ended = true);
+    work.then(end, end);
+    const opened: OpenFile[] = [];
+    while (!ended) {
+      opened.push(...openFilesIn(folder));
+      await new Promise((next) => setImmediate(next));
+    }
+    await work;
+    return opened;
+  }
+
   it("is not opened either before it was found good", async () => {
     const opening = fresh.open(blob.sha256);
     await untilRead(4_000_000, opening);
@@ -185,13 +237,11 @@ describe.runIf(process.platform === "linux")("a blob that is being checked", () 
     }
     expect(await untilRead(24_000_000, first)).toHaveLength(1);
     await Promise.all(asking);
-    let settled = false;
-    const again = fresh.verify(blob).finally(() => (settled = true));
-    while (!settled) {
-      expect(openFilesIn(folder)).toEqual([]);
-      await new Promise((next) => setImmediate(next));
-    }
-    await again;
+    expect(await openedBy(fresh.verify(blob))).toEqual([]);
+  });
+
+  it("was just written, and is not read for that", async () => {
+    expect(await openedBy(store.verify(blob))).toEqual([]);
   });
 
   it("is refused to all who ask meanwhile when it is damaged, and read again for the next", async () => {

@@ -82,7 +82,7 @@ describe("ingestImage", () => {
     expect(image.size).toBe(300 * MIB);
     expect(image.sha256).toBe(hash.digest("hex"));
     expect(peak - before).toBeLessThan(150 * MIB);
-    await image.discard();
+    await image.blob.discard();
     expect(readdirSync(join(folder, "staging"))).toEqual([]);
   });
 

@@ -294,7 +294,8 @@ describe("the same version twice", () => {
     expect(staged()).toEqual([]);
   });
 
-  it("at once is taken from one of them only", async () => {
+  it("at once is taken from one of them only, and nothing is kept of the others", async () => {
+    const before = stored().length;
     const answers = await Promise.all(
       Array.from({ length: 4 }, () =>
         upload({ ecu_type, version: "1.0.0", image: randomBytes(3_000_000), fileFirst: true }),
@@ -304,6 +305,7 @@ describe("the same version twice", () => {
       201, 409, 409, 409,
     ]);
     expect(await published()).toHaveLength(1);
+    expect(stored()).toHaveLength(before + 1);
     expect(staged()).toEqual([]);
   });
 

@@ -8,6 +8,7 @@ import type { BlobStore } from "#server/blobs/blob-store.ts";
 import { openDiskStore } from "#server/blobs/disk-store.ts";
 import { createAssembler, type Assembler } from "#server/packages/assemble.ts";
 import { packageBytes } from "#server/packages/stream.ts";
+import { putBlob } from "#test/server/blobs/put-blob.ts";
 import { ownDatabase, type OwnDatabase } from "#test/server/own-database.ts";
 
 let own: OwnDatabase;
@@ -31,9 +32,7 @@ afterAll(() => own.remove());
 const newAssembler = (): Assembler => createAssembler({ db: own.db, blobs, signers });
 
 async function firmware(ecu_type: string, bytes = randomBytes(100_000)): Promise<Firmware> {
-  const blob = await blobs.stage();
-  await blob.write(bytes);
-  const { sha256, length } = await blob.commit();
+  const { sha256, length } = await putBlob(blobs, bytes);
   return {
     firmware_id: `fw-${ecu_type}`,
     ecu_type,

@@ -9,6 +9,7 @@ import { packageBytes } from "#server/packages/stream.ts";
 import { testFolder } from "#test/helpers/folder.ts";
 import { changeByte } from "#test/server/blobs/change-byte.ts";
 import { openFilesIn } from "#test/server/blobs/open-files.ts";
+import { putBlob } from "#test/server/blobs/put-blob.ts";
 
 /** Longer than two chunks, so that the buffers take turns. */
 const BLOB_LENGTH = 1_300_000;
@@ -34,11 +35,9 @@ async function sample(): Promise<Sample> {
       segments.push({ kind: "bytes", bytes });
       continue;
     }
-    const staged = await blobs.stage();
-    await staged.write(bytes);
-    const address = await staged.commit();
-    path ||= join(folder, address.sha256.slice(0, 2), address.sha256.slice(2));
-    segments.push({ kind: "blob", sha256: address.sha256, offset: 0, length: bytes.length });
+    const { sha256, length } = await putBlob(blobs, bytes);
+    path ||= join(folder, sha256.slice(0, 2), sha256.slice(2));
+    segments.push({ kind: "blob", sha256, offset: 0, length });
   }
   const whole = Buffer.concat(parts);
   const layout = { manifest: { zones: [] }, segments, length: whole.length, zones: [] };

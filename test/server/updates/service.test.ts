@@ -19,6 +19,7 @@ import {
 } from "#server/updates/service.ts";
 import { markOffline, registerVehicle, vehicleByVin } from "#server/vehicles/queries.ts";
 import { sampleVci } from "#test/helpers/fleet-data.ts";
+import { putBlob } from "#test/server/blobs/put-blob.ts";
 import { ownDatabase, type OwnDatabase } from "#test/server/own-database.ts";
 
 let own: OwnDatabase;
@@ -210,9 +211,7 @@ describe("an update", () => {
 
 describe("a package", () => {
   beforeAll(async () => {
-    const staged = await blobs.stage();
-    await staged.write(Buffer.from("compressed"));
-    const { sha256, length } = await staged.commit();
+    const { sha256, length } = await putBlob(blobs, Buffer.from("compressed"));
     await insertFirmware(
       own.db,
       {
