@@ -11,6 +11,7 @@ interface BrokerInternals {
   persistence: {
     outgoingClearMessageId(client: Client, packet: { messageId: number }): Promise<unknown>;
     subscriptionsByClient(client: { id: string }): Promise<Subscription[]>;
+    addSubscriptions(client: Client, subscriptions: Subscription[]): Promise<void>;
     incomingGetPacket(
       client: Client,
       packet: { cmd: "publish" | "pubrel"; messageId: number },
@@ -106,6 +107,20 @@ export function keepSessions(aedes: Aedes, sessions: Sessions): void {
     if (!client.closed) sessions.discard(client.id);
     return Promise.resolve();
   };
+}
+
+/** Keeps in a persistent session only the filters that were granted, as aedes keeps all of them. */
+export function keepGranted(
+  aedes: Aedes,
+  granted: (client: Client, filter: string) => boolean,
+): void {
+  const { persistence } = internalsOf(aedes);
+  const addSubscriptions = persistence.addSubscriptions.bind(persistence);
+  persistence.addSubscriptions = (client, subscriptions) =>
+    addSubscriptions(
+      client,
+      subscriptions.filter(({ topic }) => granted(client, topic)),
+    );
 }
 
 function internalsOf(aedes: Aedes): BrokerInternals {

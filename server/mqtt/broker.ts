@@ -17,6 +17,7 @@ import type { StateTracker } from "#server/runtime/state.ts";
 import {
   clientsOf,
   keepFromSubscribers,
+  keepGranted,
   keepSessions,
   subscriptionsOf,
 } from "./aedes-internals.ts";
@@ -72,6 +73,7 @@ export async function createMqtt(deps: MqttDeps): Promise<Mqtt> {
   });
   keepFromSubscribers(aedes);
   keepSessions(aedes, sessions);
+  keepGranted(aedes, (client, filter) => maySubscribe(client.id, filter));
   const acknowledgements = new Map<VehicleTopic, (vin: string, payload: Buffer) => void>();
   const outgoing = createOutgoing(aedes, (client, { topic, payload }) => {
     const name = parseTopic(topic)?.name;

@@ -272,4 +272,16 @@ describe("a session (MQTT 3.1.1 §3.1.2.4)", () => {
     expect(await connect(2)).toBe(false);
     expect(await connect(PERSISTENT)).toBe(false);
   });
+
+  it("keeps of its filters those that were granted", async () => {
+    const refused = () =>
+      metric(gateway, "mqtt_refused_total", { reason: "MQTT_SUBSCRIPTION_REFUSED" });
+    const before = await refused();
+    const wire = await connectWire(gateway, vin, { flags: PERSISTENT });
+    wire.send(subscribePacket(1, "vehicle/#", `vehicle/${vin}/control`, "#"));
+    expect(await wire.next()).toBe("90050001800180");
+    wire.socket.destroy();
+    expect(await connect(PERSISTENT)).toBe(true);
+    expect(await refused()).toBe(before + 2);
+  });
 });
