@@ -1,8 +1,6 @@
 export interface Batcher<Item> {
   /** Resolves when the item's batch is committed; rejects when it failed. */
   push(item: Item): Promise<void>;
-  /** Resolves when everything pushed so far has been flushed. */
-  drain(): Promise<void>;
 }
 
 export interface BatchOptions<Item> {
@@ -25,20 +23,21 @@ export function createBatcher<Item>(options: BatchOptions<Item>): Batcher<Item> 
     fail: (error: unknown) => void;
   }
   let waiting: Waiting[] = [];
-  const running = new Set<Promise<void>>();
-  let gathering: Promise<void> | undefined;
+  let running = 0;
+  let gathering = false;
 
-  async function gather(): Promise<void> {
-    // Let the messages of one read of the socket gather before their batch goes out.
-    await new Promise((next) => setImmediate(next));
-    gathering = undefined;
-    if (waiting.length === 0) return;
-    const lane: Promise<void> = store(() => running.delete(lane));
-    running.add(lane);
+  /** Lets the messages of one read of the socket gather before their batch goes out. */
+  function gather(): void {
+    gathering = true;
+    setImmediate(() => {
+      gathering = false;
+      void store();
+    });
   }
 
-  /** Stores batches until none waits; `end` is called in the same turn as it finds none. */
-  async function store(end: () => void): Promise<void> {
+  /** Stores batches until none waits. */
+  async function store(): Promise<void> {
+    running++;
     while (waiting.length > 0) {
       const batch = waiting.slice(0, maxItems);
       waiting = waiting.slice(maxItems);
@@ -49,18 +48,15 @@ export function createBatcher<Item>(options: BatchOptions<Item>): Batcher<Item> 
         for (const { fail } of batch) fail(error);
       }
     }
-    end();
+    running--;
   }
 
   return {
     push(item) {
       return new Promise((done, fail) => {
         waiting.push({ item, done, fail });
-        if (running.size < lanes) gathering ??= gather();
+        if (running < lanes && !gathering) gather();
       });
-    },
-    async drain() {
-      while (gathering ?? running.size > 0) await Promise.all([gathering, ...running]);
     },
   };
 }
