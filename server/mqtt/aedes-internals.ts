@@ -24,6 +24,7 @@ type Done = () => void;
 interface ClientInternals {
   subscriptions: Record<string, { qos: number }>;
   _parser: PacketParser;
+  pause(): void;
 }
 
 /** The parser of one connection (mqtt-packet). */
@@ -50,6 +51,14 @@ export function subscriptionsOf(client: Client): Readonly<Record<string, { qos: 
 
 export function parserOf(client: Client): PacketParser {
   return (client as unknown as ClientInternals)._parser;
+}
+
+/** Reads nothing more from anyone. What has been read is still handled. */
+export function stopReading(aedes: Aedes): void {
+  // The socket's own pause() does nothing: aedes reads when there is something to read.
+  const stop = (client: Client) => (client as unknown as ClientInternals).pause();
+  for (const client of Object.values(clientsOf(aedes))) stop(client);
+  aedes.on("clientReady", stop);
 }
 
 /**

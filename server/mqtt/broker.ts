@@ -19,6 +19,7 @@ import {
   keepFromSubscribers,
   keepGranted,
   keepSessions,
+  stopReading,
   subscriptionsOf,
 } from "./aedes-internals.ts";
 import type { TopicHandler } from "./handler.ts";
@@ -204,12 +205,13 @@ async function close(
   state: StateTracker,
 ): Promise<void> {
   const closed = new Promise<void>((done) => server.close(() => done()));
-  for (const client of Object.values(clientsOf(aedes))) {
-    // Take no more messages, but let those under way be stored and acknowledged.
-    client.conn.pause();
-  }
+  // Take no more messages, but let those under way be stored and acknowledged.
+  stopReading(aedes);
   await state.whenIdle("mqtt");
+  await new Promise((acknowledged) => setImmediate(acknowledged));
   await new Promise<void>((done) => aedes.close(() => done()));
+  // Closing the connections has made wills of them, which are messages too.
+  await state.whenIdle("mqtt");
   for (const socket of sockets) socket.destroy();
   await closed;
 }
