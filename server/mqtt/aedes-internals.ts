@@ -7,6 +7,10 @@ import type { Sessions } from "./sessions.ts";
  */
 interface BrokerInternals {
   clients: Record<string, Client>;
+  connectedClients: number;
+  registerClient(client: Client): void;
+  _finishRegisterClient(client: Client): void;
+  unregisterClient(client: Client): void;
   publish(packet: PublishPacket, from: Client | Done | null, done?: Done): void;
   persistence: {
     outgoingClearMessageId(client: Client, packet: { messageId: number }): Promise<unknown>;
@@ -51,6 +55,30 @@ export function subscriptionsOf(client: Client): Readonly<Record<string, { qos: 
 
 export function parserOf(client: Client): PacketParser {
   return (client as unknown as ClientInternals)._parser;
+}
+
+/**
+ * Gives a client id to its newest connection at once, and closes the one before (MQTT 3.1.1
+ * §3.1.4-2). aedes waits for the one before to have closed: of connections that come or go
+ * meanwhile, it lets two live on, or none be known by the id that is connected.
+ */
+export function takeOverAtOnce(aedes: Aedes): void {
+  const broker = internalsOf(aedes);
+  const registered = new WeakSet<Client>();
+  const unregisterClient = broker.unregisterClient.bind(broker);
+  broker.registerClient = (client) => {
+    if (client.closed) return;
+    const before = broker.clients[client.id];
+    registered.add(client);
+    broker._finishRegisterClient(client);
+    before?.close();
+  };
+  broker.unregisterClient = (client) => {
+    if (!registered.delete(client)) return;
+    if (broker.clients[client.id] === client) return unregisterClient(client);
+    broker.connectedClients--;
+    aedes.emit("clientDisconnect", client);
+  };
 }
 
 /** Reads nothing more from anyone. What has been read is still handled. */

@@ -21,6 +21,7 @@ import {
   keepSessions,
   stopReading,
   subscriptionsOf,
+  takeOverAtOnce,
 } from "./aedes-internals.ts";
 import type { TopicHandler } from "./handler.ts";
 import { inboundRules } from "./inbound.ts";
@@ -72,6 +73,7 @@ export async function createMqtt(deps: MqttDeps): Promise<Mqtt> {
     queueLimit: 1000,
     ...inboundRules(deps, handlers, sessions),
   });
+  takeOverAtOnce(aedes);
   keepFromSubscribers(aedes);
   keepSessions(aedes, sessions);
   keepGranted(aedes, (client, filter) => maySubscribe(client.id, filter));

@@ -61,7 +61,7 @@ describe("a listener that is stopped", () => {
       await nextTurn();
     }
     let open = true;
-    const closing = broker.mqtt.close().then(() => {
+    const closing = broker.mqtt.close().finally(() => {
       open = false;
     });
     // Each that ends has the vehicle send another one.
@@ -98,7 +98,7 @@ describe("a listener that is stopped", () => {
     await connectWire(broker, vin, { flags, rest: [text(topic), text("{}")] });
     const begins = nextMessage();
     let open = true;
-    const closing = broker.mqtt.close().then(() => {
+    const closing = broker.mqtt.close().finally(() => {
       open = false;
     });
     await begins;
