@@ -152,9 +152,11 @@ function observeClients(aedes: Aedes, { log, metrics }: MqttDeps): void {
     metrics.mqttConnected.set(aedes.connectedClients);
     log.info({ vehicle: client.id }, "[MQTT] Vehicle disconnected");
   });
-  aedes.on("clientError", (client, error) =>
-    log.warn({ vehicle: client.id, err: error.message }, "[MQTT] Connection closed"),
-  );
+  aedes.on("clientError", (client, error) => {
+    // Each answer that a closed connection does not get any more is an error too.
+    if (client.closed) return;
+    log.warn({ vehicle: client.id, err: error.message }, "[MQTT] Connection closed");
+  });
   aedes.on("connectionError", (client, error) => {
     const code = "MQTT_CONNECT_REFUSED";
     metrics.mqttRefused.inc({ reason: code });

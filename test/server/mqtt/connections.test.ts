@@ -174,6 +174,23 @@ describe("a connection", () => {
     expect([await wire.next(), await wire.next()]).toEqual(["20020002", "closed"]);
     expect(await sample("mqttRefused", "MQTT_CLIENT_ID_MISMATCH")).toBe(before + 1);
   });
+
+  it("that is cut leaves one line in the log, however much was under way", async () => {
+    let release = () => {};
+    gate = new Promise((done) => {
+      release = done;
+    });
+    const wire = await connectWire(broker, vin);
+    for (let id = 1; id <= 50; id++) wire.send(publish("held", id));
+    await vi.waitFor(() => expect(notes()).toHaveLength(50));
+    await end(wire);
+    release();
+    await vi.waitFor(() => expect(broker.state.inFlight().mqtt).toBe(0));
+    await new Promise((turn) => setImmediate(turn));
+    await new Promise((turn) => setImmediate(turn));
+    expect(logged("[MQTT] Vehicle disconnected")).toHaveLength(1);
+    expect(logged("[MQTT] Connection closed")).toEqual([]);
+  });
 });
 
 describe("a will (§3.1.2.5)", () => {
