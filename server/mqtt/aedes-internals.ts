@@ -1,4 +1,5 @@
 import type { Aedes, Client, PublishPacket, Subscription } from "aedes";
+import type { Packet } from "mqtt-packet";
 import type { Sessions } from "./sessions.ts";
 
 /**
@@ -33,8 +34,9 @@ interface ClientInternals {
 
 /** The parser of one connection (mqtt-packet). */
 export interface PacketParser {
-  /** The packet that is being read; `length` is its remaining length (MQTT 3.1.1 §2.2.3). */
-  packet: { cmd: string; length: number };
+  /** What the packet that is being read gave so far; `length` is its remaining length (§2.2.3). */
+  packet: Packet & { length: number };
+  error: Error | null;
   /** What has come and is not read yet. */
   _list: { length: number; slice(start: number, end: number): Buffer };
   _parseLength(): boolean;

@@ -29,6 +29,7 @@ import { createOutgoing, type SendResult } from "./outgoing.ts";
 import { limitPackets } from "./packet-limit.ts";
 import { refuseOtherLevels } from "./protocol-level.ts";
 import { createSessions } from "./sessions.ts";
+import { closeAtViolations } from "./violations.ts";
 
 export interface MqttDeps {
   config: Pick<ServerConfig, "mqtt" | "tls">;
@@ -102,6 +103,7 @@ export async function createMqtt(deps: MqttDeps): Promise<Mqtt> {
     const client = aedes.handle(socket);
     limitPackets(client, config.mqtt.payload_limit);
     refuseOtherLevels(client);
+    closeAtViolations(client);
   });
   observeClients(aedes, deps);
 

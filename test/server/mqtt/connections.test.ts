@@ -7,6 +7,7 @@ import {
   connectPacket,
   connectWire,
   openWire,
+  packet,
   PERSISTENT,
   publishPacket,
   subscribePacket,
@@ -190,6 +191,58 @@ describe("a connection", () => {
     await new Promise((turn) => setImmediate(turn));
     expect(logged("[MQTT] Vehicle disconnected")).toHaveLength(1);
     expect(logged("[MQTT] Connection closed")).toEqual([]);
+  });
+});
+
+describe("a protocol violation (§4.8) closes the connection:", () => {
+  const will = (qos: number) => ({ flags: 6 | (qos << 3), rest: [text(topic()), text("{}")] });
+
+  it.each([
+    ["a will of QoS 3", () => will(3), "will QoS 3"],
+    ["a password without a user name", () => ({ flags: 0x42, rest: [text("p")] }), "password"],
+  ])("%s", async (_, options, reason) => {
+    const before = await sample("mqttRefused", "MQTT_CONNECT_REFUSED");
+    const wire = await openWire(broker, vin);
+    wire.send(connectPacket(vin, options()));
+    expect(await wire.next()).toBe("closed");
+    expect(await sample("mqttRefused", "MQTT_CONNECT_REFUSED")).toBe(before + 1);
+    expect(broker.lines.at(-1)?.["err"]).toContain(reason);
+  });
+
+  it.each<[string, () => Buffer, string]>([
+    ["PUBLISH of QoS 1 with id 0", () => publish("0", 0), "identifier 0"],
+    [
+      "PUBLISH of QoS 2 with id 0",
+      () => publishPacket(topic(), {}, { qos: 2, id: 0 }),
+      "identifier 0",
+    ],
+    ["PUBLISH of QoS 0 with DUP", () => packet(0x38, text(topic()), Buffer.from("{}")), "DUP"],
+    ["PUBLISH to a filter", () => publishPacket(`${topic()}/#`, {}, { qos: 1, id: 1 }), "#"],
+    ["PUBLISH to +", () => publishPacket(`vehicle/+/vci`, {}, { qos: 1, id: 1 }), "+"],
+    ["PUBLISH to no topic", () => publishPacket("", {}, { qos: 1, id: 1 }), "empty topic"],
+    ["SUBSCRIBE with id 0", () => subscribePacket(0, topic()), "identifier 0"],
+    ["SUBSCRIBE without a filter", () => subscribePacket(1), "without filter"],
+    ["SUBSCRIBE to a malformed filter", () => subscribePacket(1, `${topic()}/#/x`), "#"],
+    ["UNSUBSCRIBE with id 0", () => packet(0xa2, Buffer.of(0, 0), text(topic())), "identifier 0"],
+    ["UNSUBSCRIBE without a filter", () => packet(0xa2, Buffer.of(0, 1)), "without filter"],
+  ])("%s", async (_, bytes, reason) => {
+    const wire = await connectWire(broker, vin);
+    wire.send(bytes(), PINGREQ);
+    expect(await wire.next()).toBe("closed");
+    const lines = logged("[MQTT] Connection closed");
+    expect(lines).toHaveLength(1);
+    expect(lines[0]?.["err"]).toContain(reason);
+    expect(notes()).toEqual([]);
+  });
+
+  it("what they look like is no violation: ids, DUP, a will, a user name, an UNSUBSCRIBE", async () => {
+    const rest = [...will(2).rest, text("user"), text("password")];
+    const wire = await connectWire(broker, vin, { flags: will(2).flags | 0xc0, rest });
+    wire.send(publishPacket(topic(), { note: "dup" }, { qos: 1, id: 65_535, dup: true }));
+    expect(await wire.next()).toBe("4002ffff");
+    wire.send(packet(0xa2, Buffer.of(0, 1), text(topic())));
+    expect(await wire.next()).toBe("b0020001");
+    await end(wire);
   });
 });
 
