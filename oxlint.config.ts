@@ -27,7 +27,13 @@ const mayImport: Record<string, readonly string[]> = {
   "protocol/uptane": ["#protocol/bytes", "#crypto"],
   "protocol/package": ["#protocol/bytes", "#crypto", "#protocol/uptane"],
   "protocol/mqtt": ["#protocol/bytes", "#crypto", "#protocol/uds"],
-  "protocol/api": ["#protocol/bytes", "#crypto", "#protocol/uds", "#protocol/mqtt"],
+  "protocol/api": [
+    "#protocol/bytes",
+    "#crypto",
+    "#protocol/uds",
+    "#protocol/mqtt",
+    "#protocol/uptane",
+  ],
   config: ["#protocol", "#crypto"],
 
   "server/runtime": foundations,

@@ -48,6 +48,10 @@ export const problems = {
     status: 422,
     title: "An ECU names a zonal gateway that the VCI does not list",
   },
+  VCI_MANIFEST_INVALID: {
+    status: 422,
+    title: "The VCI's manifest is not this vehicle's proof of it",
+  },
   FIRMWARE_EMPTY: { status: 422, title: "The image is empty" },
   FIRMWARE_CHAIN_INVALID: { status: 422, title: "min_current_version must be below the version" },
   DIAGNOSTIC_INVALID: { status: 422, title: "The diagnostic request is not well-formed UDS" },

@@ -1,4 +1,5 @@
 import Type, { type Static } from "typebox";
+import { VehicleManifest } from "#protocol/uptane/vehicle-manifest.ts";
 import {
   EcuId,
   EcuType,
@@ -44,6 +45,7 @@ export const Vci = Type.Object({
     { minItems: 1, maxItems: 64 },
   ),
   ecus: Type.Array(VciEcu, { minItems: 1, maxItems: 256 }),
+  manifest: Type.Optional(VehicleManifest),
 });
 export type Vci = Static<typeof Vci>;
 
