@@ -39,4 +39,4 @@ VOLUME ["/var/lib/latticeway/data", "/var/lib/latticeway/certs", "/var/lib/latti
 EXPOSE 8443 8883
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
   CMD NODE_EXTRA_CA_CERTS=$LATTICEWAY_CERTS_DIR/server-ca/ecdsa-p256/root.pem node -e "fetch('https://localhost:'+process.env.LATTICEWAY_HTTPS_PORT+'/readyz').then((answer)=>process.exit(answer.ok?0:1),()=>process.exit(1))"
-CMD ["node", "server/main.ts"]
+CMD ["node", "--max-semi-space-size=64", "server/main.ts"]

@@ -13,6 +13,8 @@ export const vehicleTopics = {
   config: "down",
 } as const satisfies Record<string, "up" | "down" | "both">;
 
+const ROOT = "vehicle/";
+
 export type VehicleTopic = keyof typeof vehicleTopics;
 
 /** `vehicle/VMG-001/ota/status` */
@@ -22,9 +24,11 @@ export function topicOf(vin: string, name: VehicleTopic): string {
 
 /** The vehicle and name of a concrete topic, or undefined when it is none of {@link vehicleTopics}. */
 export function parseTopic(topic: string): { vin: string; name: VehicleTopic } | undefined {
-  const [root, vin, ...rest] = topic.split("/");
-  const name = rest.join("/");
-  if (root !== "vehicle" || !vin || !Object.hasOwn(vehicleTopics, name)) return undefined;
+  if (!topic.startsWith(ROOT)) return undefined;
+  const vinEnd = topic.indexOf("/", ROOT.length);
+  const vin = topic.slice(ROOT.length, Math.max(vinEnd, ROOT.length));
+  const name = topic.slice(vinEnd + 1);
+  if (vin === "" || !Object.hasOwn(vehicleTopics, name)) return undefined;
   return { vin, name: name as VehicleTopic };
 }
 

@@ -131,24 +131,29 @@ function distanceFromMedian(history: SignalHistory, value: number, minSamples: n
 function refresh(history: SignalHistory): void {
   const sorted = history.sorted.subarray(0, history.count);
   history.median = middleOf(sorted);
-  history.sigma = MAD_TO_SIGMA * middleOf(distancesFrom(history.median, sorted));
+  history.sigma = MAD_TO_SIGMA * middleDistance(history.median, sorted);
   history.refreshedAt = history.count;
 }
 
-/** Distances of ascending values from a point, ascending: from both sides of it, merged. */
-function distancesFrom(point: number, sorted: Float64Array): Float64Array {
-  const distances = new Float64Array(sorted.length);
-  let above = sorted.findIndex((value) => value >= point);
-  if (above === -1) above = sorted.length;
-  let below = above - 1;
-  for (let i = 0; i < distances.length; i++) {
-    const down = point - (sorted[below] ?? -Infinity);
-    const up = (sorted[above] ?? Infinity) - point;
-    distances[i] = Math.min(down, up);
+/**
+ * The median of the distances of ascending values from their own median: the nearest first, from
+ * both sides of it in turns, up to the middle one.
+ */
+function middleDistance(median: number, sorted: Float64Array): number {
+  const middle = sorted.length >> 1;
+  let above = middle;
+  let below = middle - 1;
+  let before = 0;
+  let distance = 0;
+  for (let i = 0; i <= middle; i++) {
+    before = distance;
+    const down = median - (sorted[below] ?? -Infinity);
+    const up = (sorted[above] ?? Infinity) - median;
+    distance = Math.min(down, up);
     if (down <= up) below--;
     else above++;
   }
-  return distances;
+  return sorted.length % 2 === 1 ? distance : (before + distance) / 2;
 }
 
 function middleOf(sorted: Float64Array): number {
