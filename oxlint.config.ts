@@ -48,6 +48,13 @@ const mayImport: Record<string, readonly string[]> = {
   "server/packages": [...slice, "#server/firmware"],
   "server/commands": [...slice, "#server/vehicles"],
   "server/updates": [...slice, "#server/vehicles", "#server/firmware", "#server/packages"],
+  "server/trust": [
+    ...slice,
+    "#server/vehicles",
+    "#server/firmware",
+    "#server/packages",
+    "#server/updates",
+  ],
   "server/diagnostics": [...slice, "#server/vehicles"],
   "server/telemetry": [...slice, "#server/vehicles"],
   "server/maintenance": [

@@ -84,8 +84,12 @@ function override<Schema extends TObject>(
   const problems: string[] = [];
   for (const [name, text] of Object.entries(env)) {
     const path = paths.get(name);
-    if (path !== undefined && text) setPath(tree, path, readValue(text));
-    else if (path === undefined && name.startsWith(`${prefix}_`) && !reserved.includes(name)) {
+    if (path !== undefined && text) {
+      // A secret is what it is to the letter: `1234` is no number, and `a: b` no list.
+      const at: Annotated | undefined = schemaAt(schema, path);
+      setPath(tree, path, at?.writeOnly === true ? text : readValue(text));
+    }
+    if (path === undefined && name.startsWith(`${prefix}_`) && !reserved.includes(name)) {
       problems.push(`${name}: no such setting; see the keys of the file`);
     }
   }

@@ -13,6 +13,7 @@ const Port = Type.Integer({
   description: "0 to 65535; 0 picks a free one",
 });
 const Days = Type.Number({ exclusiveMinimum: 0, description: "days, more than 0" });
+const Hours = Type.Number({ exclusiveMinimum: 0, description: "hours, more than 0" });
 const Limit = group({
   min: Type.Optional(Type.Number({ description: "a number" })),
   max: Type.Optional(Type.Number({ description: "a number" })),
@@ -46,6 +47,18 @@ export const ServerConfig = group({
     }),
     host_names: Type.Array(Host, { minItems: 1, description: "a list of names or addresses" }),
     handshake_timeout_ms: Type.Integer({ minimum: 100, description: "milliseconds, 100 or more" }),
+  }),
+  trust: group({
+    mode: Type.Union([Type.Literal("development"), Type.Literal("production")], {
+      description: "development or production",
+    }),
+    passphrase_file: Type.String({ description: "empty, or a file" }),
+    passphrase: Type.String({ description: "empty, or a passphrase", writeOnly: true }),
+    timestamp_h: Hours,
+    snapshot_h: Hours,
+    director_h: Hours,
+    renew_before: Type.Number({ minimum: 0.01, maximum: 0.99, description: "0.01 to 0.99" }),
+    warn_before_d: Days,
   }),
   database: group({
     url: Type.String({

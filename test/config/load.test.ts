@@ -18,6 +18,7 @@ const schema = Type.Object(
       { additionalProperties: false },
     ),
     limits: Type.Record(Type.String(), Type.Number(), { description: "signal: number" }),
+    secret: Type.Optional(Type.String({ writeOnly: true })),
   },
   { additionalProperties: false },
 );
@@ -128,6 +129,12 @@ describe("the environment", () => {
       listener: { port: 8443, profiles: [0, 2] },
       limits: { temp: 90 },
     });
+  });
+
+  it("takes a secret to the letter", () => {
+    for (const secret of ["1234", "a: b", "'quoted'", "# no comment"]) {
+      expect(load(good, { TEST_SECRET: secret }).secret).toBe(secret);
+    }
   });
 
   it("sets what the file leaves out", () => {
