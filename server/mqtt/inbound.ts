@@ -13,6 +13,7 @@ import type { Metrics } from "#server/runtime/metrics.ts";
 import type { StateTracker } from "#server/runtime/state.ts";
 import type { TopicHandler } from "./handler.ts";
 import type { Sessions } from "./sessions.ts";
+import { createTurns, type TakeTurns } from "./turns.ts";
 
 export interface InboundDeps {
   log: Log;
@@ -28,6 +29,7 @@ export function inboundRules(
   sessions: Pick<Sessions, "once">,
 ): AedesOptions {
   const { log, metrics } = deps;
+  const takeTurns = createTurns();
   const refuse = (reason: string, client: Client | null, detail: string) => {
     metrics.mqttRefused.inc({ reason });
     log.warn({ vehicle: client?.id, code: reason }, `[MQTT] Refused: ${detail}`);
@@ -35,6 +37,11 @@ export function inboundRules(
   return {
     authenticate(client, _username, _password, done) {
       const connection = connectionOf(client.conn);
+      if (connection?.refusal !== undefined) {
+        // Logged and counted with its handshake.
+        done(Object.assign(new Error(connection.refusal.reason), { returnCode: 5 }), false);
+        return;
+      }
       if (connection?.peer.kind === "vehicle" && connection.peer.vehicleId === client.id) {
         deps.vehicleSeen(client.id, connection);
         done(null, true);
@@ -87,7 +94,7 @@ export function inboundRules(
     if ("refusal" in payload) {
       refuse("MQTT_PAYLOAD_INVALID", client, `${packet.topic}: ${payload.refusal}`);
     } else {
-      await store(client, handler, payload.value, deps);
+      await store(client, handler, payload.value, { ...deps, takeTurns });
     }
   }
 }
@@ -96,11 +103,12 @@ async function store(
   client: Client,
   handler: TopicHandler,
   payload: unknown,
-  { log, metrics, state }: InboundDeps,
+  { log, metrics, state, takeTurns }: InboundDeps & { takeTurns: TakeTurns },
 ): Promise<void> {
   const end = state.begin("mqtt");
   try {
-    if (handler.ordered) await inTurn(client, () => handler.handle(client.id, payload));
+    // Messages of one read of the socket are handled at the same time unless they take turns.
+    if (handler.ordered) await takeTurns(client, () => handler.handle(client.id, payload));
     else await handler.handle(client.id, payload);
     metrics.mqttMessages.inc({ topic: handler.topic });
   } catch (error) {
@@ -112,18 +120,6 @@ async function store(
   } finally {
     end();
   }
-}
-
-const turns = new WeakMap<Client, Promise<unknown>>();
-
-/** Messages of one read of the socket are handled at the same time unless they take turns. */
-function inTurn(client: Client, work: () => Promise<void>): Promise<void> {
-  const turn = (turns.get(client) ?? Promise.resolve()).then(work);
-  turns.set(
-    client,
-    turn.catch(() => undefined),
-  );
-  return turn;
 }
 
 function readPayload(
