@@ -1,0 +1,46 @@
+import Type, { type Static } from "typebox";
+import { UptaneKey } from "#protocol/uptane/key.ts";
+import { Sha256 } from "./identifier.ts";
+
+const RoleKeys = Type.Array(UptaneKey, {
+  minItems: 1,
+  maxItems: 16,
+  description: "An ECDSA and an ML-DSA key",
+});
+
+/** `GET /uptane/keys`: the public keys that the gateway signs online roles with. */
+export const OnlineKeys = Type.Object(
+  {
+    director: Type.Object({ targets: RoleKeys, snapshot: RoleKeys, timestamp: RoleKeys }),
+    image: Type.Object({ snapshot: RoleKeys, timestamp: RoleKeys }),
+  },
+  { additionalProperties: false },
+);
+export type OnlineKeys = Static<typeof OnlineKeys>;
+
+/** An image as image targets name it. */
+const PendingTarget = Type.Object(
+  {
+    path: Type.String({ minLength: 1, maxLength: 1024 }),
+    length: Type.Integer({ minimum: 0 }),
+    hashes: Type.Object(
+      { sha256: Sha256, sha512: Type.Optional(Type.String({ pattern: "^[0-9a-f]{128}$" })) },
+      { additionalProperties: false },
+    ),
+    custom: Type.Object({}, { description: "For which ECUs and hardware, and which release" }),
+  },
+  { additionalProperties: false },
+);
+export type PendingTarget = Static<typeof PendingTarget>;
+
+/** `GET /uptane/pending`: images that no signed targets name yet. */
+export const PendingTargets = Type.Array(PendingTarget, { maxItems: 10_000 });
+export type PendingTargets = Static<typeof PendingTargets>;
+
+/** `POST /uptane/{repository}/metadata`: what was taken. */
+export const PublishedMetadata = Type.Object({
+  repository: Type.Enum(["director", "image"]),
+  role: Type.String(),
+  version: Type.Integer({ minimum: 1 }),
+});
+export type PublishedMetadata = Static<typeof PublishedMetadata>;
