@@ -72,6 +72,16 @@ export function profileOf(connection: {
   );
 }
 
+/**
+ * Whether a connection that amounts to this profile is as strong as a minimum profile demands. The
+ * order of strength is that of the numbers: the class first (classical, PQ key exchange, hybrid,
+ * pure PQ, PQ), within a class the key exchange, then the certificate. What amounts to none of the
+ * profiles is weaker than all.
+ */
+export function meetsProfile(profile: TlsProfile | undefined, minimum: number): boolean {
+  return profile !== undefined && profile.id >= minimum;
+}
+
 /** Three profiles with one key exchange and the three parameter sets of ML-DSA. */
 function mlDsaProfiles(
   firstId: number,

@@ -23,6 +23,7 @@ import { operatorRoutes } from "#server/operators/routes.ts";
 import { hashToken } from "#server/operators/token.ts";
 import { createAssembler } from "#server/packages/assemble.ts";
 import { packageRoutes } from "#server/packages/routes.ts";
+import { createAdmission } from "#server/runtime/admission.ts";
 import type { Log } from "#server/runtime/log.ts";
 import { createMetrics, type Metrics } from "#server/runtime/metrics.ts";
 import { trackState, type StateTracker } from "#server/runtime/state.ts";
@@ -104,6 +105,7 @@ async function compose({ config, log, metrics, state, presence, database }: Base
     log,
     metrics,
     state,
+    admission: createAdmission(log),
   };
   const mqtt = await createMqtt({
     ...listener,

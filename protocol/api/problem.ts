@@ -15,6 +15,10 @@ export const problems = {
   TOKEN_INVALID: { status: 401, title: "The operator token is unknown, expired or revoked" },
   ROLE_REQUIRED: { status: 403, title: "The operator's role does not allow this" },
   VEHICLE_MISMATCH: { status: 403, title: "The certificate speaks for another vehicle" },
+  TLS_PROFILE_TOO_WEAK: {
+    status: 403,
+    title: "The connection is weaker than the vehicle's minimum TLS profile",
+  },
   PACKAGE_NOT_ASSIGNED: { status: 403, title: "The package was not assigned to this vehicle" },
   ROUTE_UNKNOWN: { status: 404, title: "There is no such route" },
   VEHICLE_UNKNOWN: { status: 404, title: "There is no such vehicle" },

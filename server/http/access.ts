@@ -105,13 +105,20 @@ async function identify(
   }
 }
 
-function identifyVehicle(request: FastifyRequest): Caller {
+/**
+ * The vehicle whose certificate the connection was made with, for routes that take others too.
+ * @throws ProblemError
+ */
+export function identifyVehicle(request: FastifyRequest): Extract<Caller, { kind: "vehicle" }> {
   const connection = connectionOf(request.raw.socket);
   if (connection === undefined || connection.peer.kind === "anonymous") {
     throw new ProblemError("CLIENT_CERTIFICATE_REQUIRED");
   }
   if (connection.peer.kind === "refused") {
     throw new ProblemError("CLIENT_CERTIFICATE_REJECTED", connection.peer.reason);
+  }
+  if (connection.refusal !== undefined) {
+    throw new ProblemError("TLS_PROFILE_TOO_WEAK", connection.refusal.reason);
   }
   return { kind: "vehicle", vin: connection.peer.vehicleId, connection };
 }

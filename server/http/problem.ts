@@ -36,6 +36,8 @@ function sendProblem(request: FastifyRequest, reply: FastifyReply, error: Proble
     trace_id: request.id,
   };
   if (status === 401) void reply.header("www-authenticate", 'Bearer realm="latticeway"');
+  // It would stay as weak as it is.
+  if (error.code === "TLS_PROFILE_TOO_WEAK") void reply.header("connection", "close");
   if (status === 429 || status === 503) void reply.header("retry-after", "5");
   return reply
     .code(status)

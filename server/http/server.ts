@@ -8,6 +8,7 @@ import type { ServerConfig } from "#config/server.ts";
 import { serverTlsOptions, type TlsIdentity } from "#crypto/tls.ts";
 import { parseJson } from "#protocol/bytes/json.ts";
 import { watchConnections, type TlsConnection } from "#server/runtime/connection.ts";
+import type { Admission } from "#server/runtime/admission.ts";
 import type { Log } from "#server/runtime/log.ts";
 import type { Metrics } from "#server/runtime/metrics.ts";
 import type { StateTracker } from "#server/runtime/state.ts";
@@ -27,13 +28,14 @@ export interface HttpDeps {
   log: Log;
   metrics: Metrics;
   state: StateTracker;
+  admission: Admission;
   authenticate: Authenticate;
   vehicleSeen: (vin: string, connection: TlsConnection) => void;
 }
 
 /** The HTTPS listener with everything that holds for all routes; the slices add theirs. */
 export async function createHttp(deps: HttpDeps): Promise<Http> {
-  const { config, log, metrics } = deps;
+  const { config, log } = deps;
   const http = Fastify({
     https: {
       ...serverTlsOptions({
@@ -62,7 +64,7 @@ export async function createHttp(deps: HttpDeps): Promise<Http> {
     return503OnClosing: false,
     routerOptions: { maxParamLength: 256 },
   } as object).withTypeProvider<TypeBoxTypeProvider>() as unknown as Http;
-  watchConnections(http.server as unknown as TlsServer, { listener: "https", log, metrics });
+  watchConnections(http.server as unknown as TlsServer, { ...deps, listener: "https" });
   http.setValidatorCompiler(validatorCompiler);
   http.removeContentTypeParser(["application/json", "text/plain"]);
   http.addContentTypeParser(

@@ -10,6 +10,7 @@ import {
   topicOf,
   type VehicleTopic,
 } from "#protocol/mqtt/topic.ts";
+import type { Admission } from "#server/runtime/admission.ts";
 import { connectionOf, watchConnections, type TlsConnection } from "#server/runtime/connection.ts";
 import type { Log } from "#server/runtime/log.ts";
 import type { Metrics } from "#server/runtime/metrics.ts";
@@ -38,6 +39,7 @@ export interface MqttDeps {
   log: Log;
   metrics: Metrics;
   state: StateTracker;
+  admission: Admission;
   vehicleSeen: (vin: string, connection: TlsConnection) => void;
 }
 
@@ -64,7 +66,7 @@ export interface Mqtt {
 }
 
 export async function createMqtt(deps: MqttDeps): Promise<Mqtt> {
-  const { config, log, metrics } = deps;
+  const { config, log } = deps;
   const handlers = new Map<VehicleTopic, TopicHandler>();
   const sessions = createSessions();
   const aedes = await Aedes.createBroker({
@@ -95,7 +97,7 @@ export async function createMqtt(deps: MqttDeps): Promise<Mqtt> {
     // Messages are small and somebody waits for their answers.
     noDelay: true,
   });
-  watchConnections(server, { listener: "mqtt", log, metrics });
+  watchConnections(server, { ...deps, listener: "mqtt" });
   const sockets = trackSockets(server);
   server.on("error", (error) => log.error({ err: error }, "MQTT listener failed"));
   server.on("secureConnection", (socket) => {

@@ -2,6 +2,7 @@ import type { Server as TlsServer, TLSSocket } from "node:tls";
 import { negotiated, type Negotiated } from "#crypto/negotiated.ts";
 import { handshakeRefusal, peerIdentity, type PeerIdentity } from "#crypto/peer.ts";
 import { sessionOf } from "#crypto/session.ts";
+import type { Admission, Refusal } from "./admission.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 
@@ -10,6 +11,8 @@ export interface TlsConnection {
   peer: PeerIdentity;
   negotiated: Negotiated;
   at: Date;
+  /** Set for a vehicle that is known but may not do anything on this connection. */
+  refusal?: Refusal;
 }
 
 /** The connection as a vehicle's record keeps it. */
@@ -41,23 +44,24 @@ export function connectionRecord(
   };
 }
 
+export interface WatchDeps {
+  listener: "https" | "mqtt";
+  log: Log;
+  metrics: Metrics;
+  admission: Admission;
+}
+
 /**
  * Looks at every handshake of a listener: logs and counts what was negotiated, and why a client was
  * refused. Must be attached before any other `secureConnection` listener that asks for it.
  */
-export function watchConnections(
-  server: TlsServer,
-  { listener, log, metrics }: { listener: "https" | "mqtt"; log: Log; metrics: Metrics },
-): void {
+export function watchConnections(server: TlsServer, deps: WatchDeps): void {
+  const { listener, log, metrics, admission } = deps;
   server.prependListener("secureConnection", (socket: TLSSocket) => {
-    const session = sessionOf(socket);
-    const connection = {
-      peer: peerIdentity(socket, session),
-      negotiated: negotiated(socket, session),
-      at: new Date(),
-    };
+    const connection = admitted(socket, admission);
     connections.set(socket, connection);
-    report(connection, socket, { listener, log, metrics });
+    if (connection.peer.kind === "vehicle") admission.opened(socket, connection);
+    report(connection, socket, deps);
   });
   server.on("tlsClientError", (error, socket) => {
     const refusal = handshakeRefusal(error, socket);
@@ -69,10 +73,27 @@ export function watchConnections(
   });
 }
 
+function admitted(socket: TLSSocket, admission: Admission): TlsConnection {
+  const session = sessionOf(socket);
+  const peer = peerIdentity(socket, session);
+  const connection = { peer, negotiated: negotiated(socket, session), at: new Date() };
+  const refusal = admission.refusal(connection);
+  if (refusal === undefined) return connection;
+  if (refusal.code === "TLS_PROFILE_TOO_WEAK" || peer.kind !== "vehicle") {
+    return { ...connection, refusal };
+  }
+  // A revoked certificate proves no more than one that does not verify.
+  const { code, reason } = refusal;
+  return {
+    ...connection,
+    peer: { kind: "refused", code, reason, subject: `CN=${peer.vehicleId}` },
+  };
+}
+
 function report(
-  { peer, negotiated: agreed }: TlsConnection,
+  { peer, negotiated: agreed, refusal }: TlsConnection,
   socket: TLSSocket,
-  { listener, log, metrics }: { listener: "https" | "mqtt"; log: Log; metrics: Metrics },
+  { listener, log, metrics }: WatchDeps,
 ): void {
   const remote = socket.remoteAddress;
   const facts = {
@@ -93,5 +114,10 @@ function report(
     return;
   }
   const vehicle = peer.kind === "vehicle" ? peer.vehicleId : undefined;
+  if (refusal !== undefined) {
+    metrics.tlsRefused.inc({ listener, reason: refusal.code });
+    log.warn({ ...facts, vehicle, code: refusal.code }, `Connection refused: ${refusal.reason}`);
+    return;
+  }
   log.info({ ...facts, vehicle }, `TLS handshake successful (${group})`);
 }

@@ -3,6 +3,7 @@ import { loadServerConfig } from "#config/server.ts";
 import { loadServerIdentities, vehicleCa } from "#crypto/pki.ts";
 import { createHttp } from "#server/http/server.ts";
 import { createMqtt } from "#server/mqtt/broker.ts";
+import { createAdmission } from "#server/runtime/admission.ts";
 import { connectionOf, type TlsConnection } from "#server/runtime/connection.ts";
 import { createMetrics } from "#server/runtime/metrics.ts";
 import { trackState } from "#server/runtime/state.ts";
@@ -41,6 +42,7 @@ export async function startListeners(certsDir: string, profiles: number[]): Prom
     log,
     metrics,
     state,
+    admission: createAdmission(log),
   };
   const http = await createHttp({
     ...base,

@@ -13,6 +13,7 @@ import {
 import { clientTlsOptions } from "#crypto/tls.ts";
 import { createMqtt, type Mqtt } from "#server/mqtt/broker.ts";
 import type { TopicHandler } from "#server/mqtt/handler.ts";
+import { createAdmission } from "#server/runtime/admission.ts";
 import type { Log } from "#server/runtime/log.ts";
 import { createMetrics, type Metrics } from "#server/runtime/metrics.ts";
 import { trackState, type StateTracker } from "#server/runtime/state.ts";
@@ -51,6 +52,7 @@ export async function startBroker(
     log,
     metrics,
     state,
+    admission: createAdmission(log),
     vehicleSeen: () => {},
   });
   for (const handler of topics({ metrics, log })) broker.handle(handler);
