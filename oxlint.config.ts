@@ -23,7 +23,7 @@ const mayImport: Record<string, readonly string[]> = {
   "protocol/bytes": [],
   crypto: ["#protocol/bytes"],
   "protocol/doip": ["#protocol/bytes", "#crypto"],
-  "protocol/uds": ["#protocol/bytes", "#crypto"],
+  "protocol/uds": ["#protocol/bytes", "#crypto", "#protocol/uptane"],
   "protocol/uptane": ["#protocol/bytes", "#crypto"],
   "protocol/package": ["#protocol/bytes", "#crypto", "#protocol/uptane"],
   "protocol/mqtt": ["#protocol/bytes", "#crypto", "#protocol/uds"],

@@ -1,11 +1,12 @@
 import { bcdDate, choice, integer, text, type DidCodec } from "./did-codec.ts";
 
-/** Data identifiers: F180–F19F by ISO 14229-1, annex C; 01xx are the live values of our ECUs. */
+/** Data identifiers: F180–F19F by ISO 14229-1, annex C; 01xx are our ECUs' own. */
 export const Did = {
   supplyVoltage: 0x0100,
   temperature: 0x0101,
   processorLoad: 0x0102,
   operatingTime: 0x0103,
+  trustedRootVersion: 0x0110,
   bootSoftwareIdentification: 0xf180,
   applicationSoftwareIdentification: 0xf181,
   activeDiagnosticSession: 0xf186,
@@ -33,6 +34,7 @@ const entries: readonly (readonly [did: number, name: string, codec: DidCodec])[
   [Did.temperature, "temperature", integer(2, { signed: true, scale: 0.1, unit: "°C" })],
   [Did.processorLoad, "processorLoad", integer(1, { unit: "%" })],
   [Did.operatingTime, "operatingTime", integer(4, { unit: "s" })],
+  [Did.trustedRootVersion, "trustedRootVersion", integer(4)],
   [Did.bootSoftwareIdentification, "bootSoftwareIdentification", text()],
   [Did.applicationSoftwareIdentification, "applicationSoftwareIdentification", text()],
   [0xf182, "applicationDataIdentification", text()],

@@ -7,8 +7,10 @@ import { Sid } from "./service.ts";
  *
  *   10 03, 10 02             extended, then programming session
  *   27 01, 27 02             unlock programming
+ *   34, 36 …, 37             the director's metadata, to METADATA_ADDRESS (where it is verified)
+ *   31 01 0207               verify metadata: what the bank may be written with
  *   31 01 FF00               erase the bank that does not run
- *   34, 36 …, 37             write the image into it
+ *   34, 36 …, 37             write the image into it, at BANK_ADDRESS
  *   31 01 0202 hash version  check memory: the ECU hashes the bank; a wrong hash is a failed status
  *   31 01 FF01               check programming dependencies
  *   31 01 0203               activate: the next start runs that bank on trial
@@ -19,6 +21,12 @@ import { Sid } from "./service.ts";
  * A restart before the confirmation runs the old bank again. 31 01 0206 goes back to the other bank
  * on purpose, also after the confirmation while that bank is intact; it takes effect with 11 01.
  */
+
+/** Where a bank begins, whichever of the two it is. */
+export const BANK_ADDRESS = 0;
+
+/** A region in memory, not in flash, for the metadata of an update (protocol/uptane/ecu-bundle.ts). */
+export const METADATA_ADDRESS = 0x4d00_0000;
 
 /** Security level (the odd sub-function) that unlocks programming. */
 export const PROGRAMMING_LEVEL = 0x01;

@@ -5,6 +5,7 @@ export const Rid = {
   confirmBank: 0x0204,
   selfTest: 0x0205,
   revertBank: 0x0206,
+  verifyMetadata: 0x0207,
   eraseMemory: 0xff00,
   checkProgrammingDependencies: 0xff01,
 } as const;

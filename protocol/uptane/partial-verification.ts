@@ -1,3 +1,5 @@
+import { Type } from "typebox";
+import { Compile } from "typebox/compile";
 import {
   checkAssignment,
   readAssignments,
@@ -7,10 +9,17 @@ import {
   type VehicleEcu,
 } from "./assignment.ts";
 import { parseMetadata } from "./metadata.ts";
-import { checkFresh, type Checks, type TrustedRepository } from "./trusted.ts";
+import {
+  checkFresh,
+  restoreTrusted,
+  StoredRepository,
+  storeTrusted,
+  type Checks,
+  type TrustedRepository,
+} from "./trusted.ts";
 import { updateRoot, updateTargetsAlone } from "./update.ts";
 import { UptaneError } from "./uptane-error.ts";
-import { withAssigned } from "./vehicle-state.ts";
+import { ReleaseCountersRecord, withAssigned } from "./vehicle-state.ts";
 
 /** All that an ECU or zonal gateway has to remember. */
 export interface EcuState {
@@ -26,16 +35,17 @@ export interface DirectorFiles {
 
 /**
  * Partial verification (Uptane 2.1, section of that name), with the director's roots so that keys
- * can be replaced: the director's targets alone, and in them the ECU's own entry.
- * @throws UptaneError for whatever root, targets or the entry are refused for; UPTANE_ECU_UNKNOWN
- *   when nothing is assigned to the ECU
+ * can be replaced: the director's targets alone, and in them the entries of the ECUs at hand. An ECU
+ * asks for itself; a zonal gateway for the ECUs behind it, of which at least one must be assigned.
+ * @throws UptaneError for whatever root, targets or an entry are refused for; UPTANE_ECU_UNKNOWN
+ *   when nothing is assigned to any of the ECUs
  */
 export function verifyPartially(
   state: EcuState,
   files: DirectorFiles,
-  ecu: VehicleEcu,
+  ecus: readonly VehicleEcu[],
   checks: Checks & Binding,
-): { state: EcuState; assignment: Assignment } {
+): { state: EcuState; assignments: readonly Assignment[] } {
   let director = state.director;
   for (const bytes of files.roots) {
     const { version } = parseMetadata("root", bytes).signed;
@@ -43,13 +53,43 @@ export function verifyPartially(
   }
   checkFresh(director.root, "root", checks.now);
   director = updateTargetsAlone(director, files.targets, checks);
-  const assignments = director.targets ? readAssignments(director.targets, checks) : [];
-  const assignment = assignments.find(({ ecu: { ecu_id } }) => ecu_id === ecu.ecuId);
-  if (assignment === undefined) {
-    const what = `nothing is assigned to ${ecu.ecuId}`;
+  const all = director.targets ? readAssignments(director.targets, checks) : [];
+  const assignments = all.filter(({ ecu }) => ecus.some(({ ecuId }) => ecuId === ecu.ecu_id));
+  if (assignments.length === 0) {
+    const what = `nothing is assigned to ${ecus.map(({ ecuId }) => ecuId).join(", ")}`;
     throw new UptaneError("UPTANE_ECU_UNKNOWN", "director targets", what);
   }
-  checkAssignment(assignment, [ecu], state.releaseCounters);
-  const releaseCounters = withAssigned(state.releaseCounters, [assignment]);
-  return { state: { director, releaseCounters }, assignment };
+  for (const assignment of assignments) {
+    checkAssignment(assignment, ecus, state.releaseCounters);
+  }
+  const releaseCounters = withAssigned(state.releaseCounters, assignments);
+  return { state: { director, releaseCounters }, assignments };
+}
+
+const StoredEcuState = Type.Object({
+  format: Type.Literal("latticeway-ecu-trust/1"),
+  director: StoredRepository,
+  release_counters: ReleaseCountersRecord,
+});
+
+/** The state as JSON. */
+export function storeEcuState({ director, releaseCounters }: EcuState): object {
+  return {
+    format: "latticeway-ecu-trust/1",
+    director: storeTrusted(director),
+    release_counters: Object.fromEntries(releaseCounters),
+  };
+}
+
+const checkStored = Compile(StoredEcuState);
+
+/** @throws UptaneError UPTANE_STATE_MALFORMED, or what is wrong with the root */
+export function restoreEcuState(stored: unknown, checks: Omit<Checks, "now">): EcuState {
+  if (!checkStored.Check(stored)) {
+    throw new UptaneError("UPTANE_STATE_MALFORMED", "state", "not the state of an ECU");
+  }
+  return {
+    director: restoreTrusted(stored.director, checks),
+    releaseCounters: new Map(Object.entries(stored.release_counters)),
+  };
 }

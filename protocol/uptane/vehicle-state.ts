@@ -33,14 +33,17 @@ export function newVehicleState(
   };
 }
 
+/** {@link ReleaseCounters} as JSON. */
+export const ReleaseCountersRecord = Type.Record(
+  Type.String({ pattern: "^[\\s\\S]*$" }),
+  Type.Integer({ minimum: 0 }),
+);
+
 const StoredState = Type.Object({
   format: Type.Literal("latticeway-trust/1"),
   director: StoredRepository,
   image: StoredRepository,
-  release_counters: Type.Record(
-    Type.String({ pattern: "^[\\s\\S]*$" }),
-    Type.Integer({ minimum: 0 }),
-  ),
+  release_counters: ReleaseCountersRecord,
 });
 export type StoredState = Static<typeof StoredState>;
 const checkStored = Compile(StoredState);

@@ -1,5 +1,10 @@
 import { describe, expect, test } from "vitest";
-import { verifyPartially, type EcuState } from "#protocol/uptane/partial-verification.ts";
+import {
+  restoreEcuState,
+  storeEcuState,
+  verifyPartially,
+  type EcuState,
+} from "#protocol/uptane/partial-verification.ts";
 import type { Checks } from "#protocol/uptane/trusted.ts";
 import { verifyNoble } from "#protocol/uptane/verify-noble.ts";
 import { refusal, trustOf } from "./run.ts";
@@ -33,13 +38,13 @@ const partially = (
   director: TestRepository,
   state = stateOf(director),
   { ecu = ECU, ...checks }: Partial<typeof CHECKS> & { ecu?: typeof ECU } = {},
-) => verifyPartially(state, filesOf(director), ecu, { ...CHECKS, ...checks });
+) => verifyPartially(state, filesOf(director), [ecu], { ...CHECKS, ...checks });
 
 describe("partial verification", () => {
   test("gives an ECU its own entry, through new roots and new keys", () => {
     const { director } = repositories();
     const first = partially(director);
-    expect(first.assignment).toMatchObject({ path: PATH, ecu: ASSIGNED });
+    expect(first.assignments).toMatchObject([{ path: PATH, ecu: ASSIGNED }]);
     director.rotate("root");
     director.rotate("targets");
     director.publishAll();
@@ -53,7 +58,7 @@ describe("partial verification", () => {
     const other = { ecu_id: "ECU_777", hardware_id: "HW-Z", release_counter: 1 };
     director.addTarget("other.bin", IMAGE, other);
     director.publishAll();
-    expect(partially(director).assignment.path).toBe(PATH);
+    expect(partially(director).assignments.map(({ path }) => path)).toEqual([PATH]);
   });
 
   const cases: [string, string, (director: TestRepository) => void][] = [
@@ -141,6 +146,42 @@ describe("partial verification", () => {
     director.publish("root", "root");
     const { roots, targets } = filesOf(director);
     const files = { roots: roots.toSpliced(1, 1), targets };
-    expect(refusal(() => verifyPartially(state, files, ECU, CHECKS))).toBe("UPTANE_ROOT_SKIPPED");
+    expect(refusal(() => verifyPartially(state, files, [ECU], CHECKS))).toBe("UPTANE_ROOT_SKIPPED");
+  });
+
+  test("gives a zonal gateway the entries of all its ECUs, and refuses all for one", () => {
+    const { director } = repositories();
+    const second = { ...ASSIGNED, ecu_id: "ECU_002", hardware_id: "HW-C" };
+    director.addTarget("second.bin", IMAGE, second);
+    director.publish("targets");
+    const zone = (hardwareId: string) => [
+      ECU,
+      { ecuId: "ECU_002", hardwareId },
+      { ecuId: "ECU_003", hardwareId: "HW-D" },
+    ];
+    const verify = (hardwareId: string) =>
+      verifyPartially(stateOf(director), filesOf(director), zone(hardwareId), CHECKS);
+    const { assignments, state } = verify("HW-C");
+    expect(assignments.map(({ ecu }) => ecu.ecu_id).sort()).toEqual(["ECU_001", "ECU_002"]);
+    expect(Object.fromEntries(state.releaseCounters)).toEqual({ ECU_001: 5, ECU_002: 5 });
+    expect(refusal(() => verify("HW-D"))).toBe("UPTANE_HARDWARE_MISMATCH");
+  });
+
+  test("goes on after a loss of power with all that it knew", () => {
+    const { director } = repositories();
+    const known = partially(director).state;
+    const stored: unknown = JSON.parse(JSON.stringify(storeEcuState(known)));
+    const state = restoreEcuState(stored, { verify: verifyNoble });
+    expect(refusal(() => partially(director, state))).toBe("accepted");
+    const lower = structuredClone(ASSIGNED);
+    lower.release_counter = 4;
+    director.addTarget(PATH, IMAGE, lower);
+    director.publish("targets");
+    expect(refusal(() => partially(director, state))).toBe("UPTANE_RELEASE_ROLLBACK");
+    director.targets.version = 1;
+    director.sign("targets");
+    expect(refusal(() => partially(director, state))).toBe("UPTANE_TARGETS_ROLLBACK");
+    const malformed = () => restoreEcuState({ format: "none" }, {});
+    expect(refusal(malformed)).toBe("UPTANE_STATE_MALFORMED");
   });
 });
