@@ -60,6 +60,11 @@ export const ServerConfig = group({
     renew_before: Type.Number({ minimum: 0.01, maximum: 0.99, description: "0.01 to 0.99" }),
     warn_before_d: Days,
   }),
+  certificates: group({
+    vehicle_days: Days,
+    crl_h: Type.Number({ exclusiveMinimum: 0, description: "hours, more than 0" }),
+    poll_ms: Type.Integer({ minimum: 10, maximum: 60_000, description: "10 to 60000" }),
+  }),
   database: group({
     url: Type.String({
       pattern: "^$|^postgres(ql)?://",

@@ -32,6 +32,7 @@ import { telemetryTopics } from "#server/telemetry/topics.ts";
 import { updateRoutes } from "#server/updates/routes.ts";
 import type { UpdateDeps } from "#server/updates/service.ts";
 import { updateTopics } from "#server/updates/topics.ts";
+import { followMinimumProfiles } from "#server/vehicles/minimum-profiles.ts";
 import { trackPresence, type Presence } from "#server/vehicles/presence.ts";
 import { vehicleRoutes } from "#server/vehicles/routes.ts";
 import { vehicleTopics } from "#server/vehicles/topics.ts";
@@ -94,10 +95,13 @@ interface Base {
   database: Database;
 }
 
-async function compose({ config, log, metrics, state, presence, database }: Base) {
+/** The two listeners, and what they are told of vehicles that they are to refuse. */
+async function createListeners({ config, log, metrics, state, presence, database }: Base) {
   const { db } = database;
-  const blobs = await openDiskStore(join(config.data_dir, "blobs"));
-  const signers = await ensureSigningKeys(join(config.certs_dir, "signing"));
+  const admission = createAdmission(log);
+  // Nobody else writes to an embedded database.
+  const everyMs = database.kind === "embedded" ? undefined : config.certificates.poll_ms;
+  const minimums = await followMinimumProfiles({ db, admission, everyMs, log });
   const listener = {
     config,
     identities: await loadServerIdentities(config.certs_dir),
@@ -105,7 +109,7 @@ async function compose({ config, log, metrics, state, presence, database }: Base
     log,
     metrics,
     state,
-    admission: createAdmission(log),
+    admission,
   };
   const mqtt = await createMqtt({
     ...listener,
@@ -116,6 +120,15 @@ async function compose({ config, log, metrics, state, presence, database }: Base
     authenticate: (token) => operatorByToken(db, hashToken(token)),
     vehicleSeen: (vin, connection) => presence.seen(vin, { connection, via: "https" }),
   });
+  return { mqtt, http, minimums };
+}
+
+async function compose(base: Base) {
+  const { config, log, metrics, state, presence, database } = base;
+  const { db } = database;
+  const blobs = await openDiskStore(join(config.data_dir, "blobs"));
+  const signers = await ensureSigningKeys(join(config.certs_dir, "signing"));
+  const { mqtt, http, minimums } = await createListeners(base);
 
   const assembler = createAssembler({ db, blobs, signers });
   const updates: UpdateDeps = { db, assembler, metrics, ttlHours: config.packages.ttl_h };
@@ -127,7 +140,7 @@ async function compose({ config, log, metrics, state, presence, database }: Base
   await http.register(
     async (api) => {
       await api.register(operatorRoutes({ db }));
-      await api.register(vehicleRoutes({ db }));
+      await api.register(vehicleRoutes({ db, minimumChanged: minimums.refresh }));
       await api.register(
         firmwareRoutes({
           db,
@@ -160,11 +173,11 @@ async function compose({ config, log, metrics, state, presence, database }: Base
     ...diagnosticTopics({ dispatcher, metrics, log }),
   ];
   for (const handler of handlers) mqtt.handle(handler);
-  return { http, mqtt, dispatcher, updates };
+  return { http, mqtt, dispatcher, updates, minimums };
 }
 
 async function listen(
-  { http, mqtt, dispatcher, updates }: Awaited<ReturnType<typeof compose>>,
+  { http, mqtt, dispatcher, updates, minimums }: Awaited<ReturnType<typeof compose>>,
   { config, log, state, presence, database }: Base,
 ): Promise<App> {
   const { db } = database;
@@ -187,6 +200,7 @@ async function listen(
     database: database.kind,
     async close() {
       clearInterval(flush);
+      minimums.stop();
       const maintained = stopMaintenance();
       dispatcher.stop();
       const ended = await Promise.allSettled([http.close(), mqtt.close(), maintained]);

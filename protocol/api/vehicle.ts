@@ -26,6 +26,11 @@ const Connection = Type.Object({
 });
 export type Connection = Static<typeof Connection>;
 
+const MinProfile = Type.Union([Type.Integer({ minimum: 0, maximum: 12 }), Type.Null()], {
+  description:
+    "The weakest TLS profile that the vehicle may connect with; null for any that is enabled. Profiles are stronger the higher their number: by class (classical, PQ key exchange, hybrid, pure PQ, PQ), then key exchange, then certificate.",
+});
+
 export const Vehicle = Type.Object({
   vin: VehicleId,
   model: Type.Union([Type.String(), Type.Null()]),
@@ -35,6 +40,7 @@ export const Vehicle = Type.Object({
   registered_at: Timestamp,
   last_seen_at: Timestamp,
   connection: Type.Union([Connection, Type.Null()]),
+  min_profile: MinProfile,
 });
 export type Vehicle = Static<typeof Vehicle>;
 
@@ -43,6 +49,8 @@ export const VehiclePatch = Type.Object(
     channel: Type.Optional(Channel),
     model: Type.Optional(Type.String({ maxLength: 64 })),
     region: Type.Optional(Type.String({ maxLength: 64 })),
+    min_profile: Type.Optional(MinProfile),
   },
   { minProperties: 1, additionalProperties: false },
 );
+export type VehiclePatch = Static<typeof VehiclePatch>;

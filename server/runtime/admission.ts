@@ -1,6 +1,7 @@
 import type { TLSSocket } from "node:tls";
+import type { Negotiated } from "#crypto/negotiated.ts";
+import type { PeerIdentity } from "#crypto/peer.ts";
 import { findProfile, meetsProfile } from "#crypto/profiles.ts";
-import type { TlsConnection } from "./connection.ts";
 import type { Log } from "./log.ts";
 
 /** Why a connection whose certificate verifies is refused all the same. */
@@ -9,14 +10,20 @@ export interface Refusal {
   reason: string;
 }
 
+/** Who is there and how the connection is protected. */
+interface Handshake {
+  peer: PeerIdentity;
+  negotiated: Negotiated;
+}
+
 /**
  * What holds for vehicles' connections beyond what TLS itself verifies. It is asked in every
  * handshake, also of a resumed session, so it keeps in memory what it needs to know.
  */
 export interface Admission {
-  refusal(connection: TlsConnection): Refusal | undefined;
+  refusal(connection: Handshake): Refusal | undefined;
   /** Keeps an open connection of a vehicle in mind, to cut it if it is to end. */
-  opened(socket: TLSSocket, connection: TlsConnection): void;
+  opened(socket: TLSSocket, connection: Handshake): void;
   /** Refuses these certificates from now on, and cuts what they have open. */
   revoke(fingerprints: readonly string[]): void;
   /** Sets the least profile of vehicles, null for none, and cuts what is open below it. */
@@ -26,9 +33,9 @@ export interface Admission {
 export function createAdmission(log: Log): Admission {
   const revoked = new Set<string>();
   const minimums = new Map<string, number>();
-  const open = new Map<TLSSocket, TlsConnection>();
+  const open = new Map<TLSSocket, Handshake>();
 
-  function refusal({ peer, negotiated }: TlsConnection): Refusal | undefined {
+  function refusal({ peer, negotiated }: Handshake): Refusal | undefined {
     if (peer.kind !== "vehicle") return undefined;
     if (revoked.has(peer.fingerprint)) {
       return { code: "CERT_REVOKED", reason: "the certificate has been revoked" };

@@ -1,7 +1,12 @@
 import { randomUUIDv7 } from "node:crypto";
 import { sql, type Selectable } from "kysely";
 import type { Vci } from "#protocol/api/vci.ts";
-import type { RegisterRequest, Vehicle, VehicleStatus } from "#protocol/api/vehicle.ts";
+import type {
+  RegisterRequest,
+  Vehicle,
+  VehiclePatch,
+  VehicleStatus,
+} from "#protocol/api/vehicle.ts";
 import type { Heartbeat } from "#protocol/mqtt/heartbeat.ts";
 import type { Db, Tx } from "#server/database/connection.ts";
 import type { ConnectionRecord } from "#server/runtime/connection.ts";
@@ -16,6 +21,7 @@ const columns = [
   "registered_at",
   "last_seen_at",
   "connection",
+  "min_profile",
 ] as const;
 
 /** Adds a vehicle, or renews what it says of itself. @returns whether it is new */
@@ -63,11 +69,14 @@ export async function listVehicles(
 export async function patchVehicle(
   db: Db,
   vin: string,
-  patch: { channel?: "stable" | "beta"; model?: string; region?: string },
+  patch: VehiclePatch,
 ): Promise<Vehicle | undefined> {
   const row = await db
     .updateTable("vehicle")
-    .set(patch)
+    .set({
+      ...patch,
+      ...(patch.min_profile === undefined ? {} : { min_profile_set_at: sql<Date>`now()` }),
+    })
     .where("vin", "=", vin)
     .returning(columns)
     .executeTakeFirst();

@@ -13,7 +13,13 @@ import { listVcis, listVehicles, patchVehicle, registerVehicle, vehicleByVin } f
 const Vin = Type.Object({ vin: VehicleId });
 const tags = ["vehicles"];
 
-export function vehicleRoutes({ db }: { db: Db }) {
+export interface VehicleDeps {
+  db: Db;
+  /** Called when a vehicle's minimum profile has changed. */
+  minimumChanged: () => Promise<void>;
+}
+
+export function vehicleRoutes({ db, minimumChanged }: VehicleDeps) {
   return async (http: Http): Promise<void> => {
     registration(http, db);
     reading(http, db);
@@ -27,6 +33,7 @@ export function vehicleRoutes({ db }: { db: Db }) {
       async ({ params, body }) => {
         const vehicle = await patchVehicle(db, params.vin, body);
         if (vehicle === undefined) throw new ProblemError("VEHICLE_UNKNOWN", params.vin);
+        if (body.min_profile !== undefined) await minimumChanged();
         return vehicle;
       },
     );

@@ -1,4 +1,4 @@
-import type { ColumnType, Generated, JSONColumnType } from "kysely";
+import type { ColumnType, Generated, JSONColumnType, RawBuilder } from "kysely";
 import type { Vci } from "#protocol/api/vci.ts";
 import type { VehicleStatus } from "#protocol/api/vehicle.ts";
 import type { Heartbeat } from "#protocol/mqtt/heartbeat.ts";
@@ -31,6 +31,8 @@ export interface VehicleTable {
   heartbeat: NullableJson<Heartbeat>;
   config: NullableJson<RemoteConfig>;
   config_revision: Generated<number>;
+  min_profile: number | null;
+  min_profile_set_at: ColumnType<Date | null, undefined, RawBuilder<Date>>;
 }
 
 export interface VciTable {

@@ -1,0 +1,63 @@
+import type { Log } from "#server/runtime/log.ts";
+
+/** A copy in memory of what a few rows say, kept up to date with the database. */
+export interface Followed {
+  /** Takes up what has changed since the last time. */
+  refresh(): Promise<void>;
+  stop(): void;
+}
+
+export interface FollowSettings<Row extends { changed_at: Date }> {
+  /** What is followed, for the log. */
+  what: string;
+  /** The rows whose `changed_at`, set by the database's `now()`, is later than `since`. */
+  changedSince: (since: Date) => Promise<Row[]>;
+  /** Called with rows that were given before, too. */
+  apply: (rows: Row[]) => void;
+  /** How often another process's changes are looked for; undefined where there can be none. */
+  everyMs: number | undefined;
+  log: Log;
+}
+
+/** A transaction that began earlier may show its rows later: so long is looked back. */
+const OVERLAP_MS = 60_000;
+
+/**
+ * Reads everything once, then what has changed, again and again.
+ * @throws the database's error when the first reading fails
+ */
+export async function follow<Row extends { changed_at: Date }>(
+  settings: FollowSettings<Row>,
+): Promise<Followed> {
+  const { what, changedSince, apply, everyMs, log } = settings;
+  let latest = 0;
+  let timer: NodeJS.Timeout | undefined;
+  let stopped = false;
+
+  async function refresh(): Promise<void> {
+    const rows = await changedSince(new Date(Math.max(0, latest - OVERLAP_MS)));
+    for (const { changed_at } of rows) latest = Math.max(latest, changed_at.getTime());
+    if (rows.length > 0) apply(rows);
+  }
+  async function poll(): Promise<void> {
+    try {
+      await refresh();
+    } catch (error) {
+      if (!stopped) log.error({ err: error }, `${what} could not be read; trying again`);
+    }
+    arm();
+  }
+  function arm(): void {
+    if (everyMs !== undefined && !stopped) timer = setTimeout(() => void poll(), everyMs).unref();
+  }
+
+  await refresh();
+  arm();
+  return {
+    refresh,
+    stop() {
+      stopped = true;
+      clearTimeout(timer);
+    },
+  };
+}
