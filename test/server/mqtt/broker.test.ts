@@ -59,8 +59,10 @@ async function granted(client: MqttClient, filters: string[]): Promise<number[]>
   return suback;
 }
 
+let releases = 0;
+
 async function openUpdate(): Promise<string> {
-  await publish(gateway.admin, { ecu_type: "brake", version: `1.${Date.now()}.0` });
+  await publish(gateway.admin, { ecu_type: "brake", version: `2.${++releases}.0` });
   await vehicle.send("POST", `/api/v1/vehicles/${vin}/vci`, { body: sampleVci() });
   return (await vehicle.send("POST", "/api/v1/ota/package", { body: { vin } })).json.update_id;
 }
