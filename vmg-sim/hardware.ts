@@ -1,8 +1,11 @@
 import { join } from "node:path";
 import { systemClock, type Clock } from "#protocol/doip/clock.ts";
+import { hardwareId } from "#protocol/uptane/hardware-id.ts";
 import type { EcuBehaviour } from "#vmg-sim/ecu/behaviour.ts";
 import type { EcuConfig } from "#vmg-sim/ecu/config.ts";
+import { startEcu, type Ecu } from "#vmg-sim/ecu/ecu.ts";
 import { startEcuNode, type EcuNode } from "#vmg-sim/ecu/node.ts";
+import type { TrustOptions } from "#vmg-sim/ecu/trust.ts";
 import { startZone } from "#vmg-sim/zone/zone.ts";
 
 const HOST = "127.0.0.1";
@@ -27,6 +30,8 @@ export interface HardwareOptions {
   /** Faults, by ECU id. */
   behaviours?: Readonly<Record<string, EcuBehaviour>>;
   clock?: Clock;
+  /** The director that ECUs and zonal gateways ask what may be written; none: everything may. */
+  trust?: Omit<TrustOptions, "ecus">;
   /** Something failed in an ECU that is not the tester's fault; by default it is a warning. */
   onFault?: (ecuId: string, error: unknown) => void;
 }
@@ -85,6 +90,7 @@ async function startZoneWithEcus(
   for (const ecu of config.ecus) {
     const node = await startEcuNode({
       config: { ...ecu, vin: options.vin },
+      trust: options.trust,
       stateFolder: join(options.stateFolder, ecu.ecu_id),
       clock,
       behaviour: options.behaviours?.[ecu.ecu_id] ?? {},
@@ -95,6 +101,9 @@ async function startZoneWithEcus(
     running.push(node);
     nodes.push(node);
   }
+  const { trust } = options;
+  const own = trust && (await startOwnEcu(config, { ...options, trust }, clock));
+  if (own) running.push(own);
   const zone = await startZone({
     logical_address,
     functional_address,
@@ -106,10 +115,52 @@ async function startZoneWithEcus(
       port,
     })),
     clock,
+    ...(own && {
+      own,
+      imageFor: (address) => {
+        const ecu = config.ecus.find(({ logical_address }) => logical_address === address);
+        return ecu && own.imageFor(ecu.ecu_id)?.file;
+      },
+    }),
   });
   running.push(zone);
   const ecus = nodes.map(({ ecu }) => hardwareEcu(ecu));
   return { zone_id, host: HOST, port: zone.port, logical_address, functional_address, ecus };
+}
+
+/** What a zonal gateway is itself: an ECU that looks after those behind it. */
+function startOwnEcu(
+  { zone_id, logical_address, ecus }: ZoneConfig,
+  {
+    vin,
+    stateFolder,
+    trust,
+    onFault = warn,
+  }: HardwareOptions & Required<Pick<HardwareOptions, "trust">>,
+  clock: Clock,
+): Promise<Ecu> {
+  const behind = ecus.map(({ ecu_id, ecu_type, hardware_version }) => ({
+    ecuId: ecu_id,
+    hardwareId: hardwareId(ecu_type, hardware_version),
+  }));
+  const [security] = ecus.map((ecu) => ecu.security);
+  return startEcu({
+    config: {
+      ecu_id: zone_id,
+      logical_address,
+      ecu_type: "zonal-gateway",
+      hardware_version: "HW-1.0",
+      software_version: "1.0.0",
+      serial_number: `${vin}-${zone_id}`,
+      vin,
+      dtcs: [],
+      ...(security && { security }),
+    },
+    stateFolder: join(stateFolder, `${zone_id}.zone`),
+    clock,
+    trust: { ...trust, ecus: behind },
+    onFault: (error) => onFault(zone_id, error),
+  });
 }
 
 function hardwareEcu(ecu: EcuNode["ecu"]): HardwareEcu {

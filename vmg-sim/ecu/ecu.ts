@@ -4,6 +4,7 @@ import { Nrc } from "#protocol/uds/nrc.ts";
 import { negativeResponse } from "#protocol/uds/response.ts";
 import { hmacKey, type KeyFunction } from "#protocol/uds/security-key.ts";
 import { POSITIVE_OFFSET, suppressesPositive } from "#protocol/uds/service.ts";
+import type { Assignment } from "#protocol/uptane/assignment.ts";
 import type { EcuBehaviour } from "./behaviour.ts";
 import { completeEcuConfig, type CompleteEcuConfig, type EcuConfig } from "./config.ts";
 import { dispatch } from "./dispatch.ts";
@@ -12,6 +13,7 @@ import { endTransfer, negative, volatileState, type EcuRuntime, type Outcome } f
 import { expireSession, P2_SERVER_MS, P2_STAR_SERVER_MS } from "./session.ts";
 import { openState } from "./state-file.ts";
 import { storedDtcs } from "./stored-dtc.ts";
+import { ecuTrust, type TrustOptions } from "./trust.ts";
 
 /** The first 78 goes out with a reserve to P2, the ones after it with a reserve to P2*. */
 const FIRST_PENDING_MS = 0.8 * P2_SERVER_MS;
@@ -32,6 +34,8 @@ export interface EcuOptions {
   stateFolder: string;
   clock: Clock;
   behaviour?: EcuBehaviour;
+  /** Lets only images be written that the director has assigned. */
+  trust?: TrustOptions | undefined;
   /** Random bytes for seeds. */
   random?: (length: number) => Uint8Array;
   keyOf?: KeyFunction;
@@ -52,6 +56,8 @@ export interface Ecu {
   readonly config: CompleteEcuConfig;
   /** Version of the image that runs. */
   readonly softwareVersion: string;
+  /** The image that, as far as this ECU has verified, may be written into one. */
+  imageFor(ecuId: string): Assignment | undefined;
   /**
    * Takes a UDS request of 1 byte or more; `respond` runs for every answer, 78s included. Requests
    * run one after the other; resolves when this one is finished, answered or not.
@@ -105,6 +111,7 @@ export async function startEcu(options: EcuOptions): Promise<Ecu> {
     get softwareVersion() {
       return ecu.flash.version;
     },
+    imageFor: (ecuId) => ecu.trust?.imageFor(ecuId, ecu.now.assigned),
     handle(request, origin, respond) {
       if (busyFor !== undefined && busyFor !== origin.source) {
         respond(negativeResponse(request[0] ?? 0, Nrc.busyRepeatRequest));
@@ -153,6 +160,8 @@ async function powerOn(options: EcuOptions): Promise<EcuRuntime & { wake(): void
     keyOf: options.keyOf ?? hmacKey(config.security.secrets),
     store,
     flash,
+    trust:
+      options.trust && ecuTrust(options.trust, { config, store, version: () => flash.version }),
     behaviour: { ...behaviour },
     now: volatileState(clock, config, store.current.failed_keys),
     ...sleeper(clock),

@@ -15,7 +15,7 @@ import {
 /** DIDs in one request, at most. */
 const MAX_DIDS = 64;
 
-const values = new Map<number, (ecu: EcuRuntime) => DidValue>([
+const values = new Map<number, (ecu: EcuRuntime) => DidValue | undefined>([
   [Did.vin, ({ config }) => config.vin],
   [Did.ecuSerialNumber, ({ config }) => config.serial_number],
   [Did.ecuHardwareNumber, ({ config }) => config.hardware_version],
@@ -32,6 +32,7 @@ const values = new Map<number, (ecu: EcuRuntime) => DidValue>([
   [Did.supplyVoltage, (ecu) => Math.round(12_600 + 400 * wave(ecu, 41))],
   [Did.temperature, (ecu) => 45 + 12 * wave(ecu, 173)],
   [Did.processorLoad, (ecu) => Math.round(35 + 25 * wave(ecu, 13))],
+  [Did.trustedRootVersion, ({ trust }) => trust?.rootVersion()],
   [Did.operatingTime, ({ clock, now }) => Math.floor((clock.now() - now.startedAt) / 1000)],
 ]);
 

@@ -1,9 +1,12 @@
 import { ByteError } from "#protocol/bytes/reader.ts";
+import { encodeRefusal } from "#protocol/uds/metadata-verdict.ts";
 import { Nrc } from "#protocol/uds/nrc.ts";
 import { decodeBankExpectation, PROGRAMMING_LEVEL } from "#protocol/uds/programming.ts";
 import { Rid, RoutineStatus } from "#protocol/uds/rid.ts";
 import { Sid } from "#protocol/uds/service.ts";
+import { UptaneError } from "#protocol/uptane/uptane-error.ts";
 import {
+  assignedImage,
   endTransfer,
   negative,
   nonDefaultSessions,
@@ -15,11 +18,12 @@ import {
   type EcuService,
   type Outcome,
 } from "./runtime.ts";
+import { isAssigned } from "./trust.ts";
 
 const Control = { start: 0x01, results: 0x03 } as const;
 
-/** Passed or failed as a status record, or the NRC that says why it did not run. */
-type RoutineResult = { status: number } | { nrc: number };
+/** Passed, or failed and why, as a status record; or the NRC that says why it did not run. */
+type RoutineResult = { record: Uint8Array } | { nrc: number };
 
 interface Routine {
   sessions: readonly Session[];
@@ -29,8 +33,9 @@ interface Routine {
   run(ecu: EcuRuntime, record: Uint8Array): Promise<RoutineResult>;
 }
 
-const passed: RoutineResult = { status: RoutineStatus.passed };
-const failed: RoutineResult = { status: RoutineStatus.failed };
+const passed: RoutineResult = { record: Uint8Array.of(RoutineStatus.passed) };
+const failed: RoutineResult = { record: Uint8Array.of(RoutineStatus.failed) };
+const otherImage: RoutineResult = { record: encodeRefusal("UPTANE_IMAGE_MISMATCH") };
 const outOfSequence: RoutineResult = { nrc: Nrc.requestSequenceError };
 const notNow: RoutineResult = { nrc: Nrc.conditionsNotCorrect };
 
@@ -42,6 +47,7 @@ const routines = new Map<number, Routine>([
   [Rid.checkMemory, { ...programming, takesRecord: true, run: checkMemory }],
   [Rid.checkProgrammingDependencies, { ...programming, run: checkDependencies }],
   [Rid.activateBank, { ...programming, run: activateBank }],
+  [Rid.verifyMetadata, { ...programming, run: verifyMetadata }],
   [Rid.selfTest, { ...anySession, secured: false, run: selfTest }],
   [Rid.confirmBank, { ...anySession, run: confirmBank }],
   [Rid.revertBank, { ...anySession, run: revertBank }],
@@ -68,9 +74,8 @@ export const routineControl: EcuService = {
     }
     const result = await routine.run(ecu, record);
     if ("nrc" in result) return negative(result.nrc);
-    const status = Uint8Array.of(result.status);
-    ecu.now.routineResults.set(rid, status);
-    return positive(control, u16Bytes(rid), status);
+    ecu.now.routineResults.set(rid, result.record);
+    return positive(control, u16Bytes(rid), result.record);
   },
 };
 
@@ -84,6 +89,7 @@ function results(ecu: EcuRuntime, rid: number, record: Uint8Array): Outcome {
 /** Only the bank that is sure not to be needed may be erased. */
 async function eraseMemory(ecu: EcuRuntime): Promise<RoutineResult> {
   if (!ecu.flash.settled) return notNow;
+  if (ecu.trust !== undefined && assignedImage(ecu) === undefined) return notNow;
   await endTransfer(ecu);
   await ecu.flash.erase();
   if (ecu.behaviour.eraseMs !== undefined) await ecu.sleep(ecu.behaviour.eraseMs);
@@ -97,6 +103,12 @@ async function checkMemory(ecu: EcuRuntime, record: Uint8Array): Promise<Routine
   try {
     const { sha256, version } = decodeBankExpectation(record);
     if (version === "") return { nrc: Nrc.requestOutOfRange };
+    if (ecu.trust !== undefined) {
+      const assigned = assignedImage(ecu);
+      if (assigned === undefined) return notNow;
+      const image = { length: ecu.flash.spare.length, sha256: hex(sha256), version };
+      if (!isAssigned(assigned, image)) return otherImage;
+    }
     return (await ecu.flash.verify(sha256, version)) ? passed : failed;
   } catch (error) {
     if (error instanceof ByteError) return { nrc: Nrc.incorrectMessageLength };
@@ -112,9 +124,32 @@ async function checkDependencies(ecu: EcuRuntime): Promise<RoutineResult> {
 
 async function activateBank(ecu: EcuRuntime): Promise<RoutineResult> {
   if (!ecu.flash.settled || ecu.flash.spare.status !== "bootable") return outOfSequence;
+  if (ecu.trust !== undefined) {
+    const assigned = assignedImage(ecu);
+    if (assigned === undefined || !isAssigned(assigned, ecu.flash.spare)) return notNow;
+  }
   await ecu.flash.arm();
   return passed;
 }
+
+/** What is refused leaves nothing that may be written, not even what was allowed before. */
+async function verifyMetadata(ecu: EcuRuntime): Promise<RoutineResult> {
+  const { trust, now } = ecu;
+  const { metadata } = now;
+  if (trust === undefined) return { nrc: Nrc.requestOutOfRange };
+  if (metadata === undefined) return outOfSequence;
+  delete now.metadata;
+  delete now.assigned;
+  try {
+    now.assigned = await trust.verify(metadata);
+    return passed;
+  } catch (error) {
+    if (error instanceof UptaneError) return { record: encodeRefusal(error.code) };
+    throw error;
+  }
+}
+
+const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
 
 async function selfTest(ecu: EcuRuntime): Promise<RoutineResult> {
   const unhealthy = ecu.flash.onTrial && ecu.behaviour.unhealthyAfterUpdate === true;

@@ -1,10 +1,11 @@
-import type { FileHandle } from "node:fs/promises";
 import type { Clock } from "#protocol/doip/clock.ts";
 import type { KeyFunction } from "#protocol/uds/security-key.ts";
+import type { Assignment } from "#protocol/uptane/assignment.ts";
 import type { EcuBehaviour } from "./behaviour.ts";
 import type { CompleteEcuConfig } from "./config.ts";
 import type { FlashMemory } from "./flash-memory.ts";
 import type { StateStore } from "./state-file.ts";
+import type { Assigned, EcuTrust } from "./trust.ts";
 
 export const Session = { default: 0x01, programming: 0x02, extended: 0x03 } as const;
 export type Session = (typeof Session)[keyof typeof Session];
@@ -14,11 +15,21 @@ export const nonDefaultSessions: readonly Session[] = [Session.programming, Sess
 
 /** A download under way. */
 export interface Transfer {
-  file: FileHandle;
+  to: TransferTarget;
   announced: number;
   received: number;
   /** Blocks taken so far; the last one's counter is their number modulo 256. */
   blocks: number;
+}
+
+/** Where the bytes of a download go. */
+export interface TransferTarget {
+  /** Flash can fail; memory does not. */
+  kind: "flash" | "memory";
+  write(data: Uint8Array, at: number): Promise<void>;
+  /** All of it has come. */
+  finish(length: number): Promise<void>;
+  close(): Promise<void>;
 }
 
 /** What an ECU forgets without power. */
@@ -34,6 +45,10 @@ export interface VolatileState {
   /** Before this time on the ECU's clock no seed is given. */
   delayUntil: number;
   transfer?: Transfer;
+  /** Metadata that has come and is not verified yet. */
+  metadata?: Uint8Array;
+  /** What verified metadata allows. */
+  assigned?: Assigned;
   /** Status records of routines that have run. */
   routineResults: Map<number, Uint8Array>;
   selfTestPassed: boolean;
@@ -47,6 +62,8 @@ export interface EcuRuntime {
   readonly keyOf: KeyFunction;
   readonly store: StateStore;
   readonly flash: FlashMemory;
+  /** Absent: whatever a tester with the key writes is taken. */
+  readonly trust: EcuTrust | undefined;
   behaviour: EcuBehaviour;
   now: VolatileState;
   /** Waits on the ECU's clock; ends early when the ECU is switched off. */
@@ -119,9 +136,14 @@ export function volatileState(
   };
 }
 
+/** The image that verified metadata allows to be written now. */
+export function assignedImage({ trust, now, config }: EcuRuntime): Assignment | undefined {
+  return trust?.imageFor(config.ecu_id, now.assigned);
+}
+
 /** Closes the transfer under way, if any; a bank that is not finished is never started. */
 export async function endTransfer(ecu: EcuRuntime): Promise<void> {
   const { transfer } = ecu.now;
   delete ecu.now.transfer;
-  await transfer?.file.close();
+  await transfer?.to.close();
 }

@@ -38,6 +38,8 @@ const EcuState = Type.Object({
   dtc_status: Type.Record(Type.String(), Type.Integer({ minimum: 0, maximum: 255 })),
   /** Wrong keys since the last right one: the delay they cost survives a reset. */
   failed_keys: Type.Integer({ minimum: 0 }),
+  /** What was trusted of the director, and the hash of the root that it began with. */
+  trust: Type.Optional(Type.Object({ built_with: Type.String(), state: Type.Unknown() })),
 });
 export type EcuState = Static<typeof EcuState>;
 

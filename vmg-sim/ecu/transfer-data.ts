@@ -13,7 +13,7 @@ import {
 
 const OVERHEAD = 2;
 
-/** 36: writes the next block to the bank's file before it is answered. */
+/** 36: writes the next block to where it goes before it is answered. */
 export const transferData: EcuService = {
   sid: Sid.transferData,
   sessions: [Session.programming],
@@ -41,16 +41,14 @@ async function writeBlock(ecu: EcuRuntime, counter: number, data: Uint8Array): P
   const { transfer } = ecu.now;
   if (transfer === undefined) return negative(Nrc.requestSequenceError);
   const block = transfer.blocks + 1;
-  if (block === ecu.behaviour.resetAtBlock) return { kind: "crash" };
-  if (block === ecu.behaviour.failAtBlock) {
-    await endTransfer(ecu);
-    return negative(Nrc.generalProgrammingFailure);
+  if (transfer.to.kind === "flash") {
+    if (block === ecu.behaviour.resetAtBlock) return { kind: "crash" };
+    if (block === ecu.behaviour.failAtBlock) {
+      await endTransfer(ecu);
+      return negative(Nrc.generalProgrammingFailure);
+    }
   }
-  for (let written = 0; written < data.length;) {
-    const at = transfer.received + written;
-    const result = await transfer.file.write(data, written, data.length - written, at);
-    written += result.bytesWritten;
-  }
+  await transfer.to.write(data, transfer.received);
   transfer.blocks = block;
   transfer.received += data.length;
   return positive(counter);

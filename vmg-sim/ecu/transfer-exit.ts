@@ -15,9 +15,8 @@ export const transferExit: EcuService = {
       return negative(Nrc.requestSequenceError);
     }
     if (request.length !== 1) return negative(Nrc.incorrectMessageLength);
-    await transfer.file.datasync();
+    await transfer.to.finish(transfer.received);
     await endTransfer(ecu);
-    await ecu.flash.finishSpare(transfer.received);
     return positive();
   },
 };

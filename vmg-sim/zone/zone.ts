@@ -1,13 +1,17 @@
 import type { Clock } from "#protocol/doip/clock.ts";
-import { ActivationType, DiagnosticNack } from "#protocol/doip/codes.ts";
+import { ActivationType, DiagnosticNack, PayloadType } from "#protocol/doip/codes.ts";
 import type { DiagnosticMessage } from "#protocol/doip/diagnostic-messages.ts";
 import { ackOf, nackOf, standardTiming, type EntityConfig } from "#protocol/doip/entity.ts";
 import { listenDoip, type DoipConnection } from "#protocol/doip/listener.ts";
 import type { AckOutcome } from "#protocol/doip/tester.ts";
 import { ecuLink, type EcuLink } from "./ecu-link.ts";
+import { refusalOf } from "./flash-gate.ts";
 
 const MAX_SOCKETS = 4;
 const MAX_REQUEST = 0xffff;
+
+/** Requests to the zonal gateway itself that wait or run; more are refused as the standard has it. */
+const MAX_UNDER_WAY = 16;
 
 /** Where an ECU of the zone listens. */
 export interface ZoneEcu {
@@ -25,6 +29,22 @@ export interface ZoneOptions {
   port: number;
   ecus: readonly ZoneEcu[];
   clock: Clock;
+  /** Takes UDS requests to the zonal gateway itself; without it, its own address is unknown. */
+  own?: OwnDiagnostics;
+  /**
+   * The image that the zonal gateway has verified for an ECU, by logical address. Flash is neither
+   * erased nor written without one; where this is absent, everything passes.
+   */
+  imageFor?: (ecu: number) => { length: number } | undefined;
+}
+
+/** The zonal gateway's own diagnostics, as an ECU's. */
+interface OwnDiagnostics {
+  handle(
+    request: Uint8Array,
+    origin: { source: number; functional: boolean },
+    respond: (response: Uint8Array) => void,
+  ): Promise<void>;
 }
 
 /** A zonal gateway that runs. */
@@ -40,17 +60,21 @@ export interface Zone {
  * @throws the listener's error, EADDRINUSE for one
  */
 export async function startZone(options: ZoneOptions): Promise<Zone> {
-  const { host, port, clock, functional_address: group } = options;
+  const { host, port, clock, own, logical_address, functional_address: group } = options;
   const ecus = new Map(options.ecus.map((ecu) => [ecu.logical_address, ecu]));
   const routes = new WeakMap<DoipConnection, TesterRoutes>();
+  let underWay = 0;
   const entity: EntityConfig = {
-    logicalAddress: options.logical_address,
+    logicalAddress: logical_address,
     isTester: isTesterAddress,
     activationTypes: [ActivationType.default],
     maxSockets: MAX_SOCKETS,
     maxRequest: MAX_REQUEST,
     routeOf(target) {
       if (target === group) return "own";
+      if (target === logical_address && own !== undefined) {
+        return underWay < MAX_UNDER_WAY ? "own" : "full";
+      }
       return ecus.has(target) ? "forwarded" : "unknown";
     },
     timing: standardTiming,
@@ -59,9 +83,18 @@ export async function startZone(options: ZoneOptions): Promise<Zone> {
   function routesOf(connection: DoipConnection, source: number): TesterRoutes {
     const known = routes.get(connection);
     if (known !== undefined) return known;
-    const made = testerRoutes(connection, source, ecus, clock);
+    const made = testerRoutes(connection, source, ecus, options);
     routes.set(connection, made);
     return made;
+  }
+
+  function answer(connection: DoipConnection, { source, userData }: DiagnosticMessage): void {
+    underWay += 1;
+    const respond = (response: Uint8Array) =>
+      connection.send(messageFrom(logical_address, source, response));
+    void own?.handle(userData, { source, functional: false }, respond).finally(() => {
+      underWay -= 1;
+    });
   }
 
   const listener = await listenDoip({
@@ -69,8 +102,10 @@ export async function startZone(options: ZoneOptions): Promise<Zone> {
     port,
     entity,
     clock,
-    onDiagnostic: (connection, message, acknowledged) =>
-      routesOf(connection, message.source).forward(message, acknowledged ? "group" : "ecu"),
+    onDiagnostic(connection, message, acknowledged) {
+      if (message.target === logical_address) return answer(connection, message);
+      routesOf(connection, message.source).forward(message, acknowledged ? "group" : "ecu");
+    },
     onDrain: (connection) => routes.get(connection)?.resume(),
     onClosed: (connection) => routes.get(connection)?.close(),
   });
@@ -93,7 +128,7 @@ function testerRoutes(
   connection: DoipConnection,
   source: number,
   ecus: ReadonlyMap<number, ZoneEcu>,
-  clock: Clock,
+  { clock, imageFor }: ZoneOptions,
 ): TesterRoutes {
   const links = new Map<number, EcuLink>();
 
@@ -120,7 +155,18 @@ function testerRoutes(
     if (![...links.values()].some(({ congested }) => congested)) connection.resume();
   }
 
+  /** The answer in place of an ECU that must not see a request. */
+  function refusal(address: number, { userData }: DiagnosticMessage): Uint8Array | undefined {
+    return imageFor && refusalOf(userData, imageFor(address));
+  }
+
   function send(address: number, message: DiagnosticMessage, onOutcome: OnOutcome): void {
+    const refused = refusal(address, message);
+    if (refused !== undefined) {
+      onOutcome({ kind: "acknowledged" });
+      connection.send(messageFrom(address, message.source, refused));
+      return;
+    }
     const link = linkTo(address);
     link?.forward(message.target, message.userData, onOutcome);
     if (link?.congested === true) connection.pause();
@@ -142,6 +188,10 @@ function testerRoutes(
       for (const link of links.values()) link.close();
     },
   };
+}
+
+function messageFrom(source: number, target: number, userData: Uint8Array) {
+  return { type: PayloadType.diagnosticMessage, source, target, userData } as const;
 }
 
 type OnOutcome = (outcome: AckOutcome) => void;

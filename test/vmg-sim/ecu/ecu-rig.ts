@@ -13,6 +13,7 @@ import { manualClock, type ManualClock } from "#test/protocol/doip/manual-clock.
 import type { EcuBehaviour } from "#vmg-sim/ecu/behaviour.ts";
 import type { EcuConfig } from "#vmg-sim/ecu/config.ts";
 import { startEcu, type Ecu, type RequestOrigin } from "#vmg-sim/ecu/ecu.ts";
+import type { TrustOptions } from "#vmg-sim/ecu/trust.ts";
 
 export const ecuConfig: EcuConfig = {
   ecu_id: "ECU_001",
@@ -49,7 +50,7 @@ export interface EcuRig {
   program(image: Uint8Array, version: string, blockLength?: number): Promise<void>;
   version(): Promise<string>;
   /** Switches the ECU off and on again, as with the process that runs it. */
-  powerCycle(behaviour?: EcuBehaviour): Promise<void>;
+  powerCycle(behaviour?: EcuBehaviour, trust?: TrustOptions): Promise<void>;
   /** @throws when the ECU had a fault that nobody looked at */
   dispose(): Promise<void>;
 }
@@ -58,13 +59,15 @@ export async function ecuRig(
   config: Partial<EcuConfig> = {},
   behaviour: EcuBehaviour = {},
   folder?: string,
+  trust?: TrustOptions,
 ): Promise<EcuRig> {
   const stateFolder = folder ?? (await mkdtemp(join(tmpdir(), "latticeway-ecu-")));
   const clock = manualClock();
   const faults: unknown[] = [];
   const events: string[] = [];
-  const start = (behaviour: EcuBehaviour) =>
+  const start = (behaviour: EcuBehaviour, trusted = trust) =>
     startEcu({
+      trust: trusted,
       config: { ...ecuConfig, ...config },
       stateFolder,
       clock,
@@ -116,9 +119,9 @@ export async function ecuRig(
       const [answer = ""] = await rig.ask("22f195");
       return Buffer.from(answer.slice(6), "hex").toString();
     },
-    async powerCycle(behaviour = {}) {
+    async powerCycle(behaviour = {}, trusted = trust) {
       await ecu.stop();
-      ecu = await start(behaviour);
+      ecu = await start(behaviour, trusted);
     },
     async dispose() {
       await ecu.stop();

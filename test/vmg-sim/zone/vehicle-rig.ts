@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { demoSecrets, hmacKey } from "#protocol/uds/security-key.ts";
 import type { EcuBehaviour } from "#vmg-sim/ecu/behaviour.ts";
 import type { EcuConfig } from "#vmg-sim/ecu/config.ts";
+import type { TrustOptions } from "#vmg-sim/ecu/trust.ts";
 import { startHardware, type Hardware, type HardwareZone } from "#vmg-sim/hardware.ts";
 import type { FlashOptions } from "#vmg-sim/vmg/flash.ts";
 import { createUdsLink, type UdsLink, type UdsLinkOptions } from "#vmg-sim/vmg/uds-link.ts";
@@ -19,6 +20,8 @@ export const securityKey = hmacKey(demoSecrets);
 export interface VehicleRig {
   readonly zone: HardwareZone;
   readonly link: UdsLink;
+  /** Each ECU has a folder of its id below. */
+  readonly stateFolder: string;
   readonly faults: unknown[];
   /** Another link, to be closed with the rest. */
   connect(options?: Partial<UdsLinkOptions>): UdsLink;
@@ -32,6 +35,7 @@ export interface VehicleRig {
 export async function vehicleRig(
   config: Partial<EcuConfig> = {},
   behaviours: Record<string, EcuBehaviour> = {},
+  trust?: TrustOptions,
 ): Promise<VehicleRig> {
   const stateFolder = await mkdtemp(join(tmpdir(), "latticeway-zone-"));
   const faults: unknown[] = [];
@@ -48,6 +52,7 @@ export async function vehicleRig(
     vin: "WAUZZZ8V0JA000001",
     stateFolder,
     behaviours,
+    ...(trust && { trust }),
     zones: [
       { zone_id: "ZG-1", logical_address: 0x1000, ecus: [ecu("E1", FIRST), ecu("E2", SECOND)] },
     ],
@@ -65,6 +70,7 @@ export async function vehicleRig(
   const rig: VehicleRig = {
     zone,
     link,
+    stateFolder,
     faults,
     connect,
     behave: (address, behaviour) =>
