@@ -24,7 +24,10 @@ export function certificateFields(certificate: Uint8Array): CertificateFields | 
   const subject = fields[first + 4];
   const key = fields[first + 5];
   if (subject?.tag !== DerTag.sequence || key?.tag !== DerTag.sequence) return undefined;
-  return { keyType: keyType(certificate, key), commonName: commonName(certificate, subject) };
+  return {
+    keyType: keyType(certificate, key),
+    commonName: subjectCommonName(certificate, subject),
+  };
 }
 
 const VERSION = 0xa0;
@@ -56,7 +59,8 @@ function keyType(bytes: Uint8Array, key: DerElement): string {
   return known ?? "other";
 }
 
-function commonName(bytes: Uint8Array, subject: DerElement): string | undefined {
+/** The only common name of a Name (RFC 5280 §4.1.2.4); undefined for none or more than one. */
+export function subjectCommonName(bytes: Uint8Array, subject: DerElement): string | undefined {
   const names: string[] = [];
   for (const set of derChildren(bytes, subject) ?? []) {
     for (const attribute of derChildren(bytes, set) ?? []) {

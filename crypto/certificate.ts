@@ -120,7 +120,7 @@ function extensionsOf(request: CertificateRequest): Extension[] {
 }
 
 /** RFC 7093 §2, method 4: SHA-256 of the whole SubjectPublicKeyInfo, as hex. */
-function keyIdentifier(publicKey: KeyObject): string {
+export function keyIdentifier(publicKey: KeyObject): string {
   return createHash("sha256")
     .update(publicKey.export({ type: "spki", format: "der" }))
     .digest("hex");

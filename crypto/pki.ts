@@ -138,7 +138,7 @@ const LOCAL_NAMES = ["localhost", "127.0.0.1", "::1"];
 const HOST_NAME = /^(?:\*\.)?[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/;
 const DAY = 86_400_000;
 /** A vehicle's clock may run behind the one that issues. */
-const CLOCK_TOLERANCE = 3_600_000;
+export const CLOCK_TOLERANCE_MS = 3_600_000;
 const VALID_DAYS: Record<CertificateLevel, number> = { root: 7300, issuing: 3650, leaf: 825 };
 
 interface WantedCertificate {
@@ -193,7 +193,8 @@ async function ensureAuthorities(
   }
 }
 
-function issuingAuthority(
+/** @throws PkiError PKI_CERTIFICATE_MISSING, PKI_KEY_MISSING, PKI_KEY_MISMATCH */
+export function issuingAuthority(
   folder: string,
   tree: CertificateTree,
   algorithm: KeyAlgorithm,
@@ -276,7 +277,7 @@ async function serverProblems(
 
 function validity(level: CertificateLevel, now: Date): { notBefore: Date; notAfter: Date } {
   return {
-    notBefore: new Date(now.getTime() - CLOCK_TOLERANCE),
+    notBefore: new Date(now.getTime() - CLOCK_TOLERANCE_MS),
     notAfter: new Date(now.getTime() + VALID_DAYS[level] * DAY),
   };
 }

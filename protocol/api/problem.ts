@@ -25,6 +25,7 @@ export const problems = {
   ECU_UNKNOWN: { status: 404, title: "The vehicle's VCI has no such ECU" },
   ZONE_UNKNOWN: { status: 404, title: "The vehicle's VCI has no such zonal gateway" },
   FIRMWARE_UNKNOWN: { status: 404, title: "There is no such firmware" },
+  METADATA_UNKNOWN: { status: 404, title: "There is no such metadata file" },
   PACKAGE_UNKNOWN: { status: 404, title: "There is no such package" },
   UPDATE_UNKNOWN: { status: 404, title: "There is no such update" },
   DIAGNOSTIC_UNKNOWN: { status: 404, title: "There is no such diagnostic request" },
@@ -40,6 +41,9 @@ export const problems = {
     status: 409,
     title: "The update is not in a state that allows this",
   },
+  TRUST_ROLE_ONLINE: { status: 409, title: "The gateway signs this role itself" },
+  TRUST_ROLE_OFFLINE: { status: 409, title: "This role's keys are not the gateway's" },
+  TRUST_KEY_MISSING: { status: 409, title: "The gateway lacks keys that the root names" },
   PACKAGE_EXPIRED: { status: 410, title: "The package's download has expired" },
   PRECONDITION_FAILED: { status: 412, title: "The file is not the one that the request is about" },
   BODY_TOO_LARGE: { status: 413, title: "The body is over its limit" },
@@ -56,8 +60,13 @@ export const problems = {
     status: 422,
     title: "The VCI's manifest is not this vehicle's proof of it",
   },
+  CSR_MALFORMED: { status: 422, title: "The certificate request can't be read" },
+  CSR_SIGNATURE_INVALID: { status: 422, title: "The certificate request is not signed by its key" },
+  CSR_ALGORITHM_UNSUPPORTED: { status: 422, title: "Keys of this kind are not certified here" },
   FIRMWARE_EMPTY: { status: 422, title: "The image is empty" },
   FIRMWARE_CHAIN_INVALID: { status: 422, title: "min_current_version must be below the version" },
+  METADATA_REFUSED: { status: 422, title: "Clients would refuse this metadata" },
+  VCI_NONCE_REPEATED: { status: 422, title: "The VCI has the nonce of the one before" },
   DIAGNOSTIC_INVALID: { status: 422, title: "The diagnostic request is not well-formed UDS" },
   DOWNLOADS_TOO_MANY: { status: 429, title: "The vehicle has too many downloads open" },
   HEADERS_TOO_LARGE: { status: 431, title: "The request's headers are over their limit" },
@@ -75,6 +84,9 @@ export const Problem = Type.Object({
   status: Type.Integer(),
   code: Type.String({ description: "Stable code, see docs/errors.md" }),
   detail: Type.Optional(Type.String()),
+  reason: Type.Optional(
+    Type.String({ description: "Code of why metadata is refused, see docs/errors.md" }),
+  ),
   errors: Type.Optional(
     Type.Array(Type.Object({ path: Type.String(), message: Type.String() }), {
       description: "Each place where the request does not fit its schema",
@@ -88,11 +100,14 @@ export type Problem = Static<typeof Problem>;
 export class ProblemError extends Error {
   readonly code: ProblemCode;
   readonly errors: Problem["errors"];
+  /** The code behind this one, where it stands for many. */
+  readonly reason: string | undefined;
 
-  constructor(code: ProblemCode, detail?: string, errors?: Problem["errors"]) {
+  constructor(code: ProblemCode, detail?: string, errors?: Problem["errors"], reason?: string) {
     super(detail ?? problems[code].title);
     this.name = "ProblemError";
     this.code = code;
     this.errors = errors;
+    this.reason = reason;
   }
 }
