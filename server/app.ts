@@ -29,6 +29,9 @@ import { createMetrics, type Metrics } from "#server/runtime/metrics.ts";
 import { trackState, type StateTracker } from "#server/runtime/state.ts";
 import { telemetryRoutes } from "#server/telemetry/routes.ts";
 import { telemetryTopics } from "#server/telemetry/topics.ts";
+import { metadataRoutes } from "#server/trust/metadata-routes.ts";
+import { openTrust } from "#server/trust/open.ts";
+import { trustRoutes } from "#server/trust/routes.ts";
 import { updateRoutes } from "#server/updates/routes.ts";
 import type { UpdateDeps } from "#server/updates/service.ts";
 import { updateTopics } from "#server/updates/topics.ts";
@@ -128,6 +131,7 @@ async function compose(base: Base) {
   const { db } = database;
   const blobs = await openDiskStore(join(config.data_dir, "blobs"));
   const signers = await ensureSigningKeys(join(config.certs_dir, "signing"));
+  const trust = await openTrust({ db, config: config.trust, metrics, log }, config.certs_dir);
   const { mqtt, http, minimums } = await createListeners(base);
 
   const assembler = createAssembler({ db, blobs, signers });
@@ -147,6 +151,7 @@ async function compose(base: Base) {
           blobs,
           maxSize: config.firmware.max_size,
           level: config.firmware.compression_level,
+          imagesChanged: trust.imagesChanged,
         }),
       );
       await api.register(
@@ -158,6 +163,8 @@ async function compose(base: Base) {
         }),
       );
       await api.register(updateRoutes({ ...updates, log }));
+      await api.register(metadataRoutes(trust));
+      await api.register(trustRoutes(trust));
       await api.register(commandRoutes({ db, delivery, ttlSeconds: config.commands.ttl_s }));
       await api.register(telemetryRoutes({ db }));
       await api.register(diagnosticRoutes(diagnostics));
@@ -173,11 +180,11 @@ async function compose(base: Base) {
     ...diagnosticTopics({ dispatcher, metrics, log }),
   ];
   for (const handler of handlers) mqtt.handle(handler);
-  return { http, mqtt, dispatcher, updates, minimums };
+  return { http, mqtt, dispatcher, updates, trust, minimums };
 }
 
 async function listen(
-  { http, mqtt, dispatcher, updates, minimums }: Awaited<ReturnType<typeof compose>>,
+  { http, mqtt, dispatcher, updates, trust, minimums }: Awaited<ReturnType<typeof compose>>,
   { config, log, state, presence, database }: Base,
 ): Promise<App> {
   const { db } = database;
@@ -192,7 +199,14 @@ async function listen(
     typeof address === "object" && address !== null ? address.port : config.https.port;
   log.info(`HTTPS server started on ${config.https.host}:${httpsPort}`);
 
-  const stopMaintenance = startMaintenance({ db, config, updates, state, log });
+  const stopMaintenance = startMaintenance({
+    db,
+    config,
+    updates,
+    renewTrust: trust.maintain,
+    state,
+    log,
+  });
   const flush = setInterval(() => void presence.flush(), PRESENCE_FLUSH_MS).unref();
   return {
     ports: { https: httpsPort, mqtt: mqttPort },

@@ -47,6 +47,13 @@ export type FirmwarePatch = Static<typeof FirmwarePatch>;
 
 export const FirmwareStatus = Type.Union([Type.Literal("active"), Type.Literal("archived")]);
 
+/** Whether signed targets of the image repository name the image: vehicles take no other. */
+export const Publication = Type.Union([
+  Type.Literal("published"),
+  Type.Literal("awaiting_signature"),
+]);
+export type Publication = Static<typeof Publication>;
+
 export const Firmware = Type.Object({
   firmware_id: Uuid,
   ecu_type: EcuType,
@@ -57,6 +64,7 @@ export const Firmware = Type.Object({
   critical: Type.Boolean(),
   release_notes: Type.Union([ReleaseNotes, Type.Null()]),
   status: FirmwareStatus,
+  publication: Publication,
   size: Type.Integer({ description: "Bytes of the image" }),
   sha256: Sha256,
   compressed_size: Type.Integer({ description: "Bytes to download" }),

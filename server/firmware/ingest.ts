@@ -7,12 +7,13 @@ import { compressFrames } from "./compress.ts";
 export interface IngestedImage {
   size: number;
   sha256: string;
+  sha512: string;
   /** The compressed image, all of it written. */
   blob: StagedBlob;
 }
 
 /**
- * Reads an image of any size in one pass: its hash while it streams, compressed on the thread pool,
+ * Reads an image of any size in one pass: its hashes while it streams, compressed on the thread pool,
  * written to the store's staging area. Memory stays flat. What fails leaves nothing behind.
  * @throws ProblemError FIRMWARE_TOO_LARGE, FIRMWARE_EMPTY, or whatever the source throws
  */
@@ -36,18 +37,20 @@ async function ingest(
   maxSize: number,
   level: number,
 ): Promise<IngestedImage> {
-  const hash = createHash("sha256");
+  const sha256 = createHash("sha256");
+  const sha512 = createHash("sha512");
   let size = 0;
   async function* hashed() {
     for await (const chunk of source) {
       size += chunk.length;
       if (size > maxSize)
         throw new ProblemError("FIRMWARE_TOO_LARGE", `the limit is ${maxSize} bytes`);
-      hash.update(chunk);
+      sha256.update(chunk);
+      sha512.update(chunk);
       yield chunk;
     }
   }
   for await (const frame of compressFrames(hashed(), level)) await staged.write(frame);
   if (size === 0) throw new ProblemError("FIRMWARE_EMPTY");
-  return { size, sha256: hash.digest("hex"), blob: staged };
+  return { size, sha256: sha256.digest("hex"), sha512: sha512.digest("hex"), blob: staged };
 }

@@ -22,6 +22,7 @@ export async function publishFirmware(
       firmware_id: randomUUIDv7(),
       size: image.size,
       sha256: image.sha256,
+      sha512: image.sha512,
       compressed_size: blob.length,
       compressed_sha256: blob.sha256,
       created_by: operator,

@@ -1,6 +1,11 @@
-import type { Selectable } from "kysely";
-import type { Firmware, FirmwareMetadata, FirmwarePatch } from "#protocol/api/firmware.ts";
-import type { Db } from "#server/database/connection.ts";
+import { sql, type Selectable } from "kysely";
+import type {
+  Firmware,
+  FirmwareMetadata,
+  FirmwarePatch,
+  Publication,
+} from "#protocol/api/firmware.ts";
+import type { Db, Tx } from "#server/database/connection.ts";
 import type { Release } from "./planner.ts";
 import type { FirmwareTable } from "./table.ts";
 
@@ -9,6 +14,7 @@ export interface StoredImage {
   firmware_id: string;
   size: number;
   sha256: string;
+  sha512: string;
   compressed_size: number;
   compressed_sha256: string;
   created_by: string;
@@ -68,6 +74,7 @@ export interface FirmwareFilter {
   ecu_type?: string | undefined;
   channel?: "stable" | "beta" | undefined;
   status?: "active" | "archived" | undefined;
+  publication?: Publication | undefined;
 }
 
 /** Firmware, newest upload first, from behind `cursor` on. */
@@ -81,6 +88,10 @@ export async function listFirmware(db: Db, filter: FirmwareFilter): Promise<Firm
   if (filter.ecu_type !== undefined) query = query.where("ecu_type", "=", filter.ecu_type);
   if (filter.channel !== undefined) query = query.where("channel", "=", filter.channel);
   if (filter.status !== undefined) query = query.where("status", "=", filter.status);
+  if (filter.publication !== undefined) {
+    const is = filter.publication === "published" ? "is not" : "is";
+    query = query.where("published_at", is, null);
+  }
   return (await query.execute()).map(asFirmware);
 }
 
@@ -110,7 +121,7 @@ export async function archiveFirmware(db: Db, firmwareId: string): Promise<Firmw
   return row && asFirmware(row);
 }
 
-/** Active releases for these ECU types: the planner's catalogue. */
+/** Active, published releases for these ECU types: the planner's catalogue. */
 export async function activeReleases(db: Db, ecuTypes: readonly string[]): Promise<Release[]> {
   if (ecuTypes.length === 0) return [];
   return db
@@ -127,9 +138,76 @@ export async function activeReleases(db: Db, ecuTypes: readonly string[]): Promi
     ])
     .where("ecu_type", "in", [...new Set(ecuTypes)])
     .where("status", "=", "active")
+    .where("published_at", "is not", null)
     .execute();
 }
 
-function asFirmware({ created_by: _, ...row }: Selectable<FirmwareTable>): Firmware {
-  return { ...row, created_at: row.created_at.toISOString() };
+const imageColumns = [
+  "firmware_id",
+  "ecu_type",
+  "version",
+  "hardware_versions",
+  "min_current_version",
+  "size",
+  "sha256",
+  "sha512",
+] as const;
+
+/** What signed targets say of an image. */
+export type FirmwareImage = Pick<Selectable<FirmwareTable>, (typeof imageColumns)[number]>;
+
+/** Every image, or only those that no signed targets name, oldest upload first. */
+export async function listImages(
+  db: Db,
+  which: "all" | "awaiting_signature",
+  limit?: number,
+): Promise<FirmwareImage[]> {
+  let query = db.selectFrom("firmware").select(imageColumns).orderBy("firmware_id");
+  if (which === "awaiting_signature") query = query.where("published_at", "is", null);
+  if (limit !== undefined) query = query.limit(limit);
+  return query.execute();
+}
+
+export async function imagesByIds(
+  db: Db,
+  firmwareIds: readonly string[],
+): Promise<FirmwareImage[]> {
+  if (firmwareIds.length === 0) return [];
+  return db
+    .selectFrom("firmware")
+    .select(imageColumns)
+    .where("firmware_id", "in", firmwareIds)
+    .execute();
+}
+
+/** How many images no signed targets name. */
+export async function countAwaiting(db: Db): Promise<number> {
+  const { count } = await db
+    .selectFrom("firmware")
+    .select(sql<number>`count(*)`.as("count"))
+    .where("published_at", "is", null)
+    .executeTakeFirstOrThrow();
+  return count;
+}
+
+/** Makes these images, and no others, the published ones. @returns how many changed */
+export async function setPublished(tx: Tx, firmwareIds: readonly string[]): Promise<number> {
+  const { numAffectedRows } = await sql`
+    update firmware set published_at = case when published_at is null then now() end
+    where (published_at is not null) <> (firmware_id = any (${firmwareIds}::uuid[]))
+  `.execute(tx);
+  return Number(numAffectedRows ?? 0n);
+}
+
+function asFirmware({
+  created_by: _,
+  sha512: __,
+  published_at,
+  ...row
+}: Selectable<FirmwareTable>): Firmware {
+  return {
+    ...row,
+    publication: published_at === null ? "awaiting_signature" : "published",
+    created_at: row.created_at.toISOString(),
+  };
 }

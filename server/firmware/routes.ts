@@ -1,6 +1,6 @@
 import multipart from "@fastify/multipart";
 import Type from "typebox";
-import { Firmware, FirmwarePatch, FirmwareStatus } from "#protocol/api/firmware.ts";
+import { Firmware, FirmwarePatch, FirmwareStatus, Publication } from "#protocol/api/firmware.ts";
 import { Channel, EcuType, Uuid } from "#protocol/api/identifier.ts";
 import { Page, PageQuery } from "#protocol/api/page.ts";
 import { ProblemError } from "#protocol/api/problem.ts";
@@ -31,7 +31,11 @@ export function firmwareRoutes(deps: UploadDeps) {
           checkChain(before.version, body.min_current_version);
         const firmware = await patchFirmware(db, params.firmware_id, body);
         if (firmware === undefined) throw new ProblemError("FIRMWARE_ARCHIVED", params.firmware_id);
-        return firmware;
+        if (body.hardware_versions === undefined && body.min_current_version === undefined)
+          return firmware;
+        // What was signed of the image is no longer what is said of it here.
+        await deps.imagesChanged();
+        return existing(db, params.firmware_id);
       },
     );
 
@@ -92,6 +96,7 @@ function reading(http: Http, db: Db): void {
           ecu_type: Type.Optional(EcuType),
           channel: Type.Optional(Channel),
           status: Type.Optional(FirmwareStatus),
+          publication: Type.Optional(Publication),
         }),
         response: { 200: Page(Firmware) },
       },

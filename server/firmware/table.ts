@@ -19,8 +19,11 @@ export interface FirmwareTable {
   /** bigint columns arrive as numbers; see the type parser of the connection. */
   size: ColumnType<number, number>;
   sha256: string;
+  sha512: string | null;
   compressed_size: ColumnType<number, number>;
   compressed_sha256: string;
   created_by: string;
   created_at: Generated<Date>;
+  /** Since when signed targets name the image as it is; vehicles take no other. */
+  published_at: ColumnType<Date | null, undefined, Date | null>;
 }

@@ -3,18 +3,21 @@ import type { FastifyRequest } from "fastify";
 import { Compile } from "typebox/compile";
 import { FirmwareMetadata, type Firmware } from "#protocol/api/firmware.ts";
 import { ProblemError } from "#protocol/api/problem.ts";
+import { releaseCounter } from "#protocol/uptane/release-counter.ts";
 import type { BlobStore } from "#server/blobs/blob-store.ts";
 import type { Db } from "#server/database/connection.ts";
 import { checkChain } from "./firmware.ts";
 import { ingestImage, type IngestedImage } from "./ingest.ts";
 import { alreadyPublished, publishFirmware } from "./publish.ts";
-import { firmwareExists } from "./queries.ts";
+import { firmwareById, firmwareExists } from "./queries.ts";
 
 export interface UploadDeps {
   db: Db;
   blobs: BlobStore;
   maxSize: number;
   level: number;
+  /** What signed targets say of images has changed; resolves when that is settled. */
+  imagesChanged: () => Promise<void>;
 }
 
 /**
@@ -42,7 +45,10 @@ export async function receiveUpload(
     }
     if (image === undefined) throw invalid("file", "is missing");
     const metadata = await checkMetadata(fields, deps.db);
-    return await publishFirmware(deps.db, metadata, image, operator);
+    const firmware = await publishFirmware(deps.db, metadata, image, operator);
+    image = undefined;
+    await deps.imagesChanged();
+    return (await firmwareById(deps.db, firmware.firmware_id)) ?? firmware;
   } catch (error) {
     await image?.blob.discard();
     // A connection with bytes that nobody reads would not even be seen to close.
@@ -94,10 +100,21 @@ async function checkMetadata(fields: Record<string, string>, db: Db): Promise<Fi
       errors,
     );
   }
+  checkCountable(metadata.version);
   checkChain(metadata.version, metadata.min_current_version);
   if (await firmwareExists(db, metadata.ecu_type, metadata.version))
     throw alreadyPublished(metadata);
   return metadata;
+}
+
+/** Signed targets carry a release counter, so that no vehicle goes back. */
+function checkCountable(version: string): void {
+  try {
+    releaseCounter(version);
+  } catch (error) {
+    if (error instanceof RangeError) throw invalid("version", error.message);
+    throw error;
+  }
 }
 
 function invalid(path: string, message: string): ProblemError {

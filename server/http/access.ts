@@ -17,6 +17,8 @@ export type Access =
   | { by: "anyone" }
   /** A vehicle, with its certificate, and only for itself. */
   | { by: "vehicle" }
+  /** A vehicle for itself or, when a token is shown, an operator of any role. */
+  | { by: "vehicle or operator" }
   /** An operator of one of these roles, or admin; any role when none is named. */
   | { by: "operator"; roles?: readonly Role[] };
 
@@ -92,6 +94,10 @@ async function identify(
       return { kind: "anyone" };
     case "vehicle":
       return identifyVehicle(request);
+    case "vehicle or operator":
+      return request.headers.authorization === undefined
+        ? identifyVehicle(request)
+        : { kind: "operator", operator: await identifyOperator(request, authenticate) };
     case "operator": {
       const operator = await identifyOperator(request, authenticate);
       if (access.roles && operator.role !== "admin" && !access.roles.includes(operator.role)) {

@@ -32,6 +32,7 @@ function sendProblem(request: FastifyRequest, reply: FastifyReply, error: Proble
     status,
     code: error.code,
     ...(status < 500 && error.message !== title ? { detail: error.message } : {}),
+    ...(error.reason ? { reason: error.reason } : {}),
     ...(error.errors ? { errors: error.errors } : {}),
     trace_id: request.id,
   };

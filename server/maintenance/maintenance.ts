@@ -13,6 +13,8 @@ export interface MaintenanceDeps {
   db: Db;
   config: ServerConfig;
   updates: UpdateDeps;
+  /** Renews signed metadata that ends soon. */
+  renewTrust: (now: Date) => Promise<void>;
   state: StateTracker;
   log: Log;
 }
@@ -48,6 +50,7 @@ export async function maintain(
   for (const { vin, update_id, since } of silent) {
     if (await endSilentUpdate(deps.updates, vin, update_id, since)) updatesEnded++;
   }
+  await deps.renewTrust(now);
   return {
     offline: await markOffline(db, ago(config.vehicles.offline_after_s * 1000)),
     updatesEnded,

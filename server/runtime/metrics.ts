@@ -101,6 +101,12 @@ function workMetrics(registers: Registry[]) {
       labelNames: ["status"],
       registers,
     }),
+    trustExpires: new Gauge({
+      name: "latticeway_trust_expires_seconds",
+      help: "Seconds until signed metadata ends, by repository and role",
+      labelNames: ["repository", "role"],
+      registers,
+    }),
     packageBytes: new Counter({
       name: "latticeway_package_bytes_total",
       help: "Bytes of packages sent to vehicles",

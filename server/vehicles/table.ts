@@ -44,4 +44,7 @@ export interface VciTable {
   zones: JSONColumnType<Vci["zones"]>;
   ecus: JSONColumnType<Vci["ecus"]>;
   current: Generated<boolean>;
+  evidence: Generated<"signed" | "unsigned">;
+  /** Of the signed manifest; the director's next targets answer to it. */
+  nonce: string | null;
 }

@@ -13,5 +13,6 @@ export async function maintenanceDeps({ db, folder }: OwnDatabase): Promise<Main
   const blobs = await openDiskStore(join(folder, "blobs"));
   const assembler = createAssembler({ db, blobs, signers: [] });
   const updates = { db, assembler, metrics: createMetrics(state), ttlHours: 168 };
-  return { db, config: loadServerConfig({}), updates, state, log: silentLog };
+  const renewTrust = async () => {};
+  return { db, config: loadServerConfig({}), updates, renewTrust, state, log: silentLog };
 }

@@ -43,6 +43,7 @@ async function firmware(ecu_type: string, bytes = randomBytes(100_000)): Promise
     critical: false,
     release_notes: null,
     status: "active",
+    publication: "published",
     size: 1,
     sha256: "0".repeat(64),
     compressed_size: length,

@@ -4,7 +4,7 @@ import { sql } from "kysely";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { BlobStore } from "#server/blobs/blob-store.ts";
 import { openDiskStore } from "#server/blobs/disk-store.ts";
-import { insertFirmware } from "#server/firmware/queries.ts";
+import { insertFirmware, setPublished } from "#server/firmware/queries.ts";
 import { createAssembler } from "#server/packages/assemble.ts";
 import { createMetrics } from "#server/runtime/metrics.ts";
 import { trackState } from "#server/runtime/state.ts";
@@ -212,6 +212,7 @@ describe("an update", () => {
 describe("a package", () => {
   beforeAll(async () => {
     const { sha256, length } = await putBlob(blobs, Buffer.from("compressed"));
+    const firmware_id = randomUUIDv7();
     await insertFirmware(
       own.db,
       {
@@ -222,14 +223,16 @@ describe("a package", () => {
         critical: false,
       },
       {
-        firmware_id: randomUUIDv7(),
+        firmware_id,
         size: 10,
         sha256,
+        sha512: "0".repeat(128),
         compressed_size: length,
         compressed_sha256: sha256,
         created_by: "t",
       },
     );
+    await own.db.transaction().execute((tx) => setPublished(tx, [firmware_id]));
   });
   beforeEach(async () => {
     await cancelUpdate(deps, vin, update_id);

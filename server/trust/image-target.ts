@@ -1,0 +1,50 @@
+import { canonicalJson } from "#protocol/uptane/canonical-json.ts";
+import { hardwareId } from "#protocol/uptane/hardware-id.ts";
+import type { TargetFile } from "#protocol/uptane/metadata.ts";
+import { releaseCounter } from "#protocol/uptane/release-counter.ts";
+import type { FirmwareImage } from "#server/firmware/queries.ts";
+
+/** What the image repository says of an image, under its path. */
+export interface ImageTarget {
+  path: string;
+  file: ReturnType<typeof imageFile> & { custom: Record<string, unknown> };
+}
+
+/** Where an image lies in the image repository. */
+export function targetPath({ ecu_type, version }: { ecu_type: string; version: string }): string {
+  return `${ecu_type}/${version}.bin`;
+}
+
+/** The image's bytes, uncompressed, by length and hashes; those from before had no SHA-512. */
+export function imageFile({ size, sha256, sha512 }: FirmwareImage) {
+  return { length: size, hashes: { sha256, ...(sha512 !== null && { sha512 }) } };
+}
+
+/** @returns undefined for a version that can't be counted, as the oldest uploads may have. */
+export function imageTarget(image: FirmwareImage): ImageTarget | undefined {
+  const { ecu_type, version, hardware_versions, min_current_version } = image;
+  const release_counter = counterOf(version);
+  if (release_counter === undefined) return undefined;
+  const custom = {
+    ecu_type,
+    hardware_ids: hardware_versions.map((each) => hardwareId(ecu_type, each)).sort(),
+    version,
+    release_counter,
+    ...(min_current_version !== null && { min_current_version }),
+  };
+  return { path: targetPath(image), file: { ...imageFile(image), custom } };
+}
+
+/** Whether two say the same of an image, to the last member. */
+export function isSameTarget(one: TargetFile, other: TargetFile): boolean {
+  return canonicalJson(one).equals(canonicalJson(other));
+}
+
+function counterOf(version: string): number | undefined {
+  try {
+    return releaseCounter(version);
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
+}
