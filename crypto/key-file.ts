@@ -20,21 +20,49 @@ export interface ScryptCost {
   p: number;
 }
 
-/** 32 MB and about a tenth of a second for each key. */
-export const SCRYPT_COST: ScryptCost = { N: 2 ** 15, r: 8, p: 1 };
+/** 32 MB and about a tenth of a second. */
+const SCRYPT_COST: ScryptCost = { N: 2 ** 15, r: 8, p: 1 };
 
-/** The text of the file that keeps a private key: encrypted, or without passphrase PKCS#8 PEM. */
+interface Derivation extends ScryptCost {
+  name: string;
+  salt: string;
+}
+
+/** A passphrase at work. The files of one folder share their salt, so that it is paid for once. */
+export interface Lock {
+  derive(derivation: Derivation): Promise<Buffer>;
+  /** For files to be written: as those that were read, else a new salt. */
+  forNewFiles(): Derivation;
+}
+
+/** @param cost of files to be written; what is read says its own */
+export function passphraseLock(passphrase: string, cost: ScryptCost = SCRYPT_COST): Lock {
+  const derived = new Map<string, Promise<Buffer>>();
+  let own: Derivation | undefined;
+  return {
+    derive(derivation) {
+      const { N, r, p, salt } = derivation;
+      if (N === cost.N && r === cost.r && p === cost.p) own ??= derivation;
+      const id = [N, r, p, salt].join();
+      const known = derived.get(id) ?? deriveKey(passphrase, Buffer.from(salt, "hex"), { N, r, p });
+      derived.set(id, known);
+      return known;
+    },
+    forNewFiles: () => (own ??= { name: "scrypt", ...cost, salt: randomBytes(16).toString("hex") }),
+  };
+}
+
+/** The text of the file that keeps a private key: encrypted, or without a lock PKCS#8 PEM. */
 export async function writeKeyFile(
   algorithm: KeyAlgorithm,
   privateKey: KeyObject,
-  passphrase: string | undefined,
-  cost: ScryptCost = SCRYPT_COST,
+  lock: Lock | undefined,
 ): Promise<string> {
-  if (passphrase === undefined) return privateKeyPem(privateKey);
+  if (lock === undefined) return privateKeyPem(privateKey);
   const publicPem = createPublicKey(privateKey).export({ type: "spki", format: "pem" });
-  const salt = randomBytes(16);
+  const kdf = lock.forNewFiles();
   const iv = randomBytes(IV_BYTES);
-  const cipher = createCipheriv(CIPHER, await deriveKey(passphrase, salt, cost), iv);
+  const cipher = createCipheriv(CIPHER, await lock.derive(kdf), iv);
   cipher.setAAD(boundTo(algorithm, publicPem));
   const der = privateKey.export({ type: "pkcs8", format: "der" });
   const encrypted = Buffer.concat([cipher.update(der), cipher.final()]);
@@ -42,7 +70,7 @@ export async function writeKeyFile(
     format: FORMAT,
     algorithm,
     public: publicPem,
-    kdf: { name: "scrypt", ...cost, salt: salt.toString("hex") },
+    kdf,
     cipher: { name: CIPHER, iv: iv.toString("hex"), tag: cipher.getAuthTag().toString("hex") },
     private: encrypted.toString("hex"),
   };
@@ -54,16 +82,16 @@ export async function writeKeyFile(
  * @throws KeyStoreError KEY_STORE_FILE_INVALID, KEY_STORE_PASSPHRASE_REQUIRED, and
  *   KEY_STORE_PASSPHRASE_WRONG also where the file was altered: the two can't be told apart.
  */
-export async function readKeyFile(file: string, passphrase: string | undefined): Promise<Signer> {
+export async function readKeyFile(file: string, lock: Lock | undefined): Promise<Signer> {
   const text = await readBounded(file);
   if (text.startsWith("-----BEGIN PRIVATE KEY-----")) {
     return signerOf(file, () => createPrivateKey(text));
   }
   const content = parseKeyFile(file, text);
-  if (passphrase === undefined) {
+  if (lock === undefined) {
     throw new KeyStoreError("KEY_STORE_PASSPHRASE_REQUIRED", `${file} is encrypted`);
   }
-  const der = await decrypt(file, content, passphrase);
+  const der = await decrypt(file, content, lock);
   const signer = signerOf(file, () => createPrivateKey({ key: der, type: "pkcs8", format: "der" }));
   der.fill(0);
   const publicPem = signer.publicKey.export({ type: "spki", format: "pem" });
@@ -87,7 +115,7 @@ interface KeyFile {
   format: string;
   algorithm: KeyAlgorithm;
   public: string;
-  kdf: ScryptCost & { name: string; salt: string };
+  kdf: Derivation;
   cipher: { name: string; iv: string; tag: string };
   private: string;
 }
@@ -128,6 +156,7 @@ function isKeyFile(value: unknown): value is KeyFile {
     kdf?.name === "scrypt" &&
     isHex(kdf.salt) &&
     kdf.salt.length >= 32 &&
+    kdf.salt.length <= 128 &&
     cipher?.name === CIPHER &&
     isHex(cipher.iv, IV_BYTES) &&
     isHex(cipher.tag, TAG_BYTES) &&
@@ -151,9 +180,9 @@ function isHex(text: unknown, bytes?: number): text is string {
   );
 }
 
-async function decrypt(file: string, content: KeyFile, passphrase: string): Promise<Buffer> {
+async function decrypt(file: string, content: KeyFile, lock: Lock): Promise<Buffer> {
   const { kdf, cipher } = content;
-  const key = await deriveKey(passphrase, Buffer.from(kdf.salt, "hex"), kdf);
+  const key = await lock.derive(kdf);
   const iv = Buffer.from(cipher.iv, "hex");
   const decipher = createDecipheriv(CIPHER, key, iv, { authTagLength: TAG_BYTES });
   decipher.setAAD(boundTo(content.algorithm, content.public));

@@ -3,7 +3,13 @@ import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { writeExclusive } from "./exclusive-file.ts";
 import { generateKeys, KeyAlgorithm, keyAlgorithmOf } from "./key-algorithm.ts";
-import { readKeyFile, writeKeyFile, type ScryptCost } from "./key-file.ts";
+import {
+  passphraseLock,
+  readKeyFile,
+  writeKeyFile,
+  type Lock,
+  type ScryptCost,
+} from "./key-file.ts";
 import { KeyStoreError } from "./key-store-error.ts";
 import { keySigner, type Signer } from "./signing-keys.ts";
 
@@ -36,13 +42,14 @@ export async function openKeyStore(
     throw new KeyStoreError("KEY_STORE_PASSPHRASE_INVALID", `${folder}: the passphrase is empty`);
   }
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  const signers = await readKeys(folder, passphrase);
+  const lock = passphrase === undefined ? undefined : passphraseLock(passphrase, cost);
+  const signers = await readKeys(folder, lock);
   return {
     make: async (algorithm) => {
       const { privateKey } = generateKeys(algorithm);
       const signer = keySigner(algorithm, privateKey);
       const name = keyFileName(signer);
-      const content = await writeKeyFile(algorithm, privateKey, passphrase, cost);
+      const content = await writeKeyFile(algorithm, privateKey, lock);
       await writeExclusive(join(folder, name), content, OWNER_ONLY);
       signers.set(name, signer);
       return signer;
@@ -58,16 +65,13 @@ export async function openKeyStore(
 const OWNER_ONLY = 0o600;
 const FILE_NAME = new RegExp(`^(?:${KeyAlgorithm.join("|")})-[0-9a-f]{16}\\.key$`);
 
-async function readKeys(
-  folder: string,
-  passphrase: string | undefined,
-): Promise<Map<string, Signer>> {
+async function readKeys(folder: string, lock: Lock | undefined): Promise<Map<string, Signer>> {
   const signers = new Map<string, Signer>();
   const names = (await readdir(folder)).filter((name) => FILE_NAME.test(name));
-  // One at a time: each takes scrypt's memory.
+  // One at a time: files of several salts each take scrypt's memory.
   for (const name of names) {
     const file = join(folder, name);
-    const signer = await readKeyFile(file, passphrase);
+    const signer = await readKeyFile(file, lock);
     if (keyFileName(signer) !== name) {
       const what = `${file} holds another key than its name says`;
       throw new KeyStoreError("KEY_STORE_FILE_INVALID", what);

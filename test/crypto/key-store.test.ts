@@ -86,6 +86,20 @@ describe("a key store", () => {
     expect(createPublicKey(der).equals(publicKey)).toBe(true);
   });
 
+  test("derives one key for all files of a folder, also for those of a later run", async () => {
+    const folder = testFolder();
+    const store = await openKeyStore(folder, "x", CHEAP);
+    await store.make("ecdsa-p256");
+    await store.make("ecdsa-p256");
+    await (await openKeyStore(folder, "x", CHEAP)).make("ecdsa-p256");
+    const names = await readdir(folder);
+    const files = await Promise.all(names.map((name) => stored(join(folder, name))));
+    expect(new Set(files.map(({ kdf }) => kdf.salt)).size).toBe(1);
+    expect(new Set(files.map(({ cipher }) => cipher.iv)).size).toBe(3);
+    await (await openKeyStore(folder, "x", { ...CHEAP, N: 4 })).make("ecdsa-p256");
+    expect((await openKeyStore(folder, "x")).list()).toHaveLength(4);
+  });
+
   test("opens with the passphrase in another Unicode form", async () => {
     const folder = testFolder();
     await (await openKeyStore(folder, "p\u00e4ss", CHEAP)).make("ecdsa-p256");
