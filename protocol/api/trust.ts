@@ -42,5 +42,9 @@ export const PublishedMetadata = Type.Object({
   repository: Type.Enum(["director", "image"]),
   role: Type.String(),
   version: Type.Integer({ minimum: 1 }),
+  live: Type.Boolean({ description: "Served from now on" }),
+  waiting_for: Type.Array(Type.String(), {
+    description: "Roles that must come as well before it is served",
+  }),
 });
 export type PublishedMetadata = Static<typeof PublishedMetadata>;

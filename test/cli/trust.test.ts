@@ -1,34 +1,11 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { CommanderError, type Command } from "commander";
-import { describe, expect, test, vi } from "vitest";
-import { trustCommand } from "#cli/trust.ts";
+import { describe, expect, test } from "vitest";
 import { serveRepository } from "#test/conformance/repository-server.ts";
 import { testFolder } from "#test/helpers/folder.ts";
 import { NOW, type TestRepository } from "#test/protocol/uptane/test-repository.ts";
 import { PATH, repositories, type Repositories } from "#test/protocol/uptane/vehicle.ts";
-
-/** Runs `latticeway trust …` in this process, without letting it exit. */
-async function trust(...args: string[]) {
-  const output: string[] = [];
-  let errors = "";
-  const print = vi.spyOn(console, "log").mockImplementation((text: string) => output.push(text));
-  const command = trustCommand();
-  for (const one of [command, ...command.commands] as Command[]) {
-    one.exitOverride().configureOutput({ writeErr: (text) => (errors += text) });
-  }
-  let code = "ok";
-  let exitCode = 0;
-  try {
-    await command.parseAsync(args, { from: "user" });
-  } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    ({ code, exitCode } = error);
-  } finally {
-    print.mockRestore();
-  }
-  return { code, exitCode, errors, output: output.join("\n") };
-}
+import { trust } from "./run-trust.ts";
 
 async function write(folder: string, { files }: TestRepository): Promise<string> {
   await mkdir(folder, { recursive: true });

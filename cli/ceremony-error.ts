@@ -1,0 +1,22 @@
+export type CeremonyErrorCode =
+  | "CEREMONY_EXISTS"
+  | "CEREMONY_MISSING"
+  | "CEREMONY_FILE_INVALID"
+  | "CEREMONY_ROLE_UNKNOWN"
+  | "CEREMONY_KEY_UNKNOWN"
+  | "CEREMONY_KEYS_INCOMPLETE"
+  | "CEREMONY_KEYS_NOT_HERE"
+  | "CEREMONY_NOTHING_TO_DO"
+  | "CEREMONY_TARGET_DIFFERS"
+  | "CEREMONY_IMAGE_UNKNOWN";
+
+/** A step of the offline ceremony that can't be taken. Nothing was written. */
+export class CeremonyError extends Error {
+  readonly code: CeremonyErrorCode;
+
+  constructor(code: CeremonyErrorCode, message: string) {
+    super(message);
+    this.name = "CeremonyError";
+    this.code = code;
+  }
+}

@@ -1,0 +1,68 @@
+import { createInterface } from "node:readline/promises";
+import { Writable } from "node:stream";
+import { Option, type Command } from "commander";
+import { HYBRID_ALGORITHMS } from "#crypto/key-algorithm.ts";
+import { KeyStoreError } from "#crypto/key-store-error.ts";
+import { openKeyStore, type KeyStore } from "#crypto/key-store.ts";
+import { readPassphrase } from "#crypto/passphrase.ts";
+import { keyRecord, type UptaneKey } from "#protocol/uptane/key.ts";
+
+export interface KeyOptions {
+  dir: string;
+  keys?: string;
+  passphraseFile?: string;
+}
+
+/** The options of all commands that use private keys. */
+export function withKeyOptions(command: Command): Command {
+  return command
+    .addOption(new Option("--keys <folder>", "this machine's private keys (default: {dir}/keys)"))
+    .addOption(
+      new Option(
+        "--passphrase-file <file>",
+        "its first line opens the keys (default: LATTICEWAY_TRUST_PASSPHRASE, or it is asked for)",
+      ),
+    );
+}
+
+/** Opens the private keys of this machine. Here they are always encrypted. @throws KeyStoreError */
+export async function openKeys(
+  folder: string,
+  { passphraseFile }: Pick<KeyOptions, "passphraseFile">,
+  isNew = false,
+): Promise<KeyStore> {
+  const given = process.env["LATTICEWAY_TRUST_PASSPHRASE"];
+  const passphrase = (await readPassphrase(passphraseFile, given)) ?? (await ask(folder, isNew));
+  return openKeyStore(folder, passphrase);
+}
+
+/** A hybrid pair that is new in the store. */
+export async function makePair(store: KeyStore): Promise<UptaneKey[]> {
+  const pair = await Promise.all(HYBRID_ALGORITHMS.map((algorithm) => store.make(algorithm)));
+  return pair.map(({ publicKey }) => keyRecord(publicKey));
+}
+
+async function ask(folder: string, isNew: boolean): Promise<string> {
+  if (!process.stdin.isTTY) {
+    const what = `${folder}: give --passphrase-file or LATTICEWAY_TRUST_PASSPHRASE`;
+    throw new KeyStoreError("KEY_STORE_PASSPHRASE_REQUIRED", what);
+  }
+  const passphrase = await askHidden(`Passphrase for the keys in ${folder}: `);
+  if (isNew && (await askHidden("Once more: ")) !== passphrase) {
+    throw new KeyStoreError("KEY_STORE_PASSPHRASE_INVALID", "the two passphrases differ");
+  }
+  return passphrase;
+}
+
+/** Asks on the terminal without showing what is typed. */
+async function askHidden(question: string): Promise<string> {
+  process.stderr.write(question);
+  const output = new Writable({ write: (_chunk, _encoding, done) => done() });
+  const terminal = createInterface({ input: process.stdin, output, terminal: true });
+  try {
+    return await terminal.question("");
+  } finally {
+    terminal.close();
+    process.stderr.write("\n");
+  }
+}

@@ -1,0 +1,65 @@
+import { Command } from "commander";
+import { OnlineKeys, PendingTargets } from "#protocol/api/trust.ts";
+import { keyId } from "#protocol/uptane/key.ts";
+import { writeWhole } from "./ceremony.ts";
+import { keysFolder } from "./ceremony-edit.ts";
+import { makePair, openKeys, withKeyOptions, type KeyOptions } from "./ceremony-keys.ts";
+import { withGateway } from "./gateway.ts";
+import { reporting } from "./reporting.ts";
+import { withFolder } from "./trust-options.ts";
+
+interface MakeOptions extends KeyOptions {
+  out: string;
+}
+
+/** `latticeway trust make-keys` */
+export function makeKeysCommand(): Command {
+  return withKeyOptions(withFolder(new Command("make-keys")))
+    .description("Make a key pair of each family on this machine, and write the public parts")
+    .requiredOption("--out <file>", "file for the public keys in PEM, for `add-key` and `rotate`")
+    .action((options: MakeOptions, command: Command) =>
+      reporting(command, async () => {
+        const folder = keysFolder(options);
+        const keys = await makePair(await openKeys(folder, options, true));
+        await writeWhole(options.out, keys.map(({ keyval }) => `${keyval.public}\n`).join(""));
+        return [
+          ...keys.map((key) => `Made ${key.scheme} key ${keyId(key)} in ${folder}`),
+          `Wrote ${options.out}`,
+        ].join("\n");
+      }),
+    );
+}
+
+/** `latticeway trust keys` */
+export function keysCommand(): Command {
+  return new Command("keys")
+    .description("Export the public keys that the gateway signs online roles with")
+    .option("--out <file>", "file to write (default: prints)")
+    .action((options: { out?: string }, command: Command) =>
+      reporting(command, async () =>
+        exported(await withGateway((gateway) => gateway.get("/uptane/keys", OnlineKeys)), options),
+      ),
+    );
+}
+
+/** `latticeway trust pending` */
+export function pendingCommand(): Command {
+  return new Command("pending")
+    .description("Export the images at the gateway that no signed targets name yet")
+    .option("--out <file>", "file to write (default: prints)")
+    .action((options: { out?: string }, command: Command) =>
+      reporting(command, async () =>
+        exported(
+          await withGateway((gateway) => gateway.get("/uptane/pending", PendingTargets)),
+          options,
+        ),
+      ),
+    );
+}
+
+async function exported(value: unknown, { out }: { out?: string }): Promise<string> {
+  const text = JSON.stringify(value, null, 2);
+  if (out === undefined) return text;
+  await writeWhole(out, `${text}\n`);
+  return `Wrote ${out}`;
+}

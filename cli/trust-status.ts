@@ -1,0 +1,74 @@
+import { Command } from "commander";
+import { keyId } from "#protocol/uptane/key.ts";
+import { expiry, type Metadata } from "#protocol/uptane/metadata.ts";
+import type { RepositoryName } from "#protocol/uptane/vehicle-state.ts";
+import { currentRoot, readRepository, type Repository } from "./ceremony.ts";
+import { rootRoles, targetsContent } from "./ceremony-edit.ts";
+import { reporting } from "./reporting.ts";
+import { missingSignatures, signingRules } from "./signing-rules.ts";
+import { table } from "./table.ts";
+import { withFolder } from "./trust-options.ts";
+
+/** `latticeway trust status` */
+export function statusCommand(): Command {
+  return withFolder(new Command("status"))
+    .description("Show versions, expiry, missing signatures and keys of the ceremony's folder")
+    .action(({ dir }: { dir: string }, command: Command) =>
+      reporting(command, async () => {
+        const parts = [await status(dir, "director"), await status(dir, "image")];
+        return parts.join("\n\n");
+      }),
+    );
+}
+
+async function status(dir: string, name: RepositoryName): Promise<string> {
+  const repository = await readRepository(dir, name);
+  const { roots, targets, drafts } = repository;
+  const newest = roots.at(-1);
+  const rows = [
+    ...(newest ? [row(name, "root", newest, "signed")] : []),
+    ...[...targets].map(([roleName, file]) => row(name, roleName, file, "signed")),
+    ...(drafts.root
+      ? [row(name, "root", drafts.root, missing(repository, "root", drafts.root))]
+      : []),
+    ...[...drafts.targets].map(([roleName, file]) =>
+      row(name, roleName, file, missing(repository, roleName, file)),
+    ),
+  ];
+  const heading = ["REPOSITORY", "ROLE", "VERSION", "UNTIL", "STATE"];
+  return [table(heading, rows), "", table(["ROLE", "NEEDS", "KEY", "ID"], keys(repository))].join(
+    "\n",
+  );
+}
+
+function row(
+  name: RepositoryName,
+  roleName: string,
+  { signed }: Metadata<"root" | "targets">,
+  state: string,
+): string[] {
+  const until = `${signed.expires}${expiry(signed) <= Date.now() ? " (expired)" : ""}`;
+  return [name, roleName, String(signed.version), until, state];
+}
+
+function missing(
+  repository: Repository,
+  roleName: string,
+  metadata: Metadata<"root" | "targets">,
+): string {
+  const rules = signingRules(repository, roleName, metadata);
+  return `draft, needs ${missingSignatures(metadata, rules).join(", ") || "`trust sign`"}`;
+}
+
+function keys(repository: Repository): string[][] {
+  const { targets, drafts } = repository;
+  const content = drafts.targets.get("targets") ?? targets.get("targets");
+  const suppliers = content === undefined ? [] : targetsContent(content).delegations;
+  const roles = [
+    ...Object.entries(rootRoles(currentRoot(repository))),
+    ...suppliers.map((role) => [role.name, role] as const),
+  ];
+  return roles.flatMap(([name, role]) =>
+    role.keys.map((key) => [name, `${role.threshold ?? 1} of each family`, key.scheme, keyId(key)]),
+  );
+}

@@ -1,0 +1,188 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
+import { Command } from "commander";
+import { PendingTargets, type PendingTarget } from "#protocol/api/trust.ts";
+import { member, type TargetFile } from "#protocol/uptane/metadata.ts";
+import { covers } from "#protocol/uptane/path-pattern.ts";
+import { imageTraits } from "#protocol/uptane/ecu-target.ts";
+import { currentTargets, readRepository, type Repository } from "./ceremony.ts";
+import { draftTargets, inDays, readJsonFile, targetsContent } from "./ceremony-edit.ts";
+import { CeremonyError } from "./ceremony-error.ts";
+import { withGateway } from "./gateway.ts";
+import { reporting } from "./reporting.ts";
+import { table } from "./table.ts";
+import { days, withFolder } from "./trust-options.ts";
+
+interface AddTargetOptions {
+  dir: string;
+  pending?: string;
+  images?: string;
+  role: string;
+  targetsDays: number;
+}
+
+/** `latticeway trust add-target` */
+export function addTargetCommand(): Command {
+  return withFolder(new Command("add-target"))
+    .description("Draft the next image targets, with images that wait for release")
+    .argument("[path...]", "their paths (default: all that wait)")
+    .option("--pending <file>", "what waits, from `trust pending` (default: asks the gateway)")
+    .option("--images <folder>", "your own builds: an image that is none of them is refused")
+    .option("--role <name>", "whose targets: targets, or the name of a supplier", "targets")
+    .option("--targets-days <n>", "days that they hold", days, 180)
+    .addHelpText(
+      "after",
+      "\nWhat is signed, vehicles install: compare it with what you have built.",
+    )
+    .action((paths: string[], options: AddTargetOptions, command: Command) =>
+      reporting(command, () => addTargets(paths, options)),
+    );
+}
+
+async function addTargets(paths: readonly string[], options: AddTargetOptions): Promise<string> {
+  const { dir, role, pending: file, images } = options;
+  const repository = await readRepository(dir, "image");
+  const pending =
+    file === undefined
+      ? await withGateway((gateway) => gateway.get("/uptane/pending", PendingTargets))
+      : await readJsonFile(file, PendingTargets);
+  const wanted = choose(pending, paths);
+  if (images !== undefined) await demandBuilt(wanted, images);
+  const before = currentTargets(repository, role)?.signed.targets ?? {};
+  const added = wanted.filter((target) => isNew(before, target));
+  if (added.length === 0) {
+    throw new CeremonyError("CEREMONY_NOTHING_TO_DO", `${role} names all of them already`);
+  }
+  demandMandate(repository, role, added);
+  const targets = {
+    ...before,
+    ...Object.fromEntries(added.map(({ path, ...rest }) => [path, rest])),
+  };
+  const draft = await draftTargets(
+    repository,
+    role,
+    { targets: targets as Record<string, TargetFile> },
+    inDays(options.targetsDays),
+  );
+  return `${targetTable(added)}\n\nWrote ${draft}`;
+}
+
+function choose(pending: PendingTargets, paths: readonly string[]): PendingTarget[] {
+  if (paths.length === 0) return pending;
+  return paths.map((path) => {
+    const found = pending.find((target) => target.path === path);
+    if (found === undefined) {
+      throw new CeremonyError("CEREMONY_IMAGE_UNKNOWN", `no image ${path} waits for release`);
+    }
+    return found;
+  });
+}
+
+/**
+ * An image is never replaced under its path: what was released stays what it was.
+ * @throws UptaneError UPTANE_CUSTOM_MALFORMED for one that does not say which hardware it is for
+ */
+function isNew(before: Record<string, TargetFile>, { path, ...target }: PendingTarget): boolean {
+  imageTraits(path, target as TargetFile);
+  const known = member(before, path);
+  if (known === undefined) return true;
+  if (isDeepStrictEqual(known, target)) return false;
+  const what = `${path} is signed with another length, hash or custom part`;
+  throw new CeremonyError("CEREMONY_TARGET_DIFFERS", what);
+}
+
+/** What a supplier may not speak of, no vehicle would find. */
+function demandMandate(
+  repository: Repository,
+  role: string,
+  added: readonly PendingTarget[],
+): void {
+  if (role === "targets") return;
+  const targets = currentTargets(repository, "targets");
+  const delegation = targets?.signed.delegations?.roles.find(({ name }) => name === role);
+  const outside = added.find(({ path }) => delegation === undefined || !covers(delegation, path));
+  if (outside === undefined) return;
+  const what = `${role} may not speak of ${outside.path}`;
+  throw new CeremonyError("CEREMONY_ROLE_UNKNOWN", what);
+}
+
+/** @throws CeremonyError CEREMONY_IMAGE_UNKNOWN */
+async function demandBuilt(targets: readonly PendingTarget[], folder: string): Promise<void> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const files = entries.filter((each) => each.isFile());
+  const built = new Map<string, Described>();
+  for (const { parentPath, name } of files) {
+    const described = await describe(join(parentPath, name));
+    built.set(described.sha256, described);
+  }
+  for (const { path, length, hashes } of targets) {
+    const found = built.get(hashes.sha256);
+    const isSame =
+      found?.length === length && (hashes.sha512 === undefined || hashes.sha512 === found.sha512);
+    if (!isSame) {
+      const what = `no file in ${folder} is the image ${path} (SHA-256 ${hashes.sha256})`;
+      throw new CeremonyError("CEREMONY_IMAGE_UNKNOWN", what);
+    }
+  }
+}
+
+interface Described {
+  length: number;
+  sha256: string;
+  sha512: string;
+}
+
+/** As `describeFile` does, of images that need not fit into memory. */
+async function describe(file: string): Promise<Described> {
+  const [sha256, sha512] = [createHash("sha256"), createHash("sha512")];
+  let length = 0;
+  for await (const part of createReadStream(file) as AsyncIterable<Buffer>) {
+    sha256.update(part);
+    sha512.update(part);
+    length += part.length;
+  }
+  return { length, sha256: sha256.digest("hex"), sha512: sha512.digest("hex") };
+}
+
+function targetTable(targets: readonly { path: string; length: number; hashes: object }[]): string {
+  return table(
+    ["IMAGE", "BYTES", "SHA-256"],
+    targets.map(({ path, length, hashes }) => [
+      path,
+      String(length),
+      (hashes as Record<string, string>)["sha256"] ?? "-",
+    ]),
+  );
+}
+
+/** `latticeway trust targets` */
+export function targetsCommand(): Command {
+  return withFolder(new Command("targets"))
+    .description("List the images that the newest targets name, signed or drafted")
+    .action((options: { dir: string }, command: Command) =>
+      reporting(command, () => listTargets(options)),
+    );
+}
+
+async function listTargets({ dir }: { dir: string }): Promise<string> {
+  const repository = await readRepository(dir, "image");
+  const names = new Set([...repository.targets.keys(), ...repository.drafts.targets.keys()]);
+  const rows = [...names].flatMap((role) => {
+    const targets = currentTargets(repository, role);
+    if (targets === undefined) return [];
+    const state = repository.drafts.targets.has(role) ? "draft" : "signed";
+    const files = Object.entries(targetsContent(targets).targets);
+    return files.map(([path, { length, hashes }]) => [
+      path,
+      String(length),
+      hashes["sha256"] ?? "-",
+      `${role} ${targets.signed.version}`,
+      state,
+    ]);
+  });
+  if (rows.length === 0) return "No image is named.";
+  return table(["IMAGE", "BYTES", "SHA-256", "BY", "STATE"], rows);
+}
