@@ -54,6 +54,10 @@ export const VehicleConfig = group({
   }),
   state_dir: Folder,
   certs_dir: Folder,
+  trust: group({
+    director_root: Type.String({ description: "a file, or empty" }),
+    image_root: Type.String({ description: "a file, or empty" }),
+  }),
   gateway: group({
     https_url: url("https"),
     mqtt_url: url("mqtts"),

@@ -28,6 +28,13 @@ export function describeEvent(event: AgentEvent): string | undefined {
       return `downloaded ${event.received} bytes in ${event.duration_ms} ms`;
     case "verified":
       return `package verified (${event.signatures.join(" and ")}, ${event.files.length} images)`;
+    case "assignments_verified": {
+      const { assignments, files, bytes, duration_ms, fetch_ms } = event;
+      const spent = `${duration_ms - fetch_ms} ms without the network`;
+      return `Uptane: both repositories verified, ${assignments.length} images assigned (${files} files, ${bytes} bytes, ${spent})`;
+    }
+    case "partially_verified":
+      return `Uptane: ${event.by} has verified the director by itself (${event.bytes} bytes, ${event.duration_ms} ms)`;
     case "status_reported":
       return `update: ${event.status.status} ${event.status.progress} %`;
     case "update_finished":

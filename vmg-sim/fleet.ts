@@ -33,7 +33,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   const start = async (vin: string) => {
     const vehicle = await startVehicle({
       config: { ...config, vehicle: { ...config.vehicle, id: vin } },
-      provisioning: await provisionVehicle(config.certs_dir, vin, config.tls.profile),
+      provisioning: await provisionVehicle(config.certs_dir, vin, config.tls.profile, config.trust),
       log: log.child({ vehicle: vin }),
       ...(onEvent && { onEvent: (event: AgentEvent) => onEvent(vin, event) }),
     });

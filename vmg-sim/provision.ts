@@ -1,16 +1,23 @@
+import { createPrivateKey } from "node:crypto";
 import { join } from "node:path";
 import type { ConnectionOptions } from "node:tls";
 import { issueVehicleCertificate, loadVehicleIdentity, serverCa } from "#crypto/pki.ts";
 import { PkiError } from "#crypto/pki-error.ts";
 import { findProfile } from "#crypto/profiles.ts";
-import { loadSigningPublicKeys } from "#crypto/signing-keys.ts";
+import { readIfPresent } from "#crypto/exclusive-file.ts";
+import { keySigner, loadSigningPublicKeys, type Signer } from "#crypto/signing-keys.ts";
 import { clientTlsOptions } from "#crypto/tls.ts";
 import { keyRecord, trustKeys, type TrustedKeys } from "#protocol/uptane/key.ts";
+import type { TrustRoots } from "#vmg-sim/vmg/vehicle-trust.ts";
 
 /** What the factory gives a vehicle. */
 export interface Provisioning {
   tls: ConnectionOptions;
+  /** With the key of the certificate. */
+  signer: Signer;
   trustedKeys: TrustedKeys;
+  /** Of the two Uptane repositories; undefined where there are none. */
+  roots: TrustRoots | undefined;
 }
 
 /** The certificates folder lacks something that a vehicle needs. */
@@ -29,14 +36,16 @@ export class ProvisioningError extends Error {
 }
 
 /**
- * A vehicle's TLS identity and the keys it trusts for packages, from the certificates folder. Where
- * the development authority's key lies there, a missing certificate is issued.
+ * A vehicle's identity and all that it trusts, from the certificates folder. Where the development
+ * authority's key lies there, a missing certificate is issued.
+ * @param files the roots of the Uptane repositories, where they are not in their usual place
  * @throws ProvisioningError, PkiError
  */
 export async function provisionVehicle(
   folder: string,
   vin: string,
   profileId: number,
+  files: RootFiles = { director_root: "", image_root: "" },
 ): Promise<Provisioning> {
   const algorithm = findProfile(profileId)?.certificate ?? "ecdsa-p256";
   try {
@@ -47,11 +56,32 @@ export async function provisionVehicle(
       return loadVehicleIdentity(folder, vin, algorithm);
     });
     const tls = clientTlsOptions({ profile: profileId, identity, ca });
-    return { tls, trustedKeys: await packageKeys(folder) };
+    const signer = keySigner(algorithm, createPrivateKey(identity.key));
+    const roots = await trustRoots(folder, files);
+    return { tls, signer, trustedKeys: await packageKeys(folder), roots };
   } catch (error) {
     if (!isMissing(error)) throw error;
     throw new ProvisioningError(folder, `${vin} is not provisioned: ${error.message}.`);
   }
+}
+
+interface RootFiles {
+  director_root: string;
+  image_root: string;
+}
+
+/** Both or none: one repository proves nothing without the other. */
+async function trustRoots(folder: string, files: RootFiles): Promise<TrustRoots | undefined> {
+  const place = (name: string) => join(folder, "trust", `${name}.root.json`);
+  const director = await readIfPresent(files.director_root || place("director"));
+  const image = await readIfPresent(files.image_root || place("image"));
+  if (director !== undefined && image !== undefined) {
+    return { director: Buffer.from(director), image: Buffer.from(image) };
+  }
+  const isExpected = [director, image, files.director_root, files.image_root].some(Boolean);
+  if (!isExpected) return undefined;
+  const which = director === undefined ? "director" : "image repository";
+  throw new ProvisioningError(folder, `The root of the ${which} is missing.`);
 }
 
 const signingFolder = (folder: string) => join(folder, "signing");

@@ -49,6 +49,7 @@ export async function startVehicle(options: VehicleOptions): Promise<SimulatedVe
     })),
     stateFolder: join(folder, "ecus"),
     ...(behaviours && { behaviours }),
+    ...(provisioning.roots && { trust: { root: provisioning.roots.director } }),
     onFault: (ecu_id, error) => log.error({ ecu_id, err: error }, "an ECU failed"),
   });
   try {

@@ -21,3 +21,13 @@ export function releaseCounter(version: string): number {
   }
   return (major * PART + minor) * PART + patch;
 }
+
+/** As {@link releaseCounter}; undefined for a version that can't be counted, as a factory's may be. */
+export function knownReleaseCounter(version: string): number | undefined {
+  try {
+    return releaseCounter(version);
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
+}

@@ -36,6 +36,8 @@ export type UptaneErrorCode =
   | "UPTANE_HARDWARE_MISMATCH"
   | "UPTANE_RELEASE_ROLLBACK"
   | "UPTANE_IMAGE_MISMATCH"
+  | "UPTANE_PACKAGE_MISMATCH"
+  | "UPTANE_LENGTH_EXCEEDED"
   | "UPTANE_STATE_MALFORMED";
 
 /** A refusal. What was trusted before is still trusted, and nothing of what was refused is. */

@@ -9,7 +9,7 @@ import {
   verifyPartially,
   type EcuState,
 } from "#protocol/uptane/partial-verification.ts";
-import { releaseCounter } from "#protocol/uptane/release-counter.ts";
+import { knownReleaseCounter } from "#protocol/uptane/release-counter.ts";
 import { trustRoot } from "#protocol/uptane/trusted.ts";
 import { verifyNoble } from "#protocol/uptane/verify-noble.ts";
 import type { CompleteEcuConfig } from "./config.ts";
@@ -75,7 +75,7 @@ export function ecuTrust(
   const self = (): VehicleEcu => ({
     ecuId: config.ecu_id,
     hardwareId: hardwareId(config.ecu_type, config.hardware_version),
-    ...installedCounter(version()),
+    releaseCounter: knownReleaseCounter(version()) ?? 0,
   });
 
   return {
@@ -99,16 +99,6 @@ export function ecuTrust(
   };
 }
 
-/** Not every version can be counted: the factory's may be of another form. */
-export function installedCounter(version: string): { releaseCounter?: number } {
-  try {
-    return { releaseCounter: releaseCounter(version) };
-  } catch (error) {
-    if (error instanceof RangeError) return {};
-    throw error;
-  }
-}
-
 /** Whether an image is the one that was assigned. `sha256` in lower-case hex. */
 export function isAssigned(
   { file, ecu }: Assignment,
@@ -117,6 +107,6 @@ export function isAssigned(
   return (
     file.length === image.length &&
     file.hashes["sha256"]?.toLowerCase() === image.sha256 &&
-    ecu.release_counter === installedCounter(image.version).releaseCounter
+    ecu.release_counter === knownReleaseCounter(image.version)
   );
 }

@@ -6,6 +6,7 @@ import type { VehicleConfig } from "#config/vehicle.ts";
 import type { Negotiated } from "#crypto/negotiated.ts";
 import { topicOf, type VehicleTopic } from "#protocol/mqtt/topic.ts";
 import { hmacKey } from "#protocol/uds/security-key.ts";
+import type { Signer } from "#crypto/signing-keys.ts";
 import type { TrustedKeys } from "#protocol/uptane/key.ts";
 import { openCommandJournal } from "./command-journal.ts";
 import { commandWork } from "./command-work.ts";
@@ -24,6 +25,8 @@ import { createUdsLink } from "./uds-link.ts";
 import { createUpdater, type Updater } from "./updater.ts";
 import { vciReporter } from "./vci-reporter.ts";
 import { vehicleNetwork, type VehicleNetwork } from "./vehicle-network.ts";
+import { vehicleProof } from "./vehicle-proof.ts";
+import { vehicleTrust, type TrustRoots } from "./vehicle-trust.ts";
 
 /** Version of this VMG, as registered with the gateway. */
 const VMG_VERSION = "0.1.0";
@@ -48,8 +51,12 @@ export interface AgentOptions {
   folder: string;
   zones: readonly ZoneEndpoint[];
   tls: ConnectionOptions;
+  /** The vehicle's own key, that of its certificate. */
+  signer: Signer;
   /** Keys that packages must be signed with. */
   trustedKeys: TrustedKeys;
+  /** Of the two Uptane repositories; without them packages are held against `trustedKeys` alone. */
+  roots?: TrustRoots | undefined;
   log: Logger;
   onEvent?: (event: AgentEvent) => void;
   pace?: Pace;
@@ -87,6 +94,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const base: Base = {
     onEvent: () => {},
     pace: systemPace,
+    roots: undefined,
     ...options,
     vin,
     signal: stopping.signal,
@@ -181,11 +189,17 @@ async function versionParts(base: Base, mqttReady: Promise<void>) {
   const registered = headStart.then(() => insist("registering", base, signal, register));
   // Whoever submits a VCI waits for it, and hears of a stop there.
   registered.catch(() => undefined);
-  const reporter = vciReporter({ ...base, client, registered });
+  const proof = vehicleProof(base.folder, vin, base.signer);
+  const reporter = vciReporter({ ...base, client, proof, registered });
+  const { roots } = base;
+  const { gateway } = config;
+  const { nonce } = proof;
+  const { ecus } = reporter;
   const updater = await createUpdater({
     ...base,
     client,
     reporter,
+    trust: roots && vehicleTrust({ ...base, roots, client, gateway, nonce, ecus }),
     downloads: downloadsOf(base.folder),
     download: config.download,
     healthCheck: config.health_check,

@@ -39,6 +39,22 @@ export type AgentEvent =
       files: { ecu_id: string; path: string; bytes: number }[];
       duration_ms: number;
     }
+  | {
+      /** Full verification has passed. */
+      type: "assignments_verified";
+      update_id: string;
+      /** The image of each ECU, and the role of the image repository that has signed it. */
+      assignments: { ecu_id: string; path: string; signed_by: string }[];
+      /** Versions of the metadata that is trusted now, by role. */
+      versions: Record<"director" | "image", Record<string, number>>;
+      files: number;
+      bytes: number;
+      /** Of `duration_ms`, the time spent waiting for the gateway. */
+      fetch_ms: number;
+      duration_ms: number;
+    }
+  /** An ECU or zonal gateway has verified the director's metadata by itself. */
+  | { type: "partially_verified"; by: string; bytes: number; duration_ms: number }
   | { type: "ecu_progress"; ecu_id: string; step: EcuProgressStep; bytes?: number; length?: number }
   | { type: "status_reported"; status: OtaStatus }
   | { type: "update_finished"; update_id: string; outcome: UpdatePhase; error?: Failure }

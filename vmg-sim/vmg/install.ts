@@ -4,12 +4,14 @@ import type { AgentEvent } from "./event.ts";
 import { checkHealth, confirmBank, flashEcu, restartIntoNewBank } from "./flash.ts";
 import { allSettled, installPlan } from "./install-plan.ts";
 import { softwareVersion } from "./inventory.ts";
+import { letVerify, type MetadataFor } from "./metadata-handover.ts";
 import { imageBytes, type VerifiedImage, type VerifiedPackage } from "./package-file.ts";
 import type { Pace } from "./pace.ts";
 import { readDid } from "./read-did.ts";
 import type { UpdateSession } from "./update-session.ts";
 import type { UpdateEcu } from "./update-state.ts";
 import type { NetworkEcu, VehicleNetwork } from "./vehicle-network.ts";
+import type { VehicleTrust } from "./vehicle-trust.ts";
 
 export type InstallErrorCode =
   | "ECU_UNKNOWN"
@@ -32,6 +34,7 @@ export class InstallError extends Error {
 export interface InstallDeps {
   network: VehicleNetwork;
   securityKey: KeyFunction;
+  trust: VehicleTrust | undefined;
   healthCheck: { retries: number; interval_ms: number };
   pace: Pace;
   onEvent: (event: AgentEvent) => void;
@@ -39,8 +42,8 @@ export interface InstallDeps {
 
 /**
  * Looks at every ECU before any of them is touched: each must answer, be of the type that its image
- * is for, and run the version that the gateway planned from.
- * @throws InstallError, the link's errors
+ * is for, run the version that the gateway planned from, and take the director's metadata.
+ * @throws InstallError, UptaneError, the link's errors
  */
 export async function backUp(
   deps: InstallDeps,
@@ -68,6 +71,7 @@ export async function backUp(
     }
     versions.set(ecu.ecu_id, version);
   }
+  await letAllVerify(deps, session, signal);
   await session.apply({ type: "backed_up", versions });
 }
 
@@ -78,6 +82,7 @@ export async function flashAll(
   pkg: VerifiedPackage,
   signal: AbortSignal,
 ): Promise<void> {
+  await letZonesVerify(deps, session, signal);
   const total = pkg.images.reduce((sum, { ecu }) => sum + ecu.image.length, 0);
   const written = new Map<string, number>();
   const progress = (ecu_id: string, bytes: number) => {
@@ -145,6 +150,46 @@ export async function confirmAll(
   await session.apply({ type: "healthy" });
 }
 
+/** Every zonal gateway and ECU verifies by itself before the first of them is written. */
+async function letAllVerify(
+  deps: InstallDeps,
+  session: UpdateSession,
+  signal: AbortSignal,
+): Promise<void> {
+  await letZonesVerify(deps, session, signal);
+  await eachEcu(deps, session, (_, ecu) => letOneVerify(deps, ecu.ecu_id, ecu, signal));
+}
+
+async function letZonesVerify(
+  deps: InstallDeps,
+  { record }: UpdateSession,
+  signal: AbortSignal,
+): Promise<void> {
+  const ids = new Set(record.ecus.map(({ zone_id }) => zone_id));
+  const zones = deps.network.zones.filter(({ zone_id }) => ids.has(zone_id));
+  await allSettled(zones.map((zone) => letOneVerify(deps, zone.zone_id, zone, signal)));
+}
+
+async function letOneVerify(
+  deps: InstallDeps,
+  id: string,
+  { link, logical_address }: Pick<NetworkEcu, "link" | "logical_address">,
+  signal: AbortSignal,
+): Promise<void> {
+  const metadata = metadataOf(deps);
+  if (metadata === undefined) return;
+  const { securityKey, onEvent } = deps;
+  const started = performance.now();
+  const bytes = await letVerify(link, logical_address, { securityKey, signal }, metadata);
+  if (bytes === 0) return;
+  const duration_ms = Math.round(performance.now() - started);
+  onEvent({ type: "partially_verified", by: id, bytes, duration_ms });
+}
+
+function metadataOf({ trust }: InstallDeps): MetadataFor | undefined {
+  return trust && ((knownRoot) => trust.bundle(knownRoot));
+}
+
 /** @throws InstallError ECU_UNKNOWN */
 function networkEcu(network: VehicleNetwork, ecuId: string): NetworkEcu {
   const ecu = network.findEcu(ecuId);
@@ -171,6 +216,7 @@ async function flashOne(
     version,
     signal,
     securityKey: deps.securityKey,
+    metadata: metadataOf(deps),
     onProgress(bytes) {
       deps.onEvent({ type: "ecu_progress", ecu_id, step: "flashing", bytes, length });
       progress(ecu_id, bytes);

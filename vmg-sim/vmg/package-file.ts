@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { decompressImage } from "#protocol/package/image.ts";
@@ -6,6 +7,7 @@ import type { Manifest, ManifestEcu } from "#protocol/package/manifest.ts";
 import { openPackage } from "#protocol/package/reader.ts";
 import { END_OF_ARCHIVE, padding } from "#protocol/package/tar-header.ts";
 import type { TrustedKeys } from "#protocol/uptane/key.ts";
+import { checkManifest, checkSha512 } from "./assigned-image.ts";
 import type { UpdateRecord } from "./update-state.ts";
 
 /** The package is a good one, but not what the gateway offered this vehicle. */
@@ -37,12 +39,12 @@ const READ_BYTES = 1024 * 1024;
 /**
  * Checks a package file from its first byte to its last, with bounded memory: both signatures, every
  * file's hash, every image's length and hash behind its compression, and that it holds exactly what
- * `record` says the gateway offered.
- * @throws PackageError, PackageOfferError, the signal's reason
+ * `record` says the gateway offered and the director has assigned.
+ * @throws PackageError, PackageOfferError, UptaneError UPTANE_PACKAGE_MISMATCH, the signal's reason
  */
 export async function verifyPackage(
   file: string,
-  record: Pick<UpdateRecord, "package_id" | "ecus">,
+  record: Pick<UpdateRecord, "package_id" | "ecus" | "assigned">,
   keys: TrustedKeys,
   options: { onProgress?: (done: number) => void; signal?: AbortSignal } = {},
 ): Promise<VerifiedPackage> {
@@ -53,9 +55,18 @@ export async function verifyPackage(
   if (opened.packageId !== record.package_id) {
     throw new PackageOfferError(`it is ${opened.packageId}, not ${record.package_id}`);
   }
+  const { assigned } = record;
   checkOffer(opened.manifest, record.ecus);
+  if (assigned !== undefined) checkManifest(opened.manifest, assigned);
   for await (const { content, ecu } of opened.entries) {
-    for await (const _ of decompressImage(content, ecu.image)) signal?.throwIfAborted();
+    const image = assigned?.find(({ ecu_id }) => ecu_id === ecu.ecu_id);
+    // The manifest's own SHA-256 is checked on the way.
+    const sha512 = image && createHash("sha512");
+    for await (const chunk of decompressImage(content, ecu.image)) {
+      signal?.throwIfAborted();
+      sha512?.update(chunk);
+    }
+    if (image && sha512) checkSha512(image, sha512.digest("hex"));
   }
   return { file, images: imagesOf(opened.manifest, size) };
 }

@@ -293,6 +293,7 @@ function refusal(outcome: AckOutcome, target: number): UdsLinkError | undefined 
   }
 }
 
-function address(target: number): string {
+/** A logical address as people write it. */
+export function address(target: number): string {
   return `0x${target.toString(16).toUpperCase().padStart(4, "0")}`;
 }

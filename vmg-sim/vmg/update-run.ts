@@ -7,9 +7,12 @@ import type { GatewayClient } from "./gateway-client.ts";
 import { backUp, confirmAll, flashAll, restartAll, type InstallDeps } from "./install.ts";
 import { verifyPackage, type VerifiedPackage } from "./package-file.ts";
 import type { Backoff } from "./pace.ts";
+import { UptaneError } from "#protocol/uptane/uptane-error.ts";
+import { assignedImages } from "./assigned-image.ts";
 import { rollBackAll } from "./rollback.ts";
 import type { UpdateSession } from "./update-session.ts";
 import { isOver } from "./update-state.ts";
+import type { VehicleTrust } from "./vehicle-trust.ts";
 
 export interface UpdateRunDeps extends InstallDeps {
   client: GatewayClient;
@@ -17,6 +20,8 @@ export interface UpdateRunDeps extends InstallDeps {
   downloads: string;
   download: Backoff;
   trustedKeys: TrustedKeys;
+  /** Without it packages are held against `trustedKeys` alone. */
+  trust: VehicleTrust | undefined;
   log: Logger;
 }
 
@@ -37,6 +42,7 @@ export async function runUpdate(
   async function step(): Promise<void> {
     switch (session.record.phase) {
       case "downloading":
+        await authorize(deps, session, signal);
         return download(deps, session, signal);
       case "verifying":
         await checkedPackage();
@@ -72,6 +78,18 @@ export function packageFile(downloads: string, packageId: string): string {
   return join(downloads, `${encodeURIComponent(packageId)}.tar`);
 }
 
+/** Nothing is downloaded that the director and the image repository have not signed. */
+async function authorize(
+  { trust }: UpdateRunDeps,
+  session: UpdateSession,
+  signal: AbortSignal,
+): Promise<void> {
+  const { record } = session;
+  if (trust === undefined || record.assigned !== undefined) return;
+  const assignments = await trust.authorize(record.update_id, signal);
+  await session.apply({ type: "authorized", assigned: assignedImages(record, assignments) });
+}
+
 async function download(
   { client, downloads, download, pace, onEvent }: UpdateRunDeps,
   session: UpdateSession,
@@ -103,11 +121,15 @@ async function download(
 }
 
 async function verify(
-  { downloads, trustedKeys, pace, onEvent }: UpdateRunDeps,
+  { downloads, trustedKeys, trust, pace, onEvent }: UpdateRunDeps,
   session: UpdateSession,
   signal: AbortSignal,
 ): Promise<VerifiedPackage> {
   const { record } = session;
+  if (trust !== undefined && record.assigned === undefined) {
+    const what = "the update was begun without any";
+    throw new UptaneError("UPTANE_METADATA_MISSING", "director targets", what);
+  }
   const started = pace.now().getTime();
   const isVerifying = record.phase === "verifying";
   const verified = await verifyPackage(

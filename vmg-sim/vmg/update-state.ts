@@ -1,6 +1,7 @@
 import { Type, type Static } from "typebox";
 import type { PackageAnswer } from "#protocol/api/ota.ts";
 import { reportedStatuses, type ReportedStatus } from "#protocol/mqtt/ota-status.ts";
+import { AssignedImage } from "./assigned-image.ts";
 import { Failure } from "./failure.ts";
 
 /**
@@ -47,11 +48,15 @@ export const UpdateRecord = Type.Object({
   progress: Type.Number({ minimum: 0, maximum: 100 }),
   resumes: Type.Integer({ minimum: 0, description: "Restarts of the VMG while installing" }),
   ecus: Type.Array(UpdateEcu),
+  assigned: Type.Optional(
+    Type.Array(AssignedImage, { description: "What full verification lets the ECUs install" }),
+  ),
   error: Type.Optional(Failure),
 });
 export type UpdateRecord = Static<typeof UpdateRecord>;
 
 export type UpdateEvent =
+  | { type: "authorized"; assigned: AssignedImage[] }
   | { type: "downloaded" }
   | { type: "verified" }
   /** The versions that the ECUs run now, to return to. */
@@ -97,6 +102,9 @@ export function startUpdate(offer: PackageAnswer, command_id?: string): UpdateRe
 export function transition(record: UpdateRecord, event: UpdateEvent): UpdateRecord | undefined {
   if (isOver(record.phase)) return undefined;
   switch (event.type) {
+    case "authorized":
+      if (record.phase !== "downloading") return undefined;
+      return { ...record, assigned: event.assigned };
     case "downloaded":
       return advance(record, "downloading", "verifying");
     case "verified":

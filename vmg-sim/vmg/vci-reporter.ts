@@ -1,15 +1,18 @@
 import type { Logger } from "pino";
 import type { VciAnswer } from "#protocol/api/ota.ts";
+import type { VciEcu } from "#protocol/api/vci.ts";
 import type { AgentEvent } from "./event.ts";
 import type { GatewayClient } from "./gateway-client.ts";
 import { collectInventory } from "./inventory.ts";
 import type { Pace } from "./pace.ts";
 import type { VehicleNetwork } from "./vehicle-network.ts";
+import type { VehicleProof } from "./vehicle-proof.ts";
 
 export interface VciReporterDeps {
   vin: string;
   network: VehicleNetwork;
   client: GatewayClient;
+  proof: VehicleProof;
   pace: Pace;
   log: Logger;
   onEvent: (event: AgentEvent) => void;
@@ -21,21 +24,30 @@ export interface VciReporterDeps {
 export interface VciReporter {
   /** The versions as they were last collected. */
   readonly versions: ReadonlyMap<string, string>;
+  /** The ECUs as they were last collected, or are now. @throws InventoryError, the signal's reason */
+  ecus(signal: AbortSignal): Promise<readonly VciEcu[]>;
   /** Collects a VCI and submits it. @throws InventoryError, GatewayError, the signal's reason */
   submit(reason: string, signal: AbortSignal): Promise<VciAnswer>;
 }
 
 export function vciReporter(deps: VciReporterDeps): VciReporter {
-  const { client, pace, onEvent, registered } = deps;
+  const { client, proof, pace, onEvent, registered } = deps;
   let versions: ReadonlyMap<string, string> = new Map();
+  let ecus: readonly VciEcu[] | undefined;
   return {
     get versions() {
       return versions;
     },
+    async ecus(signal) {
+      ecus ??= (await collectInventory(deps, "verification", signal)).vci.ecus;
+      return ecus;
+    },
     async submit(reason, signal) {
       await registered;
       const started = pace.now().getTime();
-      const { vci, silent } = await collectInventory(deps, reason, signal);
+      const { vci: collectedVci, silent } = await collectInventory(deps, reason, signal);
+      const vci = await proof.signed(collectedVci);
+      ecus = vci.ecus;
       versions = new Map(vci.ecus.map((ecu) => [ecu.ecu_id, ecu.software_version]));
       const collected = pace.now().getTime();
       onEvent({ type: "vci_collected", vci, silent, duration_ms: collected - started });
