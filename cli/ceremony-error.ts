@@ -8,7 +8,8 @@ export type CeremonyErrorCode =
   | "CEREMONY_KEYS_NOT_HERE"
   | "CEREMONY_NOTHING_TO_DO"
   | "CEREMONY_TARGET_DIFFERS"
-  | "CEREMONY_IMAGE_UNKNOWN";
+  | "CEREMONY_IMAGE_UNKNOWN"
+  | "REHEARSAL_STRANDED";
 
 /** A step of the offline ceremony that can't be taken. Nothing was written. */
 export class CeremonyError extends Error {

@@ -19,8 +19,6 @@ export class GatewayError extends Error {
 export interface Gateway {
   /** @throws GatewayError */
   get<S extends TSchema>(path: string, schema: S): Promise<Static<S>>;
-  /** A file as it is; undefined when the gateway does not have it. @throws GatewayError */
-  file(path: string): Promise<Buffer | undefined>;
   /** Sends JSON text as it is. @throws GatewayError */
   post<S extends TSchema>(path: string, body: Uint8Array, schema: S): Promise<Static<S>>;
   close(): Promise<void>;
@@ -42,13 +40,9 @@ export async function openGateway(env: NodeJS.ProcessEnv = process.env): Promise
   const send = (method: "GET" | "POST", path: string, body?: Uint8Array) =>
     exchange({ dispatcher, token, base: url }, method, path, body);
   return {
-    get: async (path, schema) => parse(await accepted(path, send("GET", path)), path, schema),
-    file: async (path) => {
-      const answer = await send("GET", path);
-      return answer.status === 404 ? undefined : accepted(path, answer);
-    },
+    get: async (path, schema) => parse(accepted(path, await send("GET", path)), path, schema),
     post: async (path, body, schema) =>
-      parse(await accepted(path, send("POST", path, body)), path, schema),
+      parse(accepted(path, await send("POST", path, body)), path, schema),
     close: () => dispatcher.close(),
   };
 }
@@ -104,13 +98,12 @@ async function exchange(
   }
 }
 
-async function accepted(path: string, answer: Answer | Promise<Answer>): Promise<Buffer> {
-  const { status, bytes } = await answer;
+function accepted(path: string, { status, bytes }: Answer): Buffer {
   if (status >= 200 && status < 300) return bytes;
-  const { code, title, detail } = (readJson(bytes) ?? {}) as Record<string, unknown>;
+  const { code, title, detail, reason } = (readJson(bytes) ?? {}) as Record<string, unknown>;
   if (typeof code !== "string") throw notOurs(path, `status ${status}`);
   const text = [title, detail].filter((part) => typeof part === "string").join(": ");
-  throw new GatewayError(code, `${path}: ${text}`);
+  throw new GatewayError(typeof reason === "string" ? reason : code, `${path}: ${text}`);
 }
 
 function parse<S extends TSchema>(bytes: Buffer, path: string, schema: S): Static<S> {

@@ -1,4 +1,4 @@
-import { Command } from "commander";
+import { Command, InvalidArgumentError } from "commander";
 import { OnlineKeys, PendingTargets } from "#protocol/api/trust.ts";
 import { keyId } from "#protocol/uptane/key.ts";
 import { writeWhole } from "./ceremony.ts";
@@ -30,16 +30,48 @@ export function makeKeysCommand(): Command {
     );
 }
 
+interface ExportOptions {
+  out?: string;
+  rotate?: OnlineRole[];
+}
+
 /** `latticeway trust keys` */
 export function keysCommand(): Command {
   return new Command("keys")
     .description("Export the public keys that the gateway signs online roles with")
     .option("--out <file>", "file to write (default: prints)")
-    .action((options: { out?: string }, command: Command) =>
-      reporting(command, async () =>
-        exported(await withGateway((gateway) => gateway.get("/uptane/keys", OnlineKeys)), options),
+    .option(
+      "--rotate <role...>",
+      "have the gateway make new keys for a role, like director/targets, image/timestamp",
+      onlineRole,
+    )
+    .action((options: ExportOptions, command: Command) =>
+      reporting(command, () =>
+        withGateway(async (gateway) => {
+          for (const role of options.rotate ?? []) {
+            await gateway.post(
+              "/uptane/keys/rotate",
+              Buffer.from(JSON.stringify(role)),
+              OnlineKeys,
+            );
+          }
+          return exported(await gateway.get("/uptane/keys", OnlineKeys), options);
+        }),
       ),
     );
+}
+
+interface OnlineRole {
+  repository: string;
+  role: string;
+}
+
+function onlineRole(text: string, before: OnlineRole[] = []): OnlineRole[] {
+  const [, repository, role] = /^(director|image)\/(targets|snapshot|timestamp)$/.exec(text) ?? [];
+  if (repository === undefined || role === undefined) {
+    throw new InvalidArgumentError("a repository and its online role, like image/timestamp.");
+  }
+  return [...before, { repository, role }];
 }
 
 /** `latticeway trust pending` */

@@ -1,24 +1,61 @@
 import { Command } from "commander";
+import { TrustStatus } from "#protocol/api/trust.ts";
 import { keyId } from "#protocol/uptane/key.ts";
-import { expiry, type Metadata } from "#protocol/uptane/metadata.ts";
+import type { Metadata } from "#protocol/uptane/metadata.ts";
 import type { RepositoryName } from "#protocol/uptane/vehicle-state.ts";
 import { currentRoot, readRepository, type Repository } from "./ceremony.ts";
 import { rootRoles, targetsContent } from "./ceremony-edit.ts";
+import { withGateway } from "./gateway.ts";
 import { reporting } from "./reporting.ts";
 import { missingSignatures, signingRules } from "./signing-rules.ts";
 import { table } from "./table.ts";
 import { withFolder } from "./trust-options.ts";
 
+interface StatusOptions {
+  dir: string;
+  gateway?: true;
+}
+
 /** `latticeway trust status` */
 export function statusCommand(): Command {
   return withFolder(new Command("status"))
     .description("Show versions, expiry, missing signatures and keys of the ceremony's folder")
-    .action(({ dir }: { dir: string }, command: Command) =>
+    .option("--gateway", "show what the gateway has published instead")
+    .action(({ dir, gateway }: StatusOptions, command: Command) =>
       reporting(command, async () => {
+        if (gateway)
+          return published(await withGateway((it) => it.get("/uptane/status", TrustStatus)));
         const parts = [await status(dir, "director"), await status(dir, "image")];
         return parts.join("\n\n");
       }),
     );
+}
+
+function published({ mode, awaiting_signature, ...repositories }: TrustStatus): string {
+  const rows = Object.entries(repositories).flatMap(([name, { roles }]) =>
+    roles.map(({ role, version, expires_at, live, signed_by }) => [
+      name,
+      role,
+      String(version),
+      until(expires_at),
+      live ? "served" : "waits for other roles",
+      signed_by,
+    ]),
+  );
+  const vehicles = Object.entries(repositories).flatMap(([name, { vehicles: byRoot }]) =>
+    byRoot.map(({ root_version, vehicles: count }) => [
+      name,
+      root_version === null ? "never asked" : String(root_version),
+      String(count),
+    ]),
+  );
+  return [
+    `Mode ${mode}, ${awaiting_signature} images wait for a signature.`,
+    "",
+    table(["REPOSITORY", "ROLE", "VERSION", "UNTIL", "STATE", "SIGNED BY"], rows),
+    "",
+    table(["REPOSITORY", "ROOT", "VEHICLES"], vehicles),
+  ].join("\n");
 }
 
 async function status(dir: string, name: RepositoryName): Promise<string> {
@@ -47,8 +84,11 @@ function row(
   { signed }: Metadata<"root" | "targets">,
   state: string,
 ): string[] {
-  const until = `${signed.expires}${expiry(signed) <= Date.now() ? " (expired)" : ""}`;
-  return [name, roleName, String(signed.version), until, state];
+  return [name, roleName, String(signed.version), until(signed.expires), state];
+}
+
+function until(expires: string): string {
+  return `${expires}${Date.parse(expires) <= Date.now() ? " (expired)" : ""}`;
 }
 
 function missing(

@@ -3,6 +3,7 @@ import { addKeyCommand } from "./trust-add-key.ts";
 import { initCommand } from "./trust-init.ts";
 import { keysCommand, makeKeysCommand, pendingCommand } from "./trust-keys.ts";
 import { publishCommand } from "./trust-publish.ts";
+import { rehearseCommand } from "./trust-rehearse.ts";
 import { rotateCommand } from "./trust-rotate.ts";
 import { signCommand } from "./trust-sign.ts";
 import { statusCommand } from "./trust-status.ts";
@@ -24,6 +25,7 @@ export function trustCommand(): Command {
     addTargetCommand(),
     targetsCommand(),
     signCommand(),
+    rehearseCommand(),
     publishCommand(),
     statusCommand(),
     verifyCommand(),

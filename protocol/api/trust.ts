@@ -1,6 +1,6 @@
 import Type, { type Static } from "typebox";
 import { UptaneKey } from "#protocol/uptane/key.ts";
-import { Sha256 } from "./identifier.ts";
+import { Sha256, Timestamp } from "./identifier.ts";
 
 const RoleKeys = Type.Array(UptaneKey, {
   minItems: 1,
@@ -48,3 +48,48 @@ export const PublishedMetadata = Type.Object({
   }),
 });
 export type PublishedMetadata = Static<typeof PublishedMetadata>;
+
+/** Vehicles by the newest root that they are known to hold; null for those that never asked. */
+const ByRoot = {
+  root_version: Type.Union([Type.Integer(), Type.Null()]),
+  vehicles: Type.Integer(),
+};
+
+const RepositoryStatus = Type.Object({
+  roles: Type.Array(
+    Type.Object({
+      role: Type.String(),
+      version: Type.Integer(),
+      expires_at: Timestamp,
+      live: Type.Boolean({ description: "Served; else it waits for other roles" }),
+      signed_by: Type.Enum(["gateway", "ceremony"]),
+      key_ids: Type.Array(Type.String()),
+    }),
+  ),
+  vehicles: Type.Array(Type.Object(ByRoot)),
+});
+
+/** `GET /uptane/status`: what is published, until when, and which roots vehicles hold. */
+export const TrustStatus = Type.Object({
+  mode: Type.String(),
+  awaiting_signature: Type.Integer({ description: "Images that no targets name yet" }),
+  director: RepositoryStatus,
+  image: RepositoryStatus,
+});
+export type TrustStatus = Static<typeof TrustStatus>;
+
+/** `POST /uptane/{repository}/rehearsal`: what publishing a root would do to the vehicles. */
+export const Rehearsal = Type.Object({
+  goes_on: Type.Integer(),
+  stranded: Type.Integer(),
+  unknown: Type.Integer(),
+  roots: Type.Array(
+    Type.Object({
+      ...ByRoot,
+      outcome: Type.String(),
+      code: Type.Optional(Type.String()),
+      detail: Type.Optional(Type.String()),
+    }),
+  ),
+});
+export type Rehearsal = Static<typeof Rehearsal>;
