@@ -79,6 +79,28 @@ describe("update", () => {
     expect(existsSync(join(vehicle.folder, "vmg", "update.json"))).toBe(false);
   });
 
+  it("installs only what it, its zonal gateways and its ECUs have verified", async () => {
+    const vehicle = await testVehicle(gateway, { vin: "VMG-110", autoUpdate: true });
+    await vehicle.agent.started;
+    const { assignments } = await vehicle.event("assignments_verified");
+    expect(assignments.map(({ path }) => path).toSorted()).toEqual(
+      Object.values(types)
+        .map((type) => `${type}/1.2.3.bin`)
+        .toSorted(),
+    );
+    const verified = vehicle.events.flatMap((event) =>
+      event.type === "partially_verified" ? [event.by] : [],
+    );
+    expect(new Set(verified)).toEqual(
+      new Set(["ZG-FRONT", "ZG-REAR", "ECU_001", "ECU_002", "ECU_003"]),
+    );
+    const sequence = vehicle.events.map(({ type }) => type);
+    expect(sequence.indexOf("assignments_verified")).toBeLessThan(sequence.indexOf("downloaded"));
+    const { json } = await gateway.admin.send("GET", "/api/v1/vehicles/VMG-110");
+    expect(json.evidence).toBe("signed");
+    expect(await ended("VMG-110")).toMatchObject({ status: "success" });
+  });
+
   it("waits for a command when it is not to update by itself", async () => {
     const vehicle = await testVehicle(gateway, { vin: "VMG-102" });
     await vehicle.agent.started;
