@@ -31,6 +31,9 @@ const MinProfile = Type.Union([Type.Integer({ minimum: 0, maximum: 12 }), Type.N
     "The weakest TLS profile that the vehicle may connect with; null for any that is enabled. Profiles are stronger the higher their number: by class (classical, PQ key exchange, hybrid, pure PQ, PQ), then key exchange, then certificate.",
 });
 
+/** What stands behind a VCI: a manifest that the vehicle has signed, or its word. */
+export const Evidence = Type.Union([Type.Literal("signed"), Type.Literal("unsigned")]);
+
 export const Vehicle = Type.Object({
   vin: VehicleId,
   model: Type.Union([Type.String(), Type.Null()]),
@@ -41,6 +44,7 @@ export const Vehicle = Type.Object({
   last_seen_at: Timestamp,
   connection: Type.Union([Connection, Type.Null()]),
   min_profile: MinProfile,
+  evidence: Type.Union([Evidence, Type.Null()]),
 });
 export type Vehicle = Static<typeof Vehicle>;
 

@@ -1,6 +1,10 @@
+import type { KeyObject } from "node:crypto";
 import type { Static, TSchema } from "typebox";
 import { Compile } from "typebox/compile";
 import type { VehicleTopic } from "#protocol/mqtt/topic.ts";
+
+/** The public key of the sender's certificate; undefined when its connection is gone. */
+export type CertificateKey = () => KeyObject | undefined;
 
 /** What a slice does with one topic of a vehicle; the PUBACK follows when `handle` resolves. */
 export interface TopicHandler {
@@ -11,7 +15,7 @@ export interface TopicHandler {
   concerns?: ((payload: unknown) => boolean) | undefined;
   /** Handle a vehicle's messages one after the other, where their order matters. */
   ordered: boolean;
-  handle(vin: string, payload: unknown): Promise<void>;
+  handle(vin: string, payload: unknown, certificateKey: CertificateKey): Promise<void>;
 }
 
 /**
@@ -23,7 +27,7 @@ export function topicHandler<Schema extends TSchema>(handler: {
   schema: Schema;
   concerns?: (payload: unknown) => boolean;
   ordered?: boolean;
-  handle: (vin: string, payload: Static<Schema>) => Promise<void>;
+  handle: (vin: string, payload: Static<Schema>, certificateKey: CertificateKey) => Promise<void>;
 }): TopicHandler {
   const validator = Compile(handler.schema);
   return {
@@ -37,6 +41,7 @@ export function topicHandler<Schema extends TSchema>(handler: {
         ? `${first.instancePath || "payload"} ${first.message}`
         : "does not fit its schema";
     },
-    handle: (vin, payload) => handler.handle(vin, payload as Static<Schema>),
+    handle: (vin, payload, certificateKey) =>
+      handler.handle(vin, payload as Static<Schema>, certificateKey),
   };
 }

@@ -7,7 +7,7 @@ import {
   topicOf,
   type VehicleTopic,
 } from "#protocol/mqtt/topic.ts";
-import { connectionOf, type TlsConnection } from "#server/runtime/connection.ts";
+import { certificateKey, connectionOf, type TlsConnection } from "#server/runtime/connection.ts";
 import type { Log } from "#server/runtime/log.ts";
 import type { Metrics } from "#server/runtime/metrics.ts";
 import type { StateTracker } from "#server/runtime/state.ts";
@@ -108,8 +108,8 @@ async function store(
   const end = state.begin("mqtt");
   try {
     // Messages of one read of the socket are handled at the same time unless they take turns.
-    if (handler.ordered) await takeTurns(client, () => handler.handle(client.id, payload));
-    else await handler.handle(client.id, payload);
+    const handle = () => handler.handle(client.id, payload, () => certificateKey(client.conn));
+    await (handler.ordered ? takeTurns(client, handle) : handle());
     metrics.mqttMessages.inc({ topic: handler.topic });
   } catch (error) {
     log.error(

@@ -1,3 +1,4 @@
+import type { KeyObject } from "node:crypto";
 import type { Server as TlsServer, TLSSocket } from "node:tls";
 import { negotiated, type Negotiated } from "#crypto/negotiated.ts";
 import { handshakeRefusal, peerIdentity, type PeerIdentity } from "#crypto/peer.ts";
@@ -29,6 +30,11 @@ const connections = new WeakMap<object, TlsConnection>();
 /** What is known of a socket that {@link watchConnections} has seen. */
 export function connectionOf(socket: object): TlsConnection | undefined {
   return connections.get(socket);
+}
+
+/** The public key of the client's certificate; undefined when it showed none, or the socket is closed. */
+export function certificateKey(socket: object): KeyObject | undefined {
+  return (socket as Partial<TLSSocket>).getPeerX509Certificate?.()?.publicKey;
 }
 
 export function connectionRecord(

@@ -16,6 +16,7 @@ import type { Db } from "#server/database/connection.ts";
 import { callingVehicle } from "#server/http/access.ts";
 import type { Http } from "#server/http/http.ts";
 import { page } from "#server/http/page.ts";
+import { certificateKey } from "#server/runtime/connection.ts";
 import type { Log } from "#server/runtime/log.ts";
 import { eventsOf, listUpdates, updateById } from "./queries.ts";
 import {
@@ -52,7 +53,8 @@ function vehicleSide(http: Http, deps: UpdateDeps & { log: Log }): void {
     },
     async (request) => {
       const vehicle = callingVehicle(request);
-      return found(deps.log, vehicle, await submitVci(deps, vehicle, request.body));
+      const key = () => certificateKey(request.raw.socket);
+      return found(deps.log, vehicle, await submitVci(deps, vehicle, request.body, key));
     },
   );
 

@@ -1,4 +1,4 @@
-import { randomUUIDv7 } from "node:crypto";
+import { randomUUIDv7, type KeyObject } from "node:crypto";
 import type { CheckAnswer, PackageAnswer, VciAnswer } from "#protocol/api/ota.ts";
 import { ProblemError } from "#protocol/api/problem.ts";
 import { checkVci, type Vci } from "#protocol/api/vci.ts";
@@ -10,6 +10,7 @@ import type { Assembler } from "#server/packages/assemble.ts";
 import type { Package } from "#server/packages/package.ts";
 import { assignPackage } from "#server/packages/queries.ts";
 import type { Metrics } from "#server/runtime/metrics.ts";
+import { evidenceOf } from "#server/vehicles/evidence.ts";
 import {
   beginUpdating,
   currentVci,
@@ -31,13 +32,21 @@ export interface UpdateDeps {
 }
 
 /**
- * Stores a VCI, settles the running update by it, and answers what is outdated.
+ * Stores a VCI with the evidence for it, settles the running update by it, and answers what is
+ * outdated.
+ * @param certificateKey of the connection that it came by
  * @throws ProblemError VCI_*, VEHICLE_NOT_REGISTERED
  */
-export async function submitVci(deps: UpdateDeps, vin: string, vci: Vci): Promise<VciAnswer> {
+export async function submitVci(
+  deps: UpdateDeps,
+  vin: string,
+  vci: Vci,
+  certificateKey: () => KeyObject | undefined = () => undefined,
+): Promise<VciAnswer> {
   checkVci(vci);
+  const evidence = evidenceOf(vin, vci, certificateKey);
   const vci_id = await deps.db.transaction().execute(async (tx) => {
-    const id = await saveVci(tx, vin, vci);
+    const id = await saveVci(tx, vin, vci, evidence);
     if (id === undefined)
       throw new ProblemError("VEHICLE_NOT_REGISTERED", `${vin} must register first`);
     await settleByVci(deps, tx, vin, vci.ecus);

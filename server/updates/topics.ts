@@ -30,11 +30,11 @@ export function updateTopics(deps: UpdateDeps & { log: Log }): TopicHandler[] {
       topic: "vci",
       schema: Vci,
       ordered: true,
-      handle: async (vin, vci) => {
+      handle: async (vin, vci, certificateKey) => {
         if (vci.vin !== undefined && vci.vin !== vin) {
           return refusing(vin, Promise.reject(new ProblemError("VEHICLE_MISMATCH", vci.vin)));
         }
-        return refusing(vin, submitVci(deps, vin, vci));
+        return refusing(vin, submitVci(deps, vin, vci, certificateKey));
       },
     }),
   ];

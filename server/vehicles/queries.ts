@@ -1,5 +1,6 @@
 import { randomUUIDv7 } from "node:crypto";
 import { sql, type Selectable } from "kysely";
+import { ProblemError } from "#protocol/api/problem.ts";
 import type { Vci } from "#protocol/api/vci.ts";
 import type {
   RegisterRequest,
@@ -10,6 +11,7 @@ import type {
 import type { Heartbeat } from "#protocol/mqtt/heartbeat.ts";
 import type { Db, Tx } from "#server/database/connection.ts";
 import type { ConnectionRecord } from "#server/runtime/connection.ts";
+import type { Evidence } from "./evidence.ts";
 import type { VehicleTable } from "./table.ts";
 
 const columns = [
@@ -24,6 +26,11 @@ const columns = [
   "min_profile",
 ] as const;
 
+/** What stands behind the vehicle's newest VCI; null when it has sent none. */
+const evidence = sql<Evidence["evidence"] | null>`(
+  select vci.evidence from vci where vci.vin = vehicle.vin and vci.current
+)`.as("evidence");
+
 /** Adds a vehicle, or renews what it says of itself. @returns whether it is new */
 export async function registerVehicle(
   db: Db,
@@ -36,7 +43,7 @@ export async function registerVehicle(
     .onConflict((conflict) =>
       conflict.column("vin").doUpdateSet({ last_seen_at: sql`now()`, ...defined(said) }),
     )
-    .returning([...columns, sql<boolean>`xmax = 0`.as("created")])
+    .returning([...columns, evidence, sql<boolean>`xmax = 0`.as("created")])
     .executeTakeFirstOrThrow();
   const { created, ...vehicle } = row;
   return { vehicle: asVehicle(vehicle), created };
@@ -45,7 +52,7 @@ export async function registerVehicle(
 export async function vehicleByVin(db: Db, vin: string): Promise<Vehicle | undefined> {
   const row = await db
     .selectFrom("vehicle")
-    .select(columns)
+    .select([...columns, evidence])
     .where("vin", "=", vin)
     .executeTakeFirst();
   return row && asVehicle(row);
@@ -60,7 +67,11 @@ export async function listVehicles(
     status,
   }: { limit: number; cursor?: string | undefined; status?: VehicleStatus | undefined },
 ): Promise<Vehicle[]> {
-  let query = db.selectFrom("vehicle").select(columns).orderBy("vin").limit(limit);
+  let query = db
+    .selectFrom("vehicle")
+    .select([...columns, evidence])
+    .orderBy("vin")
+    .limit(limit);
   if (cursor !== undefined) query = query.where("vin", ">", cursor);
   if (status !== undefined) query = query.where("status", "=", status);
   return (await query.execute()).map(asVehicle);
@@ -78,7 +89,7 @@ export async function patchVehicle(
       ...(patch.min_profile === undefined ? {} : { min_profile_set_at: sql<Date>`now()` }),
     })
     .where("vin", "=", vin)
-    .returning(columns)
+    .returning([...columns, evidence])
     .executeTakeFirst();
   return row && asVehicle(row);
 }
@@ -197,9 +208,18 @@ export async function saveHeartbeats(
  * Stores a VCI as the vehicle's current one; the one before becomes history.
  * Takes a transaction: two VCIs at once must not both become current.
  * @returns its id, or undefined when the vehicle is not registered
+ * @throws ProblemError VCI_NONCE_REPEATED
  */
-export async function saveVci(tx: Tx, vin: string, vci: Vci): Promise<string | undefined> {
+export async function saveVci(
+  tx: Tx,
+  vin: string,
+  vci: Vci,
+  { evidence: kind, nonce }: Evidence,
+): Promise<string | undefined> {
   if (!(await lockVehicle(tx, vin))) return undefined;
+  if (nonce !== null && nonce === (await lastNonce(tx, vin))) {
+    throw new ProblemError("VCI_NONCE_REPEATED");
+  }
   await tx
     .updateTable("vci")
     .set({ current: false })
@@ -216,9 +236,21 @@ export async function saveVci(tx: Tx, vin: string, vci: Vci): Promise<string | u
       collected_at: vci.collected_at === undefined ? null : new Date(vci.collected_at),
       zones: JSON.stringify(vci.zones),
       ecus: JSON.stringify(vci.ecus),
+      evidence: kind,
+      nonce,
     })
     .execute();
   return vci_id;
+}
+
+async function lastNonce(tx: Tx, vin: string): Promise<string | null | undefined> {
+  const row = await tx
+    .selectFrom("vci")
+    .select("nonce")
+    .where("vin", "=", vin)
+    .where("current", "=", true)
+    .executeTakeFirst();
+  return row?.nonce;
 }
 
 export interface StoredVci {
@@ -227,6 +259,8 @@ export interface StoredVci {
   reason: string | null;
   zones: Vci["zones"];
   ecus: Vci["ecus"];
+  evidence: Evidence["evidence"];
+  nonce: string | null;
 }
 
 export async function currentVci(db: Db, vin: string): Promise<StoredVci | undefined> {
@@ -251,11 +285,15 @@ export async function listVcis(
 function selectVcis(db: Db, vin: string) {
   return db
     .selectFrom("vci")
-    .select(["vci_id", "received_at", "reason", "zones", "ecus"])
+    .select(["vci_id", "received_at", "reason", "zones", "ecus", "evidence", "nonce"])
     .where("vin", "=", vin);
 }
 
-function asVehicle(row: Pick<Selectable<VehicleTable>, (typeof columns)[number]>): Vehicle {
+function asVehicle(
+  row: Pick<Selectable<VehicleTable>, (typeof columns)[number]> & {
+    evidence: Evidence["evidence"] | null;
+  },
+): Vehicle {
   return {
     ...row,
     registered_at: row.registered_at.toISOString(),

@@ -3,7 +3,13 @@ import { Timestamp, Uuid, VehicleId } from "#protocol/api/identifier.ts";
 import { Page, PageQuery } from "#protocol/api/page.ts";
 import { ProblemError } from "#protocol/api/problem.ts";
 import { Vci } from "#protocol/api/vci.ts";
-import { RegisterRequest, Vehicle, VehiclePatch, VehicleStatus } from "#protocol/api/vehicle.ts";
+import {
+  Evidence,
+  RegisterRequest,
+  Vehicle,
+  VehiclePatch,
+  VehicleStatus,
+} from "#protocol/api/vehicle.ts";
 import type { Db } from "#server/database/connection.ts";
 import { callingVehicle } from "#server/http/access.ts";
 import type { Http } from "#server/http/http.ts";
@@ -95,6 +101,8 @@ function reading(http: Http, db: Db): void {
     reason: Type.Union([Type.String(), Type.Null()]),
     zones: Vci.properties.zones,
     ecus: Vci.properties.ecus,
+    evidence: Evidence,
+    nonce: Type.Union([Type.String(), Type.Null()]),
   });
   http.get(
     "/vehicles/:vin/vci",
