@@ -1,6 +1,12 @@
 import Type from "typebox";
 import { ProblemError } from "#protocol/api/problem.ts";
-import { OnlineKeys, PendingTargets, PublishedMetadata } from "#protocol/api/trust.ts";
+import {
+  OnlineKeys,
+  PendingTargets,
+  PublishedMetadata,
+  Rehearsal,
+  TrustStatus,
+} from "#protocol/api/trust.ts";
 import { CanonicalJsonError } from "#protocol/uptane/canonical-json.ts";
 import { MAX_METADATA_BYTES } from "#protocol/uptane/metadata.ts";
 import { UptaneError } from "#protocol/uptane/uptane-error.ts";
@@ -11,7 +17,7 @@ import { imageTarget } from "./image-target.ts";
 import { makeKeys, nextKeys } from "./key-rotation.ts";
 import { publishMetadata } from "./publication.ts";
 import { rehearse } from "./rehearsal.ts";
-import { RepositoryStatus, statusOf } from "./status.ts";
+import { statusOf } from "./status.ts";
 import type { TrustDeps } from "./trust.ts";
 
 const tags = ["uptane"];
@@ -45,14 +51,7 @@ function status(http: Http, deps: TrustDeps): void {
       schema: {
         tags,
         summary: "What is published, until when, and which roots vehicles hold",
-        response: {
-          200: Type.Object({
-            mode: Type.String(),
-            awaiting_signature: Type.Integer({ description: "Images that no targets name yet" }),
-            director: RepositoryStatus,
-            image: RepositoryStatus,
-          }),
-        },
+        response: { 200: TrustStatus },
       },
     },
     async () => statusOf(deps),
@@ -151,15 +150,7 @@ function publication(http: Http, deps: TrustDeps): void {
             Type.String({ minLength: 1, maxLength: 200, description: "Of delegated targets" }),
           ),
         }),
-        response: {
-          200: Type.Object({
-            ...PublishedMetadata.properties,
-            live: Type.Boolean({ description: "Served from now on" }),
-            waiting_for: Type.Array(Type.String(), {
-              description: "Roles that must be handed in as well before it is served",
-            }),
-          }),
-        },
+        response: { 200: PublishedMetadata },
       },
     },
     async (request) => {
@@ -185,22 +176,7 @@ function rehearsal(http: Http, deps: TrustDeps): void {
         summary: "What publishing this root would do to the vehicles, by the root they hold",
         consumes: ["application/json"],
         params: Repository,
-        response: {
-          200: Type.Object({
-            goes_on: Type.Integer(),
-            stranded: Type.Integer(),
-            unknown: Type.Integer({ description: "Vehicles that never asked for metadata" }),
-            roots: Type.Array(
-              Type.Object({
-                root_version: Type.Union([Type.Integer(), Type.Null()]),
-                vehicles: Type.Integer(),
-                outcome: Type.String(),
-                code: Type.Optional(Type.String()),
-                detail: Type.Optional(Type.String()),
-              }),
-            ),
-          }),
-        },
+        response: { 200: Rehearsal },
       },
     },
     async ({ params, body }) => {

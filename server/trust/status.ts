@@ -1,35 +1,12 @@
-import Type, { type Static } from "typebox";
-import { Timestamp } from "#protocol/api/identifier.ts";
+import type { TrustStatus } from "#protocol/api/trust.ts";
 import { parseMetadata, type Metadata, type TopLevelRole } from "#protocol/uptane/metadata.ts";
 import type { RepositoryName } from "#protocol/uptane/vehicle-state.ts";
 import { countAwaiting } from "#server/firmware/queries.ts";
 import { liveFile, newestFiles, vehiclesByRoot } from "./queries.ts";
 import { ONLINE_ROLES, type TrustDeps } from "./trust.ts";
 
-export const RepositoryStatus = Type.Object({
-  roles: Type.Array(
-    Type.Object({
-      role: Type.String(),
-      version: Type.Integer(),
-      expires_at: Timestamp,
-      live: Type.Boolean({ description: "Served; else it waits for other roles" }),
-      signed_by: Type.Union([Type.Literal("gateway"), Type.Literal("ceremony")]),
-      key_ids: Type.Array(Type.String(), {
-        description: "Keys that the root names; of delegated roles none",
-      }),
-    }),
-  ),
-  vehicles: Type.Array(
-    Type.Object({
-      root_version: Type.Union([Type.Integer(), Type.Null()]),
-      vehicles: Type.Integer(),
-    }),
-    { description: "How many vehicles hold each root; null: never asked" },
-  ),
-});
-
 /** Both repositories as they are published, for the operator. */
-export async function statusOf({ db, config }: TrustDeps) {
+export async function statusOf({ db, config }: TrustDeps): Promise<TrustStatus> {
   return {
     mode: config.mode,
     awaiting_signature: await countAwaiting(db),
@@ -41,7 +18,7 @@ export async function statusOf({ db, config }: TrustDeps) {
 async function repositoryStatus(
   db: TrustDeps["db"],
   repository: RepositoryName,
-): Promise<Static<typeof RepositoryStatus>> {
+): Promise<TrustStatus[RepositoryName]> {
   const bytes = await liveFile(db, repository, "root");
   const root = bytes && parseMetadata("root", bytes);
   const files = await newestFiles(db, repository, "all");
