@@ -29,7 +29,7 @@ export interface Gateway {
  * `LATTICEWAY_CA` is a PEM file with the authorities that its certificate may be of.
  * @throws GatewayError GATEWAY_UNNAMED
  */
-export async function openGateway(env: NodeJS.ProcessEnv = process.env): Promise<Gateway> {
+async function openGateway(env: NodeJS.ProcessEnv): Promise<Gateway> {
   const { LATTICEWAY_URL: url, LATTICEWAY_TOKEN: token, LATTICEWAY_CA: ca } = env;
   if (!url || !token) {
     const what = "set LATTICEWAY_URL, LATTICEWAY_TOKEN and, for a private CA, LATTICEWAY_CA";
@@ -49,7 +49,7 @@ export async function openGateway(env: NodeJS.ProcessEnv = process.env): Promise
 
 /** Runs an action with the gateway, and closes the connections after it. */
 export async function withGateway<T>(action: (gateway: Gateway) => Promise<T>): Promise<T> {
-  const gateway = await openGateway();
+  const gateway = await openGateway(process.env);
   try {
     return await action(gateway);
   } finally {
