@@ -44,6 +44,7 @@ const mayImport: Record<string, readonly string[]> = {
   "server/mqtt": [...foundations, "#server/runtime", "#server/database"],
   "server/operators": [...foundations, ...platform],
   "server/vehicles": slice,
+  "server/certificates": slice,
   "server/firmware": slice,
   "server/packages": [...slice, "#server/firmware"],
   "server/commands": [...slice, "#server/vehicles"],

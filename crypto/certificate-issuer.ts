@@ -1,6 +1,8 @@
 import { X509Certificate, type KeyObject } from "node:crypto";
-import { issueCertificate, keyIdentifier, type Issuer } from "./certificate.ts";
-import { keyAlgorithmOf, type KeyAlgorithm } from "./key-algorithm.ts";
+import { issueCertificate, keyIdentifier, parseCertificate, type Issuer } from "./certificate.ts";
+import { readIfPresent } from "./exclusive-file.ts";
+import { keyAlgorithmOf, KeyAlgorithm } from "./key-algorithm.ts";
+import { authorityFiles } from "./pki-layout.ts";
 import { CLOCK_TOLERANCE_MS, issuingAuthority } from "./pki.ts";
 import { makeRevocationList, type RevocationListContent } from "./revocation-list.ts";
 
@@ -21,6 +23,8 @@ export interface CertificateIssuer {
   issue(order: VehicleCertificateOrder): Promise<string>;
   /** Names the authority that certifies keys of this algorithm now: its key identifier, hex. */
   authority(algorithm: KeyAlgorithm): Promise<string>;
+  /** The one of our authorities that issued a certificate; undefined when none did. */
+  authorityOf(certificate: X509Certificate): Promise<string | undefined>;
   /** A list of revoked certificates (RFC 5280), signed by that authority, in DER. */
   revocationList(algorithm: KeyAlgorithm, content: RevocationListContent): Promise<Buffer>;
 }
@@ -49,9 +53,26 @@ export function folderIssuer(folder: string): CertificateIssuer {
       const { certificate } = await authorityOf(algorithm);
       return keyIdentifier(new X509Certificate(certificate ?? "").publicKey);
     },
+    async authorityOf(certificate) {
+      for (const algorithm of KeyAlgorithm) {
+        const authority = await authorityCertificate(folder, algorithm);
+        const isIssuer =
+          authority !== undefined &&
+          certificate.checkIssued(authority) &&
+          certificate.verify(authority.publicKey);
+        if (isIssuer) return keyIdentifier(authority.publicKey);
+      }
+      return undefined;
+    },
     revocationList: async (algorithm, content) =>
       makeRevocationList(await authorityOf(algorithm), content),
   };
+}
+
+async function authorityCertificate(folder: string, algorithm: KeyAlgorithm) {
+  const file = authorityFiles(folder, "vehicle", algorithm, "issuing").certificate;
+  const pem = await readIfPresent(file);
+  return pem === undefined ? undefined : parseCertificate(file, pem);
 }
 
 /** From a little before now, as a vehicle's clock may run behind. */

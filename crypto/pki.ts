@@ -133,6 +133,26 @@ export function serverCa(folder: string): Promise<string> {
   return roots(folder, "server");
 }
 
+/** When the servers' and the authorities' certificates expire, named `{place}/{algorithm}`. */
+export async function readPkiCertificates(
+  folder: string,
+): Promise<{ name: string; notAfter: Date }[]> {
+  const found = KeyAlgorithm.flatMap((algorithm) => [
+    { name: `server/${algorithm}`, file: serverFiles(folder, algorithm).certificate },
+    ...(["server", "vehicle"] as const).flatMap((tree) =>
+      (["root", "issuing"] as const).map((level) => ({
+        name: `${tree}-ca/${algorithm}/${level}`,
+        file: authorityFiles(folder, tree, algorithm, level).certificate,
+      })),
+    ),
+  ]);
+  const read = found.map(async ({ name, file }) => {
+    const pem = await readIfPresent(file);
+    return pem === undefined ? [] : [{ name, notAfter: parseCertificate(file, pem).validToDate }];
+  });
+  return (await Promise.all(read)).flat();
+}
+
 const CERTIFICATE_MODE = 0o644;
 const LOCAL_NAMES = ["localhost", "127.0.0.1", "::1"];
 const HOST_NAME = /^(?:\*\.)?[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/;

@@ -1,8 +1,7 @@
 import { join } from "node:path";
 import type { ServerConfig } from "#config/server.ts";
-import { HYBRID_ALGORITHMS, type KeyAlgorithm } from "#crypto/key-algorithm.ts";
-import { ensureDevelopmentPki, loadServerIdentities, vehicleCa } from "#crypto/pki.ts";
-import { DEFAULT_PROFILE, findProfile, TLS_PROFILES } from "#crypto/profiles.ts";
+import { ensureDevelopmentPki } from "#crypto/pki.ts";
+import { DEFAULT_PROFILE, TLS_PROFILES } from "#crypto/profiles.ts";
 import { ensureSigningKeys } from "#crypto/signing-keys.ts";
 import { openDiskStore } from "#server/blobs/disk-store.ts";
 import { startDelivery } from "#server/commands/delivery.ts";
@@ -14,16 +13,11 @@ import { diagnosticRoutes } from "#server/diagnostics/routes.ts";
 import { diagnosticTopics } from "#server/diagnostics/topics.ts";
 import { firmwareRoutes } from "#server/firmware/routes.ts";
 import { healthRoutes } from "#server/http/health.ts";
-import { createHttp } from "#server/http/server.ts";
 import { startMaintenance } from "#server/maintenance/maintenance.ts";
-import { createMqtt } from "#server/mqtt/broker.ts";
 import { ensureFirstToken } from "#server/operators/first-token.ts";
-import { operatorByToken } from "#server/operators/queries.ts";
 import { operatorRoutes } from "#server/operators/routes.ts";
-import { hashToken } from "#server/operators/token.ts";
 import { createAssembler } from "#server/packages/assemble.ts";
 import { packageRoutes } from "#server/packages/routes.ts";
-import { createAdmission } from "#server/runtime/admission.ts";
 import type { Log } from "#server/runtime/log.ts";
 import { createMetrics, type Metrics } from "#server/runtime/metrics.ts";
 import { trackState, type StateTracker } from "#server/runtime/state.ts";
@@ -35,10 +29,10 @@ import { trustRoutes } from "#server/trust/routes.ts";
 import { updateRoutes } from "#server/updates/routes.ts";
 import type { UpdateDeps } from "#server/updates/service.ts";
 import { updateTopics } from "#server/updates/topics.ts";
-import { followMinimumProfiles } from "#server/vehicles/minimum-profiles.ts";
 import { trackPresence, type Presence } from "#server/vehicles/presence.ts";
 import { vehicleRoutes } from "#server/vehicles/routes.ts";
 import { vehicleTopics } from "#server/vehicles/topics.ts";
+import { createListeners, keyAlgorithms } from "./listeners.ts";
 
 /** A running gateway. */
 export interface App {
@@ -46,6 +40,11 @@ export interface App {
   /** File with an admin token for the operator API. */
   tokenFile: string;
   database: Database["kind"];
+  /**
+   * Reads the certificates folder again, for new connections; also done when a file in it changes.
+   * @returns whether what it holds is in use now
+   */
+  reload(): Promise<boolean>;
   /** Takes nothing new, finishes and stores what was accepted, then ends. */
   close(): Promise<void>;
 }
@@ -80,6 +79,7 @@ export async function startApp(config: ServerConfig, log: Log): Promise<App> {
       return await listen(parts, base);
     } catch (error) {
       // One listener may be open already; it would keep the process, and whoever connects to it.
+      parts.listeners.stop();
       await Promise.all([parts.http.close(), parts.mqtt.close()]);
       throw error;
     }
@@ -98,41 +98,14 @@ interface Base {
   database: Database;
 }
 
-/** The two listeners, and what they are told of vehicles that they are to refuse. */
-async function createListeners({ config, log, metrics, state, presence, database }: Base) {
-  const { db } = database;
-  const admission = createAdmission(log);
-  // Nobody else writes to an embedded database.
-  const everyMs = database.kind === "embedded" ? undefined : config.certificates.poll_ms;
-  const minimums = await followMinimumProfiles({ db, admission, everyMs, log });
-  const listener = {
-    config,
-    identities: await loadServerIdentities(config.certs_dir),
-    clientCa: await vehicleCa(config.certs_dir),
-    log,
-    metrics,
-    state,
-    admission,
-  };
-  const mqtt = await createMqtt({
-    ...listener,
-    vehicleSeen: (vin, connection) => presence.seen(vin, { connection, via: "mqtt" }),
-  });
-  const http = await createHttp({
-    ...listener,
-    authenticate: (token) => operatorByToken(db, hashToken(token)),
-    vehicleSeen: (vin, connection) => presence.seen(vin, { connection, via: "https" }),
-  });
-  return { mqtt, http, minimums };
-}
-
 async function compose(base: Base) {
   const { config, log, metrics, state, presence, database } = base;
   const { db } = database;
   const blobs = await openDiskStore(join(config.data_dir, "blobs"));
   const signers = await ensureSigningKeys(join(config.certs_dir, "signing"));
   const trust = await openTrust({ db, config: config.trust, metrics, log }, config.certs_dir);
-  const { mqtt, http, minimums } = await createListeners(base);
+  const listeners = await createListeners(base);
+  const { mqtt, http } = listeners;
 
   const assembler = createAssembler({ db, blobs, signers });
   const updates: UpdateDeps = { db, assembler, metrics, ttlHours: config.packages.ttl_h };
@@ -144,7 +117,7 @@ async function compose(base: Base) {
   await http.register(
     async (api) => {
       await api.register(operatorRoutes({ db }));
-      await api.register(vehicleRoutes({ db, minimumChanged: minimums.refresh }));
+      await api.register(vehicleRoutes({ db, minimumChanged: listeners.minimumChanged }));
       await api.register(
         firmwareRoutes({
           db,
@@ -162,6 +135,7 @@ async function compose(base: Base) {
           downloadsPerVehicle: config.packages.downloads_per_vehicle,
         }),
       );
+      for (const routes of listeners.certificateRoutes) await api.register(routes);
       await api.register(updateRoutes({ ...updates, log }));
       await api.register(metadataRoutes(trust));
       await api.register(trustRoutes(trust));
@@ -180,11 +154,11 @@ async function compose(base: Base) {
     ...diagnosticTopics({ dispatcher, metrics, log }),
   ];
   for (const handler of handlers) mqtt.handle(handler);
-  return { http, mqtt, dispatcher, updates, trust, minimums };
+  return { http, mqtt, dispatcher, updates, trust, listeners };
 }
 
 async function listen(
-  { http, mqtt, dispatcher, updates, trust, minimums }: Awaited<ReturnType<typeof compose>>,
+  { http, mqtt, dispatcher, updates, trust, listeners }: Awaited<ReturnType<typeof compose>>,
   { config, log, state, presence, database }: Base,
 ): Promise<App> {
   const { db } = database;
@@ -212,9 +186,10 @@ async function listen(
     ports: { https: httpsPort, mqtt: mqttPort },
     tokenFile,
     database: database.kind,
+    reload: listeners.reload,
     async close() {
       clearInterval(flush);
-      minimums.stop();
+      listeners.stop();
       const maintained = stopMaintenance();
       dispatcher.stop();
       const ended = await Promise.allSettled([http.close(), mqtt.close(), maintained]);
@@ -227,12 +202,6 @@ async function listen(
       for (const each of ended) if (each.status === "rejected") throw each.reason;
     },
   };
-}
-
-/** Chains for the hybrid pair always, and for what else the enabled profiles need. */
-function keyAlgorithms(profiles: readonly number[]): KeyAlgorithm[] {
-  const needed = profiles.flatMap((id) => findProfile(id)?.certificate ?? []);
-  return [...new Set([...HYBRID_ALGORITHMS, ...needed])];
 }
 
 function reportProfiles(config: ServerConfig, log: Log): void {

@@ -38,6 +38,10 @@ try {
       },
     );
   };
+  process.on("SIGHUP", () => {
+    log.info("SIGHUP: reading the certificates again");
+    void app.reload();
+  });
   process.on("SIGINT", stop);
   process.on("SIGTERM", stop);
 } catch (error) {

@@ -1,5 +1,5 @@
 import type { Socket } from "node:net";
-import { createServer, type Server, type TLSSocket } from "node:tls";
+import { createServer, type Server, type TLSSocket, type TlsOptions } from "node:tls";
 import { Aedes } from "aedes";
 import type { ServerConfig } from "#config/server.ts";
 import { serverTlsOptions, type TlsIdentity } from "#crypto/tls.ts";
@@ -60,6 +60,8 @@ export interface Mqtt {
   ): SendResult;
   /** The vehicle's present connection, to tell it from an earlier one; undefined without one. */
   connection(vin: string): object | undefined;
+  /** Gives new handshakes other certificates; connections that are open stay. */
+  setSecureContext(options: TlsOptions): void;
   listen(): Promise<{ port: number }>;
   /** Stops taking connections and messages, waits for those under way, closes the connections. */
   close(): Promise<void>;
@@ -127,6 +129,7 @@ export async function createMqtt(deps: MqttDeps): Promise<Mqtt> {
         retain,
       }),
     connection: (vin) => clientsOf(aedes)[vin],
+    setSecureContext: (options) => server.setSecureContext(options),
     listen: () => listen(server, config.mqtt),
     close: () => close(aedes, server, sockets, deps.state),
   };

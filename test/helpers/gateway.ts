@@ -43,6 +43,8 @@ export interface TestGateway {
   admin: Caller;
   operator(token: string): Caller;
   vehicle(vin: string, profile?: number): Promise<Caller>;
+  /** Whoever connects with these options. */
+  as(options: ConnectionOptions): Caller;
   mqtt(vin: string, options?: IClientOptions): Promise<MqttClient>;
   /** Connects by MQTT and tells how that ended. */
   mqttRefusal(vin: string, options?: IClientOptions): Promise<Error>;
@@ -108,6 +110,7 @@ export async function startGateway(overrides: Overrides = {}): Promise<TestGatew
       track(
         caller(url, agentFor(anonymous), other === "" ? {} : { authorization: `Bearer ${other}` }),
       ),
+    as: (options) => track(caller(url, agentFor(options), {})),
     vehicle: async (vin, profile = 2) =>
       track(caller(url, agentFor(await clientOptions(vin, profile)), {})),
     async mqtt(vin, options = {}) {

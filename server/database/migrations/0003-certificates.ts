@@ -11,10 +11,11 @@ const statements = [
 
   // A vehicle may have a certificate before it registers.
   `create table certificate (
-    fingerprint text primary key,
+    certificate_id uuid primary key,
+    fingerprint text not null unique,
     vin text not null,
     serial text not null,
-    issuer text not null,
+    issuer text,
     algorithm text not null,
     not_before timestamptz not null,
     not_after timestamptz not null,
@@ -22,10 +23,9 @@ const statements = [
     issued_by text not null,
     revoked_at timestamptz,
     revoked_by text,
-    revocation_reason text,
-    unique (issuer, serial)
+    revocation_reason text
   )`,
-  `create index certificate_of on certificate (vin, issued_at desc)`,
+  `create index certificate_of on certificate (vin, certificate_id desc)`,
   `create index certificate_expiry on certificate (not_after) where revoked_at is null`,
   `create index certificate_revoked on certificate (revoked_at) where revoked_at is not null`,
 
@@ -36,16 +36,15 @@ const statements = [
     created_by text not null,
     created_at timestamptz not null default now(),
     expires_at timestamptz not null,
-    used_at timestamptz,
-    fingerprint text
+    used_at timestamptz
   )`,
-  `create index enrollment_token_expiry on enrollment_token (expires_at)`,
 
   `create table revocation_list (
     issuer text primary key,
     number bigint not null,
     this_update timestamptz not null,
     next_update timestamptz not null,
+    entries integer not null,
     der bytea not null
   )`,
 ];

@@ -1,0 +1,166 @@
+import { randomUUIDv7 } from "node:crypto";
+import { sql, type Selectable } from "kysely";
+import type { RevocationReason, RevokedCertificate } from "#crypto/revocation-list.ts";
+import type { CertificateRecord } from "#protocol/api/certificate.ts";
+import type { Db } from "#server/database/connection.ts";
+import type { CertificateFacts } from "./record.ts";
+import type { CertificateTable } from "./table.ts";
+
+/** Takes down a certificate; one that is known already stays as it is. */
+export async function recordCertificate(
+  db: Db,
+  facts: CertificateFacts & { issuer: string | null; issued_by: string },
+): Promise<void> {
+  await db
+    .insertInto("certificate")
+    .values({ ...facts, certificate_id: randomUUIDv7() })
+    .onConflict((conflict) => conflict.column("fingerprint").doNothing())
+    .execute();
+}
+
+/** How many certificates the vehicle was issued here since then. */
+export async function countIssued(db: Db, vin: string, since: Date): Promise<number> {
+  const { count } = await db
+    .selectFrom("certificate")
+    .select((each) => each.fn.countAll<number>().as("count"))
+    .where("vin", "=", vin)
+    .where("issued_at", ">", since)
+    .where("issued_by", "<>", "external")
+    .executeTakeFirstOrThrow();
+  return count;
+}
+
+/** Certificates on record, newest first, from behind `cursor` on. */
+export async function listCertificates(
+  db: Db,
+  filter: { limit: number; cursor?: string; vin?: string; revoked?: boolean },
+): Promise<CertificateRecord[]> {
+  let query = db
+    .selectFrom("certificate")
+    .selectAll()
+    .orderBy("certificate_id", "desc")
+    .limit(filter.limit);
+  if (filter.cursor !== undefined) query = query.where("certificate_id", "<", filter.cursor);
+  if (filter.vin !== undefined) query = query.where("vin", "=", filter.vin);
+  if (filter.revoked !== undefined) {
+    query = query.where("revoked_at", filter.revoked ? "is not" : "is", null);
+  }
+  return (await query.execute()).map(asRecord);
+}
+
+export interface Revocation {
+  by: string;
+  reason: RevocationReason;
+}
+
+/**
+ * Revokes one certificate, or all of a vehicle that have not expired. One that is revoked already
+ * stays as it is.
+ * @returns those that the choice names, also if they were revoked before
+ */
+export async function revokeCertificates(
+  db: Db,
+  choice: { fingerprint: string } | { vin: string },
+  { by, reason }: Revocation,
+): Promise<CertificateRecord[]> {
+  await db
+    .updateTable("certificate")
+    .set({ revoked_at: sql<Date>`now()`, revoked_by: by, revocation_reason: reason })
+    .where("revoked_at", "is", null)
+    .where((where) => where.and(choice))
+    .execute();
+  const rows = await db
+    .selectFrom("certificate")
+    .selectAll()
+    .where((where) => where.and(choice))
+    .where("revoked_at", "is not", null)
+    .orderBy("certificate_id", "desc")
+    .limit(500)
+    .execute();
+  return rows.map(asRecord);
+}
+
+/** Certificates that were revoked after that moment and could still be shown. */
+export async function revokedSince(
+  db: Db,
+  since: Date,
+): Promise<{ fingerprint: string; changed_at: Date }[]> {
+  return db
+    .selectFrom("certificate")
+    .select("fingerprint")
+    .select((each) => each.ref("revoked_at").$notNull().as("changed_at"))
+    .where("revoked_at", ">", since)
+    .where("not_after", ">", sql<Date>`now()`)
+    .execute();
+}
+
+/** What a list of this authority has to name now. */
+export async function revokedOf(db: Db, issuer: string): Promise<RevokedCertificate[]> {
+  const rows = await db
+    .selectFrom("certificate")
+    .select(["serial", "revocation_reason"])
+    .select((each) => each.ref("revoked_at").$notNull().as("revoked_at"))
+    .where("issuer", "=", issuer)
+    .where("revoked_at", "is not", null)
+    .where("not_after", ">", sql<Date>`now()`)
+    .orderBy("revoked_at")
+    .orderBy("serial")
+    .execute();
+  return rows.map(({ serial, revoked_at, revocation_reason }) => ({
+    serial,
+    revokedAt: revoked_at,
+    reason: revocation_reason ?? "unspecified",
+  }));
+}
+
+/** Vehicles whose last certificate that holds expires before that moment. */
+export async function countExpiring(db: Db, before: Date): Promise<number> {
+  const { rows } = await sql<{ count: number }>`
+    select count(distinct vin) as count from certificate as last
+    where revoked_at is null and not_after > now() and not_after <= ${before.toISOString()}::timestamptz
+      and not exists (
+        select from certificate as later
+        where later.vin = last.vin and later.revoked_at is null and later.not_after > last.not_after
+      )
+  `.execute(db);
+  return rows[0]?.count ?? 0;
+}
+
+export async function insertEnrollmentToken(
+  db: Db,
+  token: {
+    token_id: string;
+    vin: string;
+    token_sha256: Buffer;
+    created_by: string;
+    expires_at: Date;
+  },
+): Promise<void> {
+  await db.insertInto("enrollment_token").values(token).execute();
+}
+
+/** Uses a token up. @returns whom it was for; undefined when it is unknown, used or expired */
+export async function useEnrollmentToken(
+  db: Db,
+  tokenSha256: Buffer,
+): Promise<{ token_id: string; vin: string } | undefined> {
+  return db
+    .updateTable("enrollment_token")
+    .set({ used_at: sql<Date>`now()` })
+    .where("token_sha256", "=", tokenSha256)
+    .where("used_at", "is", null)
+    .where("expires_at", ">", sql<Date>`now()`)
+    .returning(["token_id", "vin"])
+    .executeTakeFirst();
+}
+
+function asRecord(row: Selectable<CertificateTable>): CertificateRecord {
+  const { issuer: _, ...shown } = row;
+  return {
+    ...shown,
+    not_before: row.not_before.toISOString(),
+    not_after: row.not_after.toISOString(),
+    issued_at: row.issued_at.toISOString(),
+    revoked_at: row.revoked_at?.toISOString() ?? null,
+  };
+}
