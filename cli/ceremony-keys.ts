@@ -1,3 +1,4 @@
+import { readdir } from "node:fs/promises";
 import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
 import { Option, type Command } from "commander";
@@ -29,10 +30,9 @@ export function withKeyOptions(command: Command): Command {
 export async function openKeys(
   folder: string,
   { passphraseFile }: Pick<KeyOptions, "passphraseFile">,
-  isNew = false,
 ): Promise<KeyStore> {
   const given = process.env["LATTICEWAY_TRUST_PASSPHRASE"];
-  const passphrase = (await readPassphrase(passphraseFile, given)) ?? (await ask(folder, isNew));
+  const passphrase = (await readPassphrase(passphraseFile, given)) ?? (await ask(folder));
   return openKeyStore(folder, passphrase);
 }
 
@@ -42,16 +42,22 @@ export async function makePair(store: KeyStore): Promise<UptaneKey[]> {
   return pair.map(({ publicKey }) => keyRecord(publicKey));
 }
 
-async function ask(folder: string, isNew: boolean): Promise<string> {
+async function ask(folder: string): Promise<string> {
   if (!process.stdin.isTTY) {
     const what = `${folder}: give --passphrase-file or LATTICEWAY_TRUST_PASSPHRASE`;
     throw new KeyStoreError("KEY_STORE_PASSPHRASE_REQUIRED", what);
   }
   const passphrase = await askHidden(`Passphrase for the keys in ${folder}: `);
-  if (isNew && (await askHidden("Once more: ")) !== passphrase) {
+  // A mistake would be found out only when the keys are needed.
+  if (!(await holdsKeys(folder)) && (await askHidden("Once more: ")) !== passphrase) {
     throw new KeyStoreError("KEY_STORE_PASSPHRASE_INVALID", "the two passphrases differ");
   }
   return passphrase;
+}
+
+async function holdsKeys(folder: string): Promise<boolean> {
+  const names = await readdir(folder).catch(() => []);
+  return names.some((name) => name.endsWith(".key"));
 }
 
 /** Asks on the terminal without showing what is typed. */
@@ -59,10 +65,13 @@ async function askHidden(question: string): Promise<string> {
   process.stderr.write(question);
   const output = new Writable({ write: (_chunk, _encoding, done) => done() });
   const terminal = createInterface({ input: process.stdin, output, terminal: true });
-  try {
-    return await terminal.question("");
-  } finally {
-    terminal.close();
-    process.stderr.write("\n");
-  }
+  const closed = Promise.withResolvers<undefined>();
+  terminal.once("close", () => closed.resolve(undefined));
+  // Ctrl+C rejects the question, Ctrl+D leaves it unanswered.
+  const typed = terminal.question("").catch(() => undefined);
+  const passphrase = await Promise.race([typed, closed.promise]);
+  terminal.close();
+  process.stderr.write("\n");
+  if (passphrase !== undefined) return passphrase;
+  throw new KeyStoreError("KEY_STORE_PASSPHRASE_REQUIRED", "no passphrase was given");
 }

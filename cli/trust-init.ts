@@ -39,7 +39,7 @@ async function init(options: InitOptions): Promise<string> {
       : await readJsonFile(file, OnlineKeys);
   demandOnlineKeys(online);
   const folder = keysFolder(options);
-  const store = await openKeys(folder, options, true);
+  const store = await openKeys(folder, options);
   const pair = async (): Promise<RoleKeys> => ({ keys: await makePair(store) });
   const roles: Record<"director" | "image", Record<TopLevelRole, RoleKeys>> = {
     director: { root: await pair(), ...byRole(online.director) },

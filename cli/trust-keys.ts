@@ -20,7 +20,7 @@ export function makeKeysCommand(): Command {
     .action((options: MakeOptions, command: Command) =>
       reporting(command, async () => {
         const folder = keysFolder(options);
-        const keys = await makePair(await openKeys(folder, options, true));
+        const keys = await makePair(await openKeys(folder, options));
         await writeWhole(options.out, keys.map(({ keyval }) => `${keyval.public}\n`).join(""));
         return [
           ...keys.map((key) => `Made ${key.scheme} key ${keyId(key)} in ${folder}`),
