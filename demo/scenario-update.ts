@@ -1,6 +1,7 @@
 import type { CommandState } from "#protocol/api/command.ts";
 import type { Static } from "typebox";
 import type { UpdateWithEvents } from "#protocol/api/update.ts";
+import type { Vehicle } from "#protocol/api/vehicle.ts";
 import { topicOf } from "#protocol/mqtt/topic.ts";
 import type { OtaStatus } from "#protocol/mqtt/ota-status.ts";
 import type { AgentEvent } from "#vmg-sim/vmg/event.ts";
@@ -12,7 +13,11 @@ import type { Scenario } from "./scenario-vci.ts";
 export async function runUpdate(scenario: Scenario): Promise<void> {
   const { vin, tell, events, operator } = scenario;
   tell.chapter("Scenario 2: package, installation, status over MQTT");
-  const unlisten = events.listen((event) => tellProgress(event, tell, vin));
+  const verifiers = new Set<string>();
+  const unlisten = events.listen((event) => {
+    if (event.type === "partially_verified") verifiers.add(event.by);
+    tellProgress(event, tell, vin);
+  });
   const started = performance.now();
   const command = await operator.post<CommandState>(`/vehicles/${vin}/commands`, {
     command: "START_OTA_UPDATE",
@@ -25,6 +30,7 @@ export async function runUpdate(scenario: Scenario): Promise<void> {
   );
   tell.wire(`START_OTA_UPDATE, command_id ${command.command_id}`);
   const finished = await events.next("update_finished", undefined, 120_000);
+  const verified = await events.next("assignments_verified");
   const answered = await events.next("vci_answered", ({ vci }) => vci.reason === "after_update");
   unlisten();
   tell.step(
@@ -34,6 +40,7 @@ export async function runUpdate(scenario: Scenario): Promise<void> {
     answered.duration_ms,
   );
   await checkOutcome(scenario, finished.update_id, answered);
+  await checkTrust(scenario, verified, verifiers);
 }
 
 function tellProgress(event: AgentEvent, tell: Narrator, vin: string): void {
@@ -45,6 +52,17 @@ function tellProgress(event: AgentEvent, tell: Narrator, vin: string): void {
       tell.step("VMG", "Gateway", "POST /api/v1/ota/package", event.duration_ms);
       tell.wire(
         `${event.offer.package_id}, ${size(event.offer.size)}, zones ${event.offer.zones.map(({ zone_id }) => zone_id).join(", ")}`,
+      );
+      break;
+    case "assignments_verified":
+      tellTrust(event, tell);
+      break;
+    case "partially_verified":
+      tell.step(
+        "VMG",
+        event.by,
+        `Uptane metadata over UDS 34 36 37 31, ${size(event.bytes)}; verified by itself`,
+        event.duration_ms,
       );
       break;
     case "downloaded":
@@ -85,6 +103,21 @@ function isRepeat({ status, progress }: OtaStatus): boolean {
 }
 let lastTold = "";
 
+function tellTrust(
+  event: Extract<AgentEvent, { type: "assignments_verified" }>,
+  tell: Narrator,
+): void {
+  const { assignments, files, bytes, versions, duration_ms } = event;
+  tell.step("VMG", "Gateway", `GET /api/v1/uptane/…  ${files} files, ${size(bytes)}`, duration_ms);
+  const told = (repository: "director" | "image") =>
+    Object.entries(versions[repository])
+      .map(([role, version]) => `${role} ${version}`)
+      .join(", ");
+  tell.wire("Uptane full verification: ECDSA and ML-DSA for every role of both repositories");
+  tell.wire(`director: ${told("director")}`);
+  tell.wire(`image repository: ${told("image")}; both name the same ${assignments.length} images`);
+}
+
 function tellEcu(
   { ecu_id, step, bytes }: Extract<AgentEvent, { type: "ecu_progress" }>,
   tell: Narrator,
@@ -124,6 +157,19 @@ async function checkOutcome(
     `every step is on record: ${[...new Set(update.events.map(({ status }) => status))].join(", ")}`,
     update.events.length >= 6 && update.vin === vin,
   );
+}
+
+async function checkTrust(
+  { vin, tell, operator }: Scenario,
+  { assignments }: Extract<AgentEvent, { type: "assignments_verified" }>,
+  verifiers: ReadonlySet<string>,
+): Promise<void> {
+  tell.check(
+    `what is installed was verified by the VMG and by ${[...verifiers].toSorted().join(", ")} each`,
+    assignments.length > 0 && assignments.every(({ ecu_id }) => verifiers.has(ecu_id)),
+  );
+  const { evidence } = await operator.get<Static<typeof Vehicle>>(`/vehicles/${vin}`);
+  tell.check(`the VCI is ${evidence} by the vehicle`, evidence === "signed");
 }
 
 /** The last status report and the VCI come by different ways; give both a moment. */
