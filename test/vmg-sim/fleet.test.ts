@@ -1,4 +1,4 @@
-import { copyFileSync, mkdirSync, rmSync } from "node:fs";
+import { copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { ensureDevelopmentPki, loadVehicleIdentity } from "#crypto/pki.ts";
@@ -62,6 +62,28 @@ describe("provisioning", () => {
     }
     const here = await provisionVehicle(vehicle, "VMG-001", 2);
     expect([...here.trustedKeys.keys()]).toEqual([...there.trustedKeys.keys()]);
+  });
+
+  it("gives the roots of both repositories, from their place or from where it is told", async () => {
+    const folder = testFolder();
+    await ensureDevelopmentPki(folder, { algorithms: ["ecdsa-p256"] });
+    await ensureSigningKeys(join(folder, "signing"));
+    const provisioned = (director_root = "", image_root = "") =>
+      provisionVehicle(folder, "VMG-001", 2, { director_root, image_root });
+    expect((await provisioned()).roots).toBeUndefined();
+
+    mkdirSync(join(folder, "trust"));
+    const place = (name: string) => join(folder, "trust", `${name}.root.json`);
+    writeFileSync(place("director"), "{1}");
+    await expect(provisioned()).rejects.toThrow("The root of the image repository is missing");
+    writeFileSync(place("image"), "{2}");
+    const { roots } = await provisioned();
+    expect([String(roots?.director), String(roots?.image)]).toEqual(["{1}", "{2}"]);
+
+    const elsewhere = join(folder, "other.json");
+    await expect(provisioned(elsewhere)).rejects.toThrow("The root of the director is missing");
+    writeFileSync(elsewhere, "{3}");
+    expect(String((await provisioned(elsewhere)).roots?.director)).toBe("{3}");
   });
 
   it.each([2, 8])(

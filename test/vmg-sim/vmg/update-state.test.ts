@@ -55,6 +55,7 @@ const ready: Partial<Record<UpdatePhase, readonly [EcuStep, EcuStep]>> = {
 };
 
 const events: Record<string, UpdateEvent> = {
+  authorized: { type: "authorized", assigned: [] },
   downloaded: { type: "downloaded" },
   verified: { type: "verified" },
   backed_up: { type: "backed_up", versions: both },
@@ -67,6 +68,7 @@ const events: Record<string, UpdateEvent> = {
 
 /** The whole table: phase, event, next phase. Every pair that is not here is refused. */
 const table: readonly (readonly [UpdatePhase, string, UpdatePhase])[] = [
+  ["downloading", "authorized", "downloading"],
   ["downloading", "downloaded", "verifying"],
   ["downloading", "failed", "failed"],
   ["verifying", "verified", "backing_up"],
