@@ -10,6 +10,7 @@ import { describeMachine } from "./machine.ts";
 import { PeerMissing } from "./peers.ts";
 import { sectionMarkdown, tableText } from "./report.ts";
 import { measureTelemetry } from "./telemetry.ts";
+import { measureVerification } from "./verification.ts";
 import { createWorkspace } from "./workspace.ts";
 
 const measures: Record<string, Measure> = {
@@ -18,6 +19,7 @@ const measures: Record<string, Measure> = {
   assembly: measureAssembly,
   telemetry: measureTelemetry,
   diagnostics: measureDiagnostics,
+  verification: measureVerification,
 };
 
 const USAGE = `npm run bench -- [--quick] [--write] [name…]
