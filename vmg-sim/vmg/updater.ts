@@ -50,7 +50,7 @@ export interface Updater {
   readonly state: string;
   readonly record: UpdateRecord | undefined;
   readonly last: LastUpdate | undefined;
-  /** Is the ECU being written, restarted or checked? */
+  /** Is the ECU verifying, being written, restarted or checked? */
   isBusy(ecuId: string): boolean;
   /** Does other work in the same order. */
   inTurn<Result>(work: () => Promise<Result>): Promise<Result>;
@@ -111,7 +111,10 @@ export async function createUpdater(deps: UpdaterDeps): Promise<Updater> {
 
 function isBusy({ rollingBack, session }: UpdaterState, ecuId: string): boolean {
   if (rollingBack.includes(ecuId)) return true;
-  if (!session || !touchesEcus(session.record.phase)) return false;
+  if (!session) return false;
+  const { phase } = session.record;
+  // While backing up, ECUs verify in their programming session.
+  if (!touchesEcus(phase) && phase !== "backing_up") return false;
   return session.record.ecus.some(({ ecu_id }) => ecu_id === ecuId);
 }
 
