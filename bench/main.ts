@@ -9,6 +9,7 @@ import { measureHandshakes } from "./handshakes.ts";
 import { describeMachine } from "./machine.ts";
 import { PeerMissing } from "./peers.ts";
 import { sectionMarkdown, tableText } from "./report.ts";
+import { measureIssuing } from "./issuing.ts";
 import { measureTelemetry } from "./telemetry.ts";
 import { measureVerification } from "./verification.ts";
 import { createWorkspace } from "./workspace.ts";
@@ -19,6 +20,7 @@ const measures: Record<string, Measure> = {
   assembly: measureAssembly,
   telemetry: measureTelemetry,
   diagnostics: measureDiagnostics,
+  issuing: measureIssuing,
   verification: measureVerification,
 };
 
