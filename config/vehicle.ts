@@ -67,6 +67,10 @@ export const VehicleConfig = group({
     max_backoff_ms: Milliseconds,
   }),
   tls: group({ profile: Type.Integer({ minimum: 0, maximum: 12, description: "0 to 12" }) }),
+  certificate: group({
+    renew_before: Type.Number({ minimum: 0.01, maximum: 0.99, description: "0.01 to 0.99" }),
+    new_key: Type.Boolean({ description: "true or false" }),
+  }),
   intervals: group({ heartbeat_s: Seconds, telemetry_s: Seconds, check_s: Seconds }),
   auto_update: Type.Boolean({ description: "true or false" }),
   download: group({ retries: Retries, backoff_ms: Milliseconds, max_backoff_ms: Milliseconds }),

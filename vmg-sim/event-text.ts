@@ -46,6 +46,8 @@ export function describeEvent(event: AgentEvent): string | undefined {
     }
     case "command_handled":
       return `command ${event.command.command}: ${event.response.status}`;
+    case "certificate_renewed":
+      return `certificate ${event.serial} until ${event.not_after}`;
     case "config_applied":
       return `remote configuration ${event.revision} applied`;
     case "ecu_progress":

@@ -14,6 +14,8 @@ import { createCommands } from "./commands.ts";
 import { openDiagnosticMemory } from "./diagnostic-memory.ts";
 import { createDiagnostics } from "./diagnostics.ts";
 import type { AgentEvent } from "./event.ts";
+import { renewInTime } from "./certificate-renewal.ts";
+import { openIdentity, type VehicleIdentity } from "./identity.ts";
 import { createGatewayClient } from "./gateway-client.ts";
 import { insist } from "./insist.ts";
 import { connectMqtt, type MqttLink } from "./mqtt-link.ts";
@@ -74,6 +76,7 @@ export interface Agent {
 /** What every part of the agent is made from. */
 interface Base extends Required<AgentOptions> {
   vin: string;
+  identity: VehicleIdentity;
   signal: AbortSignal;
   network: VehicleNetwork;
   /** Puts a message into the outbox. */
@@ -91,11 +94,15 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const vin = config.vehicle.id;
   const stopping = new AbortController();
   const outbox = await openOutbox(join(folder, "outbox.jsonl"));
+  const identity = await openIdentity(folder, vin, options.tls);
   const base: Base = {
     onEvent: () => {},
     pace: systemPace,
     roots: undefined,
     ...options,
+    tls: identity.tls,
+    signer: identity.signer,
+    identity,
     vin,
     signal: stopping.signal,
     network: connectNetwork(options),
@@ -131,6 +138,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   });
   linkUp.resolve(link.ready);
   const routines = startRoutines({ ...base, ...versions, link, remote });
+  const renewal = renewInTime({ ...base, ...versions, settings: config.certificate, link });
   const started = resumed.then(() => {
     commands.resume();
     return insist("the first check", base, base.signal, () => routines.check("power_on"));
@@ -142,7 +150,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     updater: versions.updater,
     async stop() {
       stopping.abort(new Error("the VMG is stopping"));
-      await Promise.all([routines.stop(), diagnostics.stop(), commands.stop()]);
+      await Promise.all([renewal.stop(), routines.stop(), diagnostics.stop(), commands.stop()]);
       await started.catch(() => undefined);
       await link.stop();
       await versions.client.close();

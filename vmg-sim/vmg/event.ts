@@ -67,6 +67,7 @@ export type AgentEvent =
     }
   | { type: "command_received"; command: Command; repeated: boolean }
   | { type: "command_handled"; command: Command; response: CommandResponse }
+  | { type: "certificate_renewed"; serial: string; not_after: string }
   | { type: "config_applied"; revision: number; config: RemoteConfig }
   | { type: "telemetry_sent"; sample: Telemetry }
   | { type: "heartbeat_sent"; heartbeat: Heartbeat };

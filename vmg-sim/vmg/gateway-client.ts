@@ -3,6 +3,7 @@ import type { Static, TSchema } from "typebox";
 import { Compile } from "typebox/compile";
 import { Agent, buildConnector, errors, type Dispatcher } from "undici";
 import { negotiated, type Negotiated } from "#crypto/negotiated.ts";
+import { IssuedCertificate } from "#protocol/api/certificate.ts";
 import { CheckAnswer, PackageAnswer, VciAnswer } from "#protocol/api/ota.ts";
 import { Problem } from "#protocol/api/problem.ts";
 import type { Vci } from "#protocol/api/vci.ts";
@@ -71,6 +72,10 @@ export interface GatewayClient {
     range: { offset: number; etag: string | undefined },
     signal?: AbortSignal,
   ): Promise<FilePart>;
+  /** The chain for a certificate request, under the certificate of the connection. */
+  renewCertificate(csr: string, signal?: AbortSignal): Promise<IssuedCertificate>;
+  /** Makes connections anew with these options; requests under way end on those before. */
+  useTls(tls: ConnectionOptions): void;
   close(): Promise<void>;
 }
 
@@ -83,13 +88,7 @@ const MAX_ANSWER_BYTES = 1024 * 1024;
  */
 export function createGatewayClient(deps: GatewayClientDeps): GatewayClient {
   const { settings, vin } = deps;
-  const agent = new Agent({
-    connect: connector(deps),
-    connections: 2,
-    headersTimeout: settings.timeout_ms,
-    bodyTimeout: settings.timeout_ms,
-    allowH2: false,
-  });
+  let agent = agentFor(deps);
   const post = <Schema extends TSchema>(
     path: string,
     answer: Answer<Schema>,
@@ -110,8 +109,26 @@ export function createGatewayClient(deps: GatewayClientDeps): GatewayClient {
         signal,
       ),
     openFile: (path, range, signal) => openFile(agent, settings, path, range, signal),
+    renewCertificate: (csr, signal) =>
+      post("/api/v1/certificates/renew", issuedCertificate, { csr }, signal),
+    useTls(tls) {
+      // Ends when the requests under way have; nobody waits for that.
+      agent.close().catch(() => undefined);
+      agent = agentFor({ ...deps, tls });
+    },
     close: () => agent.destroy(),
   };
+}
+
+function agentFor(deps: GatewayClientDeps): Agent {
+  const { timeout_ms } = deps.settings;
+  return new Agent({
+    connect: connector(deps),
+    connections: 2,
+    headersTimeout: timeout_ms,
+    bodyTimeout: timeout_ms,
+    allowH2: false,
+  });
 }
 
 type Answer<Schema extends TSchema> = (body: Buffer) => Static<Schema>;
@@ -120,6 +137,7 @@ const vehicle = parser(Vehicle);
 const vciAnswer = parser(VciAnswer);
 const checkAnswer = parser(CheckAnswer);
 const packageAnswer = parser(PackageAnswer);
+const issuedCertificate = parser(IssuedCertificate);
 const problem = parser(Problem);
 
 function parser<Schema extends TSchema>(schema: Schema): Answer<Schema> {

@@ -37,6 +37,8 @@ export interface MqttLink {
   readonly ready: Promise<void>;
   /** QoS 1, kept in memory while offline up to a bound. @returns false when it is dropped. */
   publish(topic: Published, payload: object): boolean;
+  /** Connects anew with these options; what was not acknowledged is sent again. */
+  useTls(tls: ConnectionOptions): void;
   stop(): Promise<void>;
 }
 
@@ -106,6 +108,11 @@ export function connectMqtt(deps: MqttLinkDeps): MqttLink {
         unacknowledged--;
       });
       return true;
+    },
+    useTls(tls) {
+      // Taken from here by each new connection; the type lacks it.
+      Object.assign(client.options, { secureContext: createSecureContext(tls) });
+      client.stream.destroy();
     },
     async stop() {
       if (stopping.signal.aborted) return;
