@@ -26,7 +26,7 @@ export interface OfflineRoles {
   /** The bytes of a first root, with keys that are made for it. */
   makeRoot(repository: RepositoryName): Promise<Buffer>;
   /** Signs image targets that name every image, if there are none that do. */
-  signTargets(): Promise<void>;
+  signTargets(now: Date): Promise<void>;
   /** Do images wait, or do the targets end soon? */
   areDue(now: Date): Promise<boolean>;
 }
@@ -38,14 +38,15 @@ export async function openOfflineRoles(
   passphrase: string | undefined,
 ): Promise<OfflineRoles> {
   const store = await openKeyStore(folder, passphrase);
-  const batcher = createBatcher<undefined>({
+  const batcher = createBatcher<Date>({
     // However many uploads end at once, their images are signed together.
     maxItems: 1000,
-    flush: () => deps.db.transaction().execute((tx) => signTargets(deps, tx, store)),
+    flush: ([now = new Date()]) =>
+      deps.db.transaction().execute((tx) => signTargets(deps, tx, store, now)),
   });
   return {
     makeRoot: (repository) => makeRoot(deps, store, repository),
-    signTargets: () => batcher.push(undefined),
+    signTargets: (now) => batcher.push(now),
     areDue: async (now) => {
       if ((await countAwaiting(deps.db)) > 0) return true;
       const ends = (await liveExpiries(deps.db)).find(
@@ -84,11 +85,10 @@ function roleKeys(signers: readonly Signer[]): RoleKeys {
   return { keys: signers.map(({ publicKey }) => keyRecord(publicKey)) };
 }
 
-async function signTargets(deps: TrustDeps, tx: Tx, store: KeyStore): Promise<void> {
+async function signTargets(deps: TrustDeps, tx: Tx, store: KeyStore, now: Date): Promise<void> {
   await lockRepository(tx, "image");
   const set = await readImageSet(tx, "live");
   if (set === undefined) throw new TypeError("there is no root");
-  const now = new Date();
   const targets = { ...set.targets?.signed.targets, ...(await imageTargets(tx)) };
   if (isSettled(set, targets, deps, now)) {
     await markPublished(tx, set);

@@ -35,7 +35,8 @@ export async function nextKeys(db: Db): Promise<OnlineKeys> {
       .filter((key) => key.repository === repository && key.role === role)
       .map(({ public_key }) => keyRecord(createPublicKey(public_key)));
     const newest = [...new Map(own.toReversed().map((key) => [key.scheme, key])).values()];
-    return newest.length > 0 ? newest : namedBy(roots[repository], role);
+    const keys = newest.length > 0 ? newest : namedBy(roots[repository], role);
+    return keys.sort((a, b) => (a.scheme < b.scheme ? -1 : 1));
   };
   return {
     director: {

@@ -15,7 +15,7 @@ import { watchExpiry } from "./watch.ts";
 export interface Trust extends TrustDeps {
   director: Director;
   /** An image or what is said of it has changed: signs it (development), or sees what is signed. */
-  imagesChanged(): Promise<void>;
+  imagesChanged(now?: Date): Promise<void>;
   /** A round of maintenance. */
   maintain(now: Date): Promise<void>;
 }
@@ -44,13 +44,14 @@ export async function openTrust(base: Omit<TrustDeps, "keys">, certsDir: string)
   const imagesChanged = settleImages(deps, offline);
   await imagesChanged();
   const watch = watchExpiry(deps);
+  await watch(new Date());
   return {
     ...deps,
     director: createDirector(deps),
     imagesChanged,
     async maintain(now) {
       // Renews development's targets, and tries again what had failed.
-      if (await offline?.areDue(now)) await imagesChanged();
+      if (await offline?.areDue(now)) await imagesChanged(now);
       await watch(now);
     },
   };
@@ -77,12 +78,12 @@ async function offerKeys(deps: TrustDeps, file: string): Promise<void> {
 }
 
 /** What failed is logged and tried again; the image waits meanwhile, which is what its state says. */
-function settleImages(deps: TrustDeps, offline: OfflineRoles | undefined): () => Promise<void> {
-  return async () => {
+function settleImages(deps: TrustDeps, offline: OfflineRoles | undefined) {
+  return async (now = new Date()): Promise<void> => {
     try {
       await (offline === undefined
         ? deps.db.transaction().execute((tx) => reconcileImages(tx))
-        : offline.signTargets());
+        : offline.signTargets(now));
     } catch (error) {
       deps.log.error({ err: error }, "Images could not be signed; they wait");
     }

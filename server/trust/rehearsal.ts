@@ -24,7 +24,7 @@ export interface RehearsalOutcome {
 /**
  * What publishing a root would do: for each root that vehicles are known to trust, however long they
  * have been parked, the client's workflow on the repository as it would be then. Nothing is stored.
- * @throws UptaneError for bytes that are no root
+ * @throws UptaneError for bytes that are no root, UPTANE_ROOT_ROLLBACK, UPTANE_ROOT_SKIPPED
  */
 export async function rehearse(
   deps: TrustDeps,
@@ -34,16 +34,22 @@ export async function rehearse(
 ): Promise<RehearsalOutcome[]> {
   const proposed = parseMetadata("root", bytes);
   const roots = await liveRoots(deps.db, repository);
-  const others = roots.filter(({ version }) => version !== proposed.signed.version);
+  const { version } = proposed.signed;
+  const newest = roots.at(-1)?.version ?? 0;
+  if (version !== newest + 1) {
+    // Vehicles would never come to it.
+    const code = version <= newest ? "UPTANE_ROOT_ROLLBACK" : "UPTANE_ROOT_SKIPPED";
+    throw new UptaneError(code, "root", `version ${version}, ${newest} is published`);
+  }
   const files = await (repository === "image"
     ? imageFiles(deps, proposed, now)
     : directorFiles(deps, proposed, now));
   const served: Served = {
-    roots: [...others, { version: proposed.signed.version, bytes }],
+    roots: [...roots, { version, bytes }],
     file: (role) => files.get(role),
   };
   return (await vehiclesByRoot(deps.db, repository)).map(({ root_version, vehicles }) => {
-    const held = roots.find(({ version }) => version === root_version);
+    const held = roots.find((root) => root.version === root_version);
     if (held === undefined) return { root_version, vehicles, outcome: "unknown" };
     return { root_version, vehicles, ...outcomeOf(held.bytes, served, now) };
   });
