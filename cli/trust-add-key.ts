@@ -46,7 +46,7 @@ async function addKey(options: AddKeyOptions): Promise<string> {
   const repository = await readRepository(options.dir, options.repository);
   const keys = await readPublicKeys(options.public);
   const files = isTopLevel(options.role)
-    ? [await addToRoot(repository, options.role, keys, options)]
+    ? await addToRoot(repository, options.role, keys, options)
     : await addToSupplier(repository, keys, options);
   return [
     ...keys.map((key) => `${options.role} may be signed by ${key.scheme} key ${keyId(key)}`),
@@ -58,15 +58,19 @@ function isTopLevel(role: string): role is TopLevelRole {
   return ["root", "targets", "snapshot", "timestamp"].includes(role);
 }
 
-function addToRoot(
+async function addToRoot(
   repository: Repository,
   role: TopLevelRole,
   keys: readonly UptaneKey[],
   options: AddKeyOptions,
-): Promise<string> {
+): Promise<string[]> {
   const before = rootRoles(currentRoot(repository))[role];
   const after = { ...before, keys: joined(before.keys, keys), ...withThreshold(options) };
-  return draftRoot(repository, { [role]: after }, inDays(options.rootDays));
+  const root = await draftRoot(repository, { [role]: after }, inDays(options.rootDays));
+  const needsMore = role === "targets" && options.threshold !== undefined;
+  if (!needsMore || currentTargets(repository, "targets") === undefined) return [root];
+  // Fewer have signed those that there are.
+  return [root, await draftTargets(repository, "targets", {}, inDays(options.targetsDays))];
 }
 
 /** The delegation, and for a new supplier its first, empty targets, for the supplier to sign. */
@@ -76,6 +80,9 @@ async function addToSupplier(
   options: AddKeyOptions,
 ): Promise<string[]> {
   const { role: name, paths, targetsDays } = options;
+  if (repository.name === "director") {
+    throw new CeremonyError("CEREMONY_ROLE_UNKNOWN", "a director has no suppliers");
+  }
   const expires = inDays(targetsDays);
   const targets = currentTargets(repository, "targets");
   const delegations = targets === undefined ? [] : targetsContent(targets).delegations;

@@ -54,7 +54,7 @@ async function rotate(options: RotateOptions): Promise<string> {
     return written(await renew(repository, options));
   }
   if (role !== undefined && !isTopLevel(role)) {
-    return written([await rotateSupplier(repository, role, options)]);
+    return written(await rotateSupplier(repository, role, options));
   }
   const change = await newKeys(repository, role, options);
   const root = await draftRoot(repository, change, inDays(options.rootDays));
@@ -108,11 +108,12 @@ async function newKeys(
   throw new CeremonyError("CEREMONY_ROLE_UNKNOWN", what);
 }
 
+/** The delegation, and what the supplier has to sign anew with its new keys. */
 async function rotateSupplier(
   repository: Repository,
   name: string,
   options: RotateOptions,
-): Promise<string> {
+): Promise<string[]> {
   const targets = currentTargets(repository, "targets");
   const { delegations } = targets === undefined ? { delegations: [] } : targetsContent(targets);
   const known = delegations.find((each) => each.name === name);
@@ -121,7 +122,11 @@ async function rotateSupplier(
   }
   const role = { ...known, ...(await replaced(known, options)) };
   const change = { delegations: delegations.map((each) => (each === known ? role : each)) };
-  return draftTargets(repository, "targets", change, inDays(options.targetsDays));
+  const expires = inDays(options.targetsDays);
+  return [
+    await draftTargets(repository, "targets", change, expires),
+    await draftTargets(repository, name, {}, expires),
+  ];
 }
 
 async function replaced(before: RoleKeys, options: RotateOptions): Promise<RoleKeys> {

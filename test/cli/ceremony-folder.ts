@@ -136,3 +136,7 @@ export async function readTargets({ file }: TestCeremony, ...path: string[]) {
 export function foreignKeyPem(): string {
   return generateKeyPairSync("x25519").publicKey.export({ type: "spki", format: "pem" });
 }
+
+export function publicKeyPem(): string {
+  return generateKeys("ecdsa-p256").publicKey.export({ type: "spki", format: "pem" });
+}

@@ -1,24 +1,17 @@
-import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { keyId } from "#protocol/uptane/key.ts";
 import { verifyBy } from "#protocol/uptane/trusted.ts";
-import { verifyDelegated } from "#protocol/uptane/update.ts";
 import { testFolder } from "#test/helpers/folder.ts";
 import {
   beginCeremony,
-  bringBack,
   elsewhere,
-  foreignKeyPem,
   onlineKeys,
-  pendingTarget,
   readTargets,
   signedCeremony,
 } from "./ceremony-folder.ts";
 import { trust } from "./run-trust.ts";
-
-const IMAGE = Buffer.from("firmware");
-const PATH = "brake-controller/1.2.3.bin";
 
 describe("latticeway trust init and sign", () => {
   test("makes two roots that a vehicle trusts, and empty image targets", async () => {
@@ -109,106 +102,6 @@ describe("latticeway trust init and sign", () => {
   });
 });
 
-describe("latticeway trust add-key", () => {
-  test("lets two people sign a root, one after the other on machines of their own", async () => {
-    const alice = await beginCeremony();
-    const bob = await elsewhere(alice, "bob");
-    const pub = join(alice.folder, "bob.pub");
-    await bob.run("make-keys", "--out", pub);
-    const common = ["--repository", "image", "--role", "root"];
-    await alice.run("add-key", ...common, "--public", pub, "--threshold", "2");
-    expect(await alice.names("image", "draft")).toEqual(["1.root.json", "1.targets.json"]);
-    expect(await alice.run("sign")).toMatch(
-      /1\.root\.json .* 2 signatures made here; still needs 2 of the classical keys of root 1/,
-    );
-    expect(await alice.names("image")).toEqual(["1.targets.json"]);
-    await bringBack(alice, bob);
-    const draft = bob.file("image", "draft", "1.root.json");
-    expect(await bob.run("sign", draft)).toMatch(/2 signatures made here; signed by all who must/);
-    await bringBack(bob, alice);
-    const { root } = await alice.chain("image");
-    expect(root.signed.roles.root).toMatchObject({ threshold: 2 });
-    expect(root.signatures).toHaveLength(4);
-    expect(await alice.run("status")).not.toContain("draft");
-  });
-
-  test("leaves images to a supplier, who signs them with keys of its own", async () => {
-    const ceremony = await signedCeremony();
-    const supplier = await elsewhere(ceremony, "supplier");
-    const pub = join(ceremony.folder, "supplier.pub");
-    await supplier.run("make-keys", "--out", pub);
-    const common = ["--repository", "image", "--role", "supplier-a", "--public", pub];
-    expect(await ceremony.refusal("add-key", ...common)).toBe("CEREMONY_ROLE_UNKNOWN");
-    await ceremony.run("add-key", ...common, "--paths", "brake-controller/*");
-    await ceremony.run("sign", ceremony.file("image", "draft", "2.targets.json"));
-    const empty = ceremony.file("image", "draft", "1.supplier-a.json");
-    expect(await ceremony.refusal("sign", empty)).toBe("CEREMONY_KEYS_NOT_HERE");
-    await bringBack(ceremony, supplier);
-    const pending = join(ceremony.folder, "pending.json");
-    await writeFile(pending, JSON.stringify([pendingTarget("other/1.0.0.bin", IMAGE)]));
-    const add = ["add-target", "--pending", pending, "--role", "supplier-a"] as const;
-    expect(await supplier.refusal(...add)).toBe("CEREMONY_ROLE_UNKNOWN");
-    await writeFile(pending, JSON.stringify([pendingTarget(PATH, IMAGE)]));
-    await supplier.run(...add);
-    await supplier.run("sign");
-    const targets = await readTargets(supplier, "image", "2.targets.json");
-    const [role] = targets.signed.delegations?.roles ?? [];
-    if (role === undefined) throw new Error("no delegation");
-    expect(role).toMatchObject({ paths: ["brake-controller/*"], terminating: true, threshold: 1 });
-    const own = await readTargets(supplier, "image", "1.supplier-a.json");
-    expect(own.signed.targets[PATH]).toMatchObject({ length: IMAGE.length });
-    verifyDelegated(await ceremony.chain("image"), { delegator: targets, role }, own, {
-      now: new Date(),
-    });
-    const next = join(ceremony.folder, "supplier-next.pub");
-    await supplier.run("make-keys", "--out", next);
-    const rotate = ["rotate", "--repository", "image", "--role", "supplier-a", "--public"] as const;
-    await ceremony.run(...rotate, next);
-    await ceremony.run("sign", ceremony.file("image", "draft", "3.targets.json"));
-    const after = await readTargets(ceremony, "image", "3.targets.json");
-    expect(after.signed.delegations?.roles[0]?.keyids).not.toEqual(role.keyids);
-    expect(await ceremony.run("status")).toContain("supplier-a");
-  });
-
-  test.each<[string, (folder: string) => Promise<string>, string]>([
-    ["a file without key", (folder) => write(folder, "nothing"), "CEREMONY_FILE_INVALID"],
-    [
-      "a private key",
-      (folder) => write(folder, "-----BEGIN PRIVATE KEY-----"),
-      "CEREMONY_FILE_INVALID",
-    ],
-    ["half a key", (folder) => write(folder, pem("AAAA")), "CEREMONY_FILE_INVALID"],
-    [
-      "a key that can't sign",
-      (folder) => write(folder, foreignKeyPem()),
-      "UPTANE_SCHEME_UNSUPPORTED",
-    ],
-    ["a file that is not there", (folder) => Promise.resolve(join(folder, "none")), "ENOENT"],
-  ])("refuses %s", async (_name, make, code) => {
-    const ceremony = await beginCeremony();
-    const file = await make(ceremony.folder);
-    const common = ["--repository", "image", "--role", "root", "--public", file];
-    expect(await ceremony.refusal("add-key", ...common)).toBe(code);
-  });
-
-  test("refuses a threshold that nobody could reach", async () => {
-    const ceremony = await beginCeremony();
-    const pub = join(ceremony.folder, "bob.pub");
-    await (await elsewhere(ceremony, "bob")).run("make-keys", "--out", pub);
-    const common = ["--repository", "image", "--role", "root", "--public", pub];
-    const code = await ceremony.refusal("add-key", ...common, "--threshold", "3");
-    expect(code).toBe("CEREMONY_KEYS_INCOMPLETE");
-  });
-});
-
-const pem = (base64: string) => `-----BEGIN PUBLIC KEY-----\n${base64}\n-----END PUBLIC KEY-----\n`;
-
-async function write(folder: string, text: string): Promise<string> {
-  const file = join(folder, "some.pub");
-  await writeFile(file, text);
-  return file;
-}
-
 describe("latticeway trust rotate", () => {
   test("replaces the root keys, signed by the old and the new ones", async () => {
     const ceremony = await signedCeremony();
@@ -294,72 +187,6 @@ describe("latticeway trust rotate", () => {
     await ceremony.run("sign");
     await ceremony.run("rotate", "--repository", "director");
     expect(await ceremony.names("director", "draft")).toEqual(["3.root.json"]);
-  });
-});
-
-describe("latticeway trust add-target", () => {
-  test("names images that wait, once, beside those that were there", async () => {
-    const ceremony = await signedCeremony();
-    const file = join(ceremony.folder, "pending.json");
-    await writeFile(file, JSON.stringify([pendingTarget(PATH, IMAGE)]));
-    expect(await ceremony.run("add-target", "--pending", file)).toContain(PATH);
-    expect(await ceremony.run("targets")).toMatch(/ targets 2 +draft$/m);
-    await ceremony.run("sign");
-    expect(await ceremony.refusal("add-target", "--pending", file)).toBe("CEREMONY_NOTHING_TO_DO");
-    const second = "brake-controller/1.2.4.bin";
-    const both = [pendingTarget(PATH, IMAGE), pendingTarget(second, Buffer.from("next"))];
-    await writeFile(file, JSON.stringify(both));
-    expect(await ceremony.refusal("add-target", "--pending", file, "other.bin")).toBe(
-      "CEREMONY_IMAGE_UNKNOWN",
-    );
-    await ceremony.run("add-target", "--pending", file, second);
-    await ceremony.run("sign");
-    const { signed } = await readTargets(ceremony, "image", "3.targets.json");
-    expect(Object.keys(signed.targets)).toEqual([PATH, second]);
-    const { path: _path, ...description } = pendingTarget(PATH, IMAGE);
-    expect(signed.targets[PATH]).toEqual(description);
-  });
-
-  test("never replaces an image under its path", async () => {
-    const ceremony = await signedCeremony();
-    const file = join(ceremony.folder, "pending.json");
-    await writeFile(file, JSON.stringify([pendingTarget(PATH, IMAGE)]));
-    await ceremony.run("add-target", "--pending", file);
-    await ceremony.run("sign");
-    await writeFile(file, JSON.stringify([pendingTarget(PATH, Buffer.from("other"))]));
-    expect(await ceremony.refusal("add-target", "--pending", file)).toBe("CEREMONY_TARGET_DIFFERS");
-    expect(await ceremony.names("image", "draft")).toEqual([]);
-  });
-
-  test("refuses an image that was not built here, if builds are given", async () => {
-    const ceremony = await signedCeremony();
-    const [file, images] = [join(ceremony.folder, "pending.json"), join(ceremony.folder, "built")];
-    await mkdir(join(images, "brake"), { recursive: true });
-    await writeFile(join(images, "brake", "release.bin"), IMAGE);
-    const args = ["--pending", file, "--images", images];
-    const other = pendingTarget(PATH, Buffer.from("slipped in by the gateway"));
-    for (const wrong of [
-      other,
-      { ...pendingTarget(PATH, IMAGE), length: 1 },
-      {
-        ...pendingTarget(PATH, IMAGE),
-        hashes: { ...other.hashes, sha256: pendingTarget(PATH, IMAGE).hashes.sha256 },
-      },
-    ]) {
-      await writeFile(file, JSON.stringify([wrong]));
-      expect(await ceremony.refusal("add-target", ...args)).toBe("CEREMONY_IMAGE_UNKNOWN");
-    }
-    await writeFile(file, JSON.stringify([pendingTarget(PATH, IMAGE)]));
-    await ceremony.run("add-target", ...args);
-  });
-
-  test("refuses an image that does not say which hardware it is for", async () => {
-    const ceremony = await signedCeremony();
-    const file = join(ceremony.folder, "pending.json");
-    await writeFile(file, JSON.stringify([{ ...pendingTarget(PATH, IMAGE), custom: {} }]));
-    expect(await ceremony.refusal("add-target", "--pending", file)).toBe("UPTANE_CUSTOM_MALFORMED");
-    await writeFile(file, JSON.stringify([{ path: PATH }]));
-    expect(await ceremony.refusal("add-target", "--pending", file)).toBe("CEREMONY_FILE_INVALID");
   });
 });
 

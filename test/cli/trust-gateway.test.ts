@@ -114,10 +114,9 @@ describe("latticeway trust, with a gateway", () => {
   });
 
   test("rehearses a root: says who goes on, and who is stranded and why", async () => {
-    await gateway.vehicle("VMG-001").then(async (vehicle) => {
-      await vehicle.send("POST", "/api/v1/vehicles/register", { body: { vin: "VMG-001" } });
-      await vehicle.send("GET", "/api/v1/uptane/director/2.root.json");
-    });
+    const vehicle = await gateway.vehicle("VMG-001");
+    await vehicle.send("POST", "/api/v1/vehicles/register", { body: { vin: "VMG-001" } });
+    await vehicle.send("GET", "/api/v1/uptane/director/2.root.json");
     await ceremony.run("rotate", "--repository", "director");
     const draft = ceremony.file("director", "draft", "2.root.json");
     const stranded = await trust("rehearse", draft);

@@ -1,0 +1,73 @@
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { pendingTarget, readTargets, signedCeremony } from "./ceremony-folder.ts";
+
+const IMAGE = Buffer.from("firmware");
+const PATH = "brake-controller/1.2.3.bin";
+
+describe("latticeway trust add-target", () => {
+  test("names images that wait, once, beside those that were there", async () => {
+    const ceremony = await signedCeremony();
+    const file = join(ceremony.folder, "pending.json");
+    await writeFile(file, JSON.stringify([pendingTarget(PATH, IMAGE)]));
+    expect(await ceremony.run("add-target", "--pending", file)).toContain(PATH);
+    expect(await ceremony.run("targets")).toMatch(/ targets 2 +draft$/m);
+    await ceremony.run("sign");
+    expect(await ceremony.refusal("add-target", "--pending", file)).toBe("CEREMONY_NOTHING_TO_DO");
+    const second = "brake-controller/1.2.4.bin";
+    const both = [pendingTarget(PATH, IMAGE), pendingTarget(second, Buffer.from("next"))];
+    await writeFile(file, JSON.stringify(both));
+    expect(await ceremony.refusal("add-target", "--pending", file, "other.bin")).toBe(
+      "CEREMONY_IMAGE_UNKNOWN",
+    );
+    await ceremony.run("add-target", "--pending", file, second);
+    await ceremony.run("sign");
+    const { signed } = await readTargets(ceremony, "image", "3.targets.json");
+    expect(Object.keys(signed.targets)).toEqual([PATH, second]);
+    const { path: _path, ...description } = pendingTarget(PATH, IMAGE);
+    expect(signed.targets[PATH]).toEqual(description);
+  });
+
+  test("never replaces an image under its path", async () => {
+    const ceremony = await signedCeremony();
+    const file = join(ceremony.folder, "pending.json");
+    await writeFile(file, JSON.stringify([pendingTarget(PATH, IMAGE)]));
+    await ceremony.run("add-target", "--pending", file);
+    await ceremony.run("sign");
+    await writeFile(file, JSON.stringify([pendingTarget(PATH, Buffer.from("other"))]));
+    expect(await ceremony.refusal("add-target", "--pending", file)).toBe("CEREMONY_TARGET_DIFFERS");
+    expect(await ceremony.names("image", "draft")).toEqual([]);
+  });
+
+  test("refuses an image that was not built here, if builds are given", async () => {
+    const ceremony = await signedCeremony();
+    const [file, images] = [join(ceremony.folder, "pending.json"), join(ceremony.folder, "built")];
+    await mkdir(join(images, "brake"), { recursive: true });
+    await writeFile(join(images, "brake", "release.bin"), IMAGE);
+    const args = ["--pending", file, "--images", images];
+    const other = pendingTarget(PATH, Buffer.from("slipped in by the gateway"));
+    for (const wrong of [
+      other,
+      { ...pendingTarget(PATH, IMAGE), length: 1 },
+      {
+        ...pendingTarget(PATH, IMAGE),
+        hashes: { ...other.hashes, sha256: pendingTarget(PATH, IMAGE).hashes.sha256 },
+      },
+    ]) {
+      await writeFile(file, JSON.stringify([wrong]));
+      expect(await ceremony.refusal("add-target", ...args)).toBe("CEREMONY_IMAGE_UNKNOWN");
+    }
+    await writeFile(file, JSON.stringify([pendingTarget(PATH, IMAGE)]));
+    await ceremony.run("add-target", ...args);
+  });
+
+  test("refuses an image that does not say which hardware it is for", async () => {
+    const ceremony = await signedCeremony();
+    const file = join(ceremony.folder, "pending.json");
+    await writeFile(file, JSON.stringify([{ ...pendingTarget(PATH, IMAGE), custom: {} }]));
+    expect(await ceremony.refusal("add-target", "--pending", file)).toBe("UPTANE_CUSTOM_MALFORMED");
+    await writeFile(file, JSON.stringify([{ path: PATH }]));
+    expect(await ceremony.refusal("add-target", "--pending", file)).toBe("CEREMONY_FILE_INVALID");
+  });
+});
