@@ -11,14 +11,18 @@ import { HYBRID_ALGORITHMS, KeyAlgorithm } from "#crypto/key-algorithm.ts";
 import { PkiError } from "#crypto/pki-error.ts";
 import { vehicleFiles } from "#crypto/pki-layout.ts";
 import { ensureDevelopmentPki, issueVehicleCertificate } from "#crypto/pki.ts";
+import { gatewayCommands } from "./certs-gateway.ts";
 import { table } from "./table.ts";
 
-/** `latticeway certs …`: issues and shows the development certificates. */
+/** `latticeway certs …`: development certificates, and the vehicles' at a running gateway. */
 export function certsCommand(): Command {
-  const certs = new Command("certs").description("Issue and show development certificates");
+  const certs = new Command("certs").description(
+    "Issue and show development certificates; enrol and revoke vehicles' at a gateway",
+  );
   certs.addCommand(issueCommand());
   certs.addCommand(listCommand());
   certs.addCommand(showCommand());
+  for (const command of gatewayCommands()) certs.addCommand(command);
   return certs;
 }
 

@@ -19,6 +19,8 @@ export class GatewayError extends Error {
 export interface Gateway {
   /** @throws GatewayError */
   get<S extends TSchema>(path: string, schema: S): Promise<Static<S>>;
+  /** What the answer's body is, as it is. @throws GatewayError */
+  file(path: string): Promise<Buffer>;
   /** Sends JSON text as it is. @throws GatewayError */
   post<S extends TSchema>(path: string, body: Uint8Array, schema: S): Promise<Static<S>>;
   close(): Promise<void>;
@@ -41,6 +43,7 @@ async function openGateway(env: NodeJS.ProcessEnv): Promise<Gateway> {
     exchange({ dispatcher, token, base: url }, method, path, body);
   return {
     get: async (path, schema) => parse(accepted(path, await send("GET", path)), path, schema),
+    file: async (path) => accepted(path, await send("GET", path)),
     post: async (path, body, schema) =>
       parse(accepted(path, await send("POST", path, body)), path, schema),
     close: () => dispatcher.close(),
