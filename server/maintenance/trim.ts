@@ -7,6 +7,7 @@ const BATCH = 5000;
 /** Small enough that a run ends; far more than the gateway takes in from one run to the next. */
 const RUN = 500_000;
 const DAY = 24 * 3_600_000;
+const DAYS_AFTER_EXPIRY = 1;
 
 /**
  * Deletes what is older than its retention. One batch from every table, then on with those that have
@@ -27,6 +28,8 @@ export async function trimAll(
     diagnostic_request: days.diagnostics_days,
     command: days.commands_days,
     package_assignment: days.update_events_days,
+    // Versions follow the clock, so that none comes twice when the vehicle asks again.
+    director_issue: DAYS_AFTER_EXPIRY,
   };
   let tables = Object.entries(keep) as [keyof typeof trimmed, number][];
   let rows = 0;

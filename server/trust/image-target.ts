@@ -1,7 +1,7 @@
 import { canonicalJson } from "#protocol/uptane/canonical-json.ts";
 import { hardwareId } from "#protocol/uptane/hardware-id.ts";
 import type { TargetFile } from "#protocol/uptane/metadata.ts";
-import { releaseCounter } from "#protocol/uptane/release-counter.ts";
+import { knownReleaseCounter } from "#protocol/uptane/release-counter.ts";
 import type { FirmwareImage } from "#server/firmware/queries.ts";
 
 /** What the image repository says of an image, under its path. */
@@ -23,7 +23,7 @@ export function imageFile({ size, sha256, sha512 }: FirmwareImage) {
 /** @returns undefined for a version that can't be counted, as the oldest uploads may have. */
 export function imageTarget(image: FirmwareImage): ImageTarget | undefined {
   const { ecu_type, version, hardware_versions, min_current_version } = image;
-  const release_counter = counterOf(version);
+  const release_counter = knownReleaseCounter(version);
   if (release_counter === undefined) return undefined;
   const custom = {
     ecu_type,
@@ -38,13 +38,4 @@ export function imageTarget(image: FirmwareImage): ImageTarget | undefined {
 /** Whether two say the same of an image, to the last member. */
 export function isSameTarget(one: TargetFile, other: TargetFile): boolean {
   return canonicalJson(one).equals(canonicalJson(other));
-}
-
-function counterOf(version: string): number | undefined {
-  try {
-    return releaseCounter(version);
-  } catch (error) {
-    if (error instanceof RangeError) return undefined;
-    throw error;
-  }
 }

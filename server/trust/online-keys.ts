@@ -29,6 +29,7 @@ export async function openOnlineKeys(
   passphrase: string | undefined,
 ): Promise<OnlineKeys> {
   let store = await openKeyStore(folder, passphrase);
+  const looked = new WeakMap<Metadata<"root">, number>();
   const known = new WeakMap<Metadata<"root">, Map<TopLevelRole, Signer[]>>();
 
   function find(root: Metadata<"root">, role: TopLevelRole): Signer[] {
@@ -39,7 +40,9 @@ export async function openOnlineKeys(
     const ofRoot = known.get(root) ?? new Map<TopLevelRole, Signer[]>();
     known.set(root, ofRoot);
     let signers = ofRoot.get(role) ?? find(root, role);
-    if (!areEnough(root, role, signers)) {
+    const since = Date.now() - (looked.get(root) ?? 0);
+    if (!areEnough(root, role, signers) && since >= REOPEN_MS) {
+      looked.set(root, Date.now());
       store = await openKeyStore(folder, passphrase);
       signers = find(root, role);
     }
@@ -58,6 +61,9 @@ export async function openOnlineKeys(
     makePair: () => Promise.all(HYBRID_ALGORITHMS.map((algorithm) => store.make(algorithm))),
   };
 }
+
+/** Opening takes a tenth of a second: not for each vehicle that asks under a root that lacks keys. */
+const REOPEN_MS = 5000;
 
 function keysOf(root: Metadata<"root">, role: TopLevelRole): TrustedKey[] {
   return root.signed.roles[role].keyids.flatMap((id) => root.keys.get(id) ?? []);

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { writeFile } from "node:fs/promises";
 import { readPassphrase } from "#crypto/passphrase.ts";
@@ -26,7 +27,7 @@ export interface Trust extends TrustDeps {
  * @throws TrustError TRUST_*; KeyStoreError KEY_STORE_*; ProblemError TRUST_KEY_MISSING; UptaneError
  */
 export async function openTrust(base: Omit<TrustDeps, "keys">, certsDir: string): Promise<Trust> {
-  const { config } = base;
+  const { config, log } = base;
   const folder = join(certsDir, "trust");
   const passphrase = await readPassphrase(config.passphrase_file, config.passphrase);
   if (config.mode === "production" && passphrase === undefined) {
@@ -39,6 +40,10 @@ export async function openTrust(base: Omit<TrustDeps, "keys">, certsDir: string)
     config.mode === "development"
       ? await openOfflineRoles(deps, join(folder, "offline"), passphrase)
       : undefined;
+  if (offline === undefined && existsSync(join(folder, "offline"))) {
+    const what = `${join(folder, "offline")} holds offline keys of a development gateway`;
+    log.warn(`${what}: production begins with roots, certs_dir and database of its own`);
+  }
   if (offline === undefined) await offerKeys(deps, join(folder, "online-keys.json"));
   await ensureRoots(deps, folder, offline?.makeRoot);
   const imagesChanged = settleImages(deps, offline);

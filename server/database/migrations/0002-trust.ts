@@ -50,6 +50,7 @@ const statements = [
     targets bytea not null,
     primary key (vin, version)
   )`,
+  `create index director_issue_expiry on director_issue (expires_at)`,
   `create table vehicle_trust (
     vin text primary key references vehicle on delete cascade,
     director_root bigint,

@@ -1,7 +1,7 @@
 import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { OnlineKeys } from "#protocol/api/trust.ts";
+import type { OnlineKeys } from "#protocol/api/trust.ts";
 import { keyId } from "#protocol/uptane/key.ts";
 import { parseMetadata } from "#protocol/uptane/metadata.ts";
 import { publish, sampleVci } from "#test/helpers/fleet-data.ts";
