@@ -109,11 +109,7 @@ export function vehicleTrust(deps: VehicleTrustDeps): VehicleTrust {
       deps.onEvent({
         type: "assignments_verified",
         update_id: updateId,
-        assignments: assignments.map(({ ecu, path, signedBy }) => ({
-          ecu_id: ecu.ecu_id,
-          path,
-          signed_by: signedBy,
-        })),
+        assignments: assignments.map(summaryOf),
         versions: { director: versionsOf(state, "director"), image: versionsOf(state, "image") },
         files: fetched.files,
         bytes: fetched.bytes,
@@ -133,6 +129,10 @@ export function vehicleTrust(deps: VehicleTrustDeps): VehicleTrust {
       });
     },
   };
+}
+
+function summaryOf({ ecu: { ecu_id }, path, signedBy: signed_by }: VerifiedAssignment) {
+  return { ecu_id, path, signed_by };
 }
 
 function vehicleEcu({ ecu_id, ecu_type, hardware_version, software_version }: VciEcu) {
