@@ -18,7 +18,7 @@ const repository = fileURLToPath(new URL("..", import.meta.url));
 /** Starts the gateway as `npm start` does, with its log in a file, on ports of its own. */
 export async function startGateway(
   workspace: Workspace,
-  options: { name?: string; databaseUrl?: string; anyCore?: boolean } = {},
+  options: { name?: string; databaseUrl?: string; anyCore?: boolean; profiles?: number[] } = {},
 ): Promise<Gateway> {
   const place = workspace.place(options.name ?? "gateway");
   const logFile = join(place, "gateway.log");
@@ -36,6 +36,7 @@ export async function startGateway(
       LATTICEWAY_MQTT_HOST: "127.0.0.1",
       LATTICEWAY_MQTT_PORT: "0",
       LATTICEWAY_LOG_FORMAT: "json",
+      ...(options.profiles && { LATTICEWAY_TLS_PROFILES: JSON.stringify(options.profiles) }),
       ...(options.databaseUrl === undefined ? {} : { DATABASE_URL: options.databaseUrl }),
     },
   });

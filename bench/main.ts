@@ -8,6 +8,7 @@ import type { Figure, Measure } from "./figure.ts";
 import { measureHandshakes } from "./handshakes.ts";
 import { describeMachine } from "./machine.ts";
 import { PeerMissing } from "./peers.ts";
+import { measureProfiles } from "./profiles.ts";
 import { sectionMarkdown, tableText } from "./report.ts";
 import { measureIssuing } from "./issuing.ts";
 import { measureTelemetry } from "./telemetry.ts";
@@ -16,6 +17,7 @@ import { createWorkspace } from "./workspace.ts";
 
 const measures: Record<string, Measure> = {
   handshakes: measureHandshakes,
+  profiles: measureProfiles,
   downloads: measureDownloads,
   assembly: measureAssembly,
   telemetry: measureTelemetry,
