@@ -89,6 +89,7 @@ export async function createUpdater(deps: UpdaterDeps): Promise<Updater> {
     rollingBack: [],
   };
   const inTurn = serially();
+  if (state.last) state.reporter.noteAttacks(attacksOn(state.last.record));
   return {
     get state() {
       return (
@@ -198,6 +199,13 @@ async function conclude(
 async function keepLast(state: UpdaterState, last: LastUpdate): Promise<void> {
   await state.lastFile.write(last);
   state.last = last;
+  state.reporter.noteAttacks(attacksOn(last.record));
+}
+
+/** What was refused in an update, by ECU id. */
+function attacksOn({ ecus, error }: UpdateRecord): Map<string, string> {
+  const isRefusal = error?.code.startsWith("UPTANE_") === true;
+  return new Map(isRefusal ? ecus.map(({ ecu_id }) => [ecu_id, error.code]) : []);
 }
 
 async function resume(state: UpdaterState, signal: AbortSignal): Promise<void> {

@@ -26,6 +26,8 @@ export interface VciReporter {
   readonly versions: ReadonlyMap<string, string>;
   /** The ECUs as they were last collected, or are now. @throws InventoryError, the signal's reason */
   ecus(signal: AbortSignal): Promise<readonly VciEcu[]>;
+  /** What the next VCIs tell of attacks, by ECU id. */
+  noteAttacks(attacks: ReadonlyMap<string, string>): void;
   /** Collects a VCI and submits it. @throws InventoryError, GatewayError, the signal's reason */
   submit(reason: string, signal: AbortSignal): Promise<VciAnswer>;
 }
@@ -34,6 +36,7 @@ export function vciReporter(deps: VciReporterDeps): VciReporter {
   const { client, proof, pace, onEvent, registered } = deps;
   let versions: ReadonlyMap<string, string> = new Map();
   let ecus: readonly VciEcu[] | undefined;
+  let attacks: ReadonlyMap<string, string> = new Map();
   return {
     get versions() {
       return versions;
@@ -42,11 +45,14 @@ export function vciReporter(deps: VciReporterDeps): VciReporter {
       ecus ??= (await collectInventory(deps, "verification", signal)).vci.ecus;
       return ecus;
     },
+    noteAttacks(detected) {
+      attacks = detected;
+    },
     async submit(reason, signal) {
       await registered;
       const started = pace.now().getTime();
       const { vci: collectedVci, silent } = await collectInventory(deps, reason, signal);
-      const vci = await proof.signed(collectedVci);
+      const vci = await proof.signed(collectedVci, attacks);
       ecus = vci.ecus;
       versions = new Map(vci.ecus.map((ecu) => [ecu.ecu_id, ecu.software_version]));
       const collected = pace.now().getTime();

@@ -42,6 +42,16 @@ describe("a vehicle behind an attacker", () => {
     expect(downloads(tampering)).toEqual([]);
     expect(await update(vehicle)).toMatchObject({ status: "completed" });
     expect(downloads(tampering)).not.toEqual([]);
+    const told = vehicle.events.flatMap((event) =>
+      event.type === "vci_collected" ? [event.vci.manifest?.signed.ecus] : [],
+    );
+    expect(told.map((ecus) => ecus?.["ECU_001"]?.attacks_detected)).toEqual([
+      "",
+      "",
+      "UPTANE_PACKAGE_MISMATCH",
+      "UPTANE_PACKAGE_MISMATCH",
+    ]);
+    expect(told[2]?.["ECU_002"]?.attacks_detected).toBe("");
     expect(vehicle.versions()["ECU_001"]).toBe(VERSION);
     await vehicle.stop();
 
