@@ -1,9 +1,7 @@
-import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { certificateTable } from "#cli/certs.ts";
 import { listCertificates } from "#crypto/certificate-list.ts";
 import { ensureDevelopmentPki } from "#crypto/pki.ts";
-import { ensureSigningKeys } from "#crypto/signing-keys.ts";
 
 const { values } = parseArgs({
   options: {
@@ -13,12 +11,8 @@ const { values } = parseArgs({
 });
 
 const { made, problems } = await ensureDevelopmentPki(values.dir, { hostNames: values.host });
-await ensureSigningKeys(join(values.dir, "signing"));
 const all = await listCertificates(values.dir);
 console.log(certificateTable(all));
 console.log(`\n${made.length} made, ${all.length - made.length} were there already.`);
 for (const problem of problems) console.log(`Note: ${problem}`);
-console.log(
-  `Package signing keys in ${join(values.dir, "signing")}; vehicles need the .pub files only.`,
-);
 console.log("A vehicle's certificate: npx latticeway certs issue <vehicle-id>");

@@ -1,10 +1,9 @@
 import { createPublicKey, randomUUID, sign, type KeyObject } from "node:crypto";
-import { chmod, rename, writeFile } from "node:fs/promises";
+import { chmod, mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { HYBRID_ALGORITHMS, type KeyAlgorithm } from "./key-algorithm.ts";
 import { readIfPresent } from "./exclusive-file.ts";
 import { PkiError } from "./pki-error.ts";
-import { ensurePrivateKey } from "./private-key.ts";
 
 /**
  * Signs bytes without showing its private key, so that a KMS or a PKCS#11 token can stand behind
@@ -17,27 +16,22 @@ export interface Signer {
 }
 
 /**
- * One signer per algorithm (by default the hybrid pair ECDSA P-256 and ML-DSA-65), with keys kept
- * as `{algorithm}.key` (PKCS#8 PEM, 0600) in the folder and made when missing. Beside each lies its
- * public key, `{algorithm}.pub` (SPKI PEM), for whoever verifies.
- * @throws PkiError PKI_KEY_UNREADABLE, PKI_KEY_MISMATCH
+ * Leaves the public keys of signers in a folder, `{algorithm}.pub` (SPKI PEM), for whoever verifies.
  */
-export function ensureSigningKeys(
+export async function writeSigningPublicKeys(
   folder: string,
-  algorithms: readonly KeyAlgorithm[] = HYBRID_ALGORITHMS,
-): Promise<Signer[]> {
-  return Promise.all(
-    algorithms.map(async (algorithm) => {
-      const file = join(folder, `${algorithm}.key`);
-      const signer = keySigner(algorithm, await ensurePrivateKey(file, algorithm));
-      await writePublicKey(publicKeyFile(folder, algorithm), signer.publicKey);
-      return signer;
-    }),
+  signers: readonly Pick<Signer, "algorithm" | "publicKey">[],
+): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o755 });
+  await Promise.all(
+    signers.map(({ algorithm, publicKey }) =>
+      writePublicKey(publicKeyFile(folder, algorithm), publicKey),
+    ),
   );
 }
 
 /**
- * The public keys of a folder of {@link ensureSigningKeys}; the private ones need not be there.
+ * The hybrid pair of public keys in a folder of {@link writeSigningPublicKeys}.
  * @throws PkiError PKI_KEY_MISSING, PKI_KEY_UNREADABLE
  */
 export function loadSigningPublicKeys(folder: string): Promise<KeyObject[]> {

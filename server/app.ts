@@ -2,7 +2,6 @@ import { join } from "node:path";
 import type { ServerConfig } from "#config/server.ts";
 import { ensureDevelopmentPki } from "#crypto/pki.ts";
 import { DEFAULT_PROFILE, TLS_PROFILES } from "#crypto/profiles.ts";
-import { ensureSigningKeys } from "#crypto/signing-keys.ts";
 import { openDiskStore } from "#server/blobs/disk-store.ts";
 import { startDelivery } from "#server/commands/delivery.ts";
 import { commandRoutes } from "#server/commands/routes.ts";
@@ -25,6 +24,7 @@ import { telemetryRoutes } from "#server/telemetry/routes.ts";
 import { telemetryTopics } from "#server/telemetry/topics.ts";
 import { metadataRoutes } from "#server/trust/metadata-routes.ts";
 import { openTrust } from "#server/trust/open.ts";
+import { packageSigners } from "#server/trust/package-signers.ts";
 import { trustRoutes } from "#server/trust/routes.ts";
 import { updateRoutes } from "#server/updates/routes.ts";
 import type { UpdateDeps } from "#server/updates/service.ts";
@@ -102,8 +102,10 @@ async function compose(base: Base) {
   const { config, log, metrics, state, presence, database } = base;
   const { db } = database;
   const blobs = await openDiskStore(join(config.data_dir, "blobs"));
-  const signers = await ensureSigningKeys(join(config.certs_dir, "signing"));
   const trust = await openTrust({ db, config: config.trust, metrics, log }, config.certs_dir);
+  const signers = packageSigners(trust, join(config.certs_dir, "signing"));
+  // Leaves the public keys for vehicles that are provisioned before the first package.
+  await signers();
   const listeners = await createListeners(base);
   const { mqtt, http } = listeners;
 

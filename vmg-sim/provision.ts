@@ -29,7 +29,7 @@ export class ProvisioningError extends Error {
       `${missing}\n` +
         `The gateway makes certificates and keys for development on its first start (\`npm start\`); \`npm run certs\` makes the certificates alone.\n` +
         `On another machine, copy these there: ${folder}/server-ca/*/root.pem, the vehicle's .pem and .key in ` +
-        `${folder}/vehicles/, and ${signingFolder(folder)}/*.pub.`,
+        `${folder}/vehicles/, ${folder}/trust/*.root.json and ${signingFolder(folder)}/*.pub.`,
     );
     this.name = "ProvisioningError";
   }

@@ -2,7 +2,7 @@ import { Type } from "typebox";
 import { Compile } from "typebox/compile";
 import type { Signer } from "#crypto/signing-keys.ts";
 import { canonicalJson, parseCanonicalJson } from "#protocol/uptane/canonical-json.ts";
-import type { TrustedKeys } from "#protocol/uptane/key.ts";
+import { keyId, keyRecord, type TrustedKeys } from "#protocol/uptane/key.ts";
 import { signBytes, Signature } from "#protocol/uptane/signature.ts";
 import { verifyThreshold, type SignatureRefusal } from "#protocol/uptane/threshold.ts";
 import { PackageError, type PackageErrorCode } from "./package-error.ts";
@@ -30,6 +30,14 @@ export async function signManifest(
 ): Promise<Buffer> {
   const signatures = await signBytes(manifestBytes, signers);
   return canonicalJson({ format: SIGNATURES_FORMAT, signatures });
+}
+
+/** Has each of these signed? Tells by their key ids; whether a signature holds is not looked at. */
+export function isSignedBy(signaturesBytes: Uint8Array, signers: readonly Signer[]): boolean {
+  const file = parseCanonicalJson(signaturesBytes);
+  if (!checkFile.Check(file)) return false;
+  const ids = new Set(file.signatures.map(({ keyid }) => keyid));
+  return signers.every(({ publicKey }) => ids.has(keyId(keyRecord(publicKey))));
 }
 
 /**

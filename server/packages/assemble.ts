@@ -2,11 +2,11 @@ import { createHash } from "node:crypto";
 import type { Signer } from "#crypto/signing-keys.ts";
 import { packageLayout } from "#protocol/package/layout.ts";
 import { packageId } from "#protocol/package/manifest.ts";
-import { signManifest } from "#protocol/package/signatures.ts";
+import { isSignedBy, signManifest } from "#protocol/package/signatures.ts";
 import type { BlobStore } from "#server/blobs/blob-store.ts";
 import type { Db } from "#server/database/connection.ts";
 import { manifestFor, type Package, type PackageContent } from "./package.ts";
-import { insertPackage, packageById } from "./queries.ts";
+import { lockPackage, packageById, savePackage } from "./queries.ts";
 import { packageBytes, verifyBlobs } from "./stream.ts";
 
 export interface Assembler {
@@ -17,13 +17,15 @@ export interface Assembler {
 export interface AssemblerDeps {
   db: Db;
   blobs: BlobStore;
-  signers: readonly Signer[];
+  /** Those that sign packages now. */
+  signers: () => Promise<readonly Signer[]>;
 }
 
 /**
  * Assembling writes nothing but two small files into the database: the package itself is the
  * manifest, the signatures and blobs that are already there, one after the other. It costs one
- * sequential read, for the checksum of the whole.
+ * sequential read, for the checksum of the whole. A package whose signers have been replaced is
+ * signed, and so assembled, anew.
  */
 export function createAssembler(deps: AssemblerDeps): Assembler {
   const underWay = new Map<string, Promise<Package>>();
@@ -31,10 +33,12 @@ export function createAssembler(deps: AssemblerDeps): Assembler {
     async packageOf(contents) {
       const manifest = manifestFor(contents);
       const id = packageId(manifest);
+      const signers = await deps.signers();
       const known = await packageById(deps.db, id);
-      if (known) return known;
+      if (known && isSignedBy(known.signatures, signers)) return known;
       const running =
-        underWay.get(id) ?? assemble(id, manifest, deps).finally(() => underWay.delete(id));
+        underWay.get(id) ??
+        assemble(id, manifest, deps, signers).finally(() => underWay.delete(id));
       underWay.set(id, running);
       return running;
     },
@@ -44,7 +48,8 @@ export function createAssembler(deps: AssemblerDeps): Assembler {
 async function assemble(
   package_id: string,
   manifest: Buffer,
-  { db, blobs, signers }: AssemblerDeps,
+  { db, blobs }: AssemblerDeps,
+  signers: readonly Signer[],
 ): Promise<Package> {
   const signatures = await signManifest(manifest, signers);
   const layout = packageLayout(manifest, signatures);
@@ -60,7 +65,11 @@ async function assemble(
     sha256: hash.digest("hex"),
     zones: layout.zones,
   };
-  await insertPackage(db, assembled);
-  // Another gateway may have been first: its signatures, and so its checksum, are the ones that count.
-  return (await packageById(db, package_id)) ?? assembled;
+  return db.transaction().execute(async (tx) => {
+    const before = await lockPackage(tx, package_id);
+    // Another gateway was first: its signatures, and so its checksum, are the ones that count.
+    if (before && isSignedBy(before.signatures, signers)) return before;
+    await savePackage(tx, assembled);
+    return assembled;
+  });
 }

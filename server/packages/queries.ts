@@ -12,12 +12,23 @@ export async function packageById(db: Db, packageId: string): Promise<Package | 
     .executeTakeFirst();
 }
 
-/** Stores a package unless it is there already; the one that is stored first stays. */
-export async function insertPackage(db: Db, { zones, ...rest }: Package): Promise<void> {
-  await db
+/** As {@link packageById}; nobody else changes it until the transaction ends. */
+export async function lockPackage(tx: Tx, packageId: string): Promise<Package | undefined> {
+  return tx
+    .selectFrom("package")
+    .select(columns)
+    .where("package_id", "=", packageId)
+    .forUpdate()
+    .executeTakeFirst();
+}
+
+/** Stores a package, in the place of one that other keys have signed. */
+export async function savePackage(tx: Tx, { zones, ...rest }: Package): Promise<void> {
+  const values = { ...rest, zones: JSON.stringify(zones) };
+  await tx
     .insertInto("package")
-    .values({ ...rest, zones: JSON.stringify(zones) })
-    .onConflict((conflict) => conflict.column("package_id").doNothing())
+    .values(values)
+    .onConflict((conflict) => conflict.column("package_id").doUpdateSet(values))
     .execute();
 }
 

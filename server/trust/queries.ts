@@ -59,6 +59,24 @@ export async function liveFile(
   return (await query.orderBy("version", "desc").limit(1).executeTakeFirst())?.bytes;
 }
 
+/** The newest version of a role that is served. */
+export async function liveVersion(
+  db: Db,
+  repository: RepositoryName,
+  role: string,
+): Promise<number | undefined> {
+  const row = await db
+    .selectFrom("trust_metadata")
+    .select("version")
+    .where("repository", "=", repository)
+    .where("role", "=", role)
+    .where("live", "=", true)
+    .orderBy("version", "desc")
+    .limit(1)
+    .executeTakeFirst();
+  return row?.version;
+}
+
 /** Every root that is served, from the first. */
 export async function liveRoots(db: Db, repository: RepositoryName): Promise<StoredFile[]> {
   return db

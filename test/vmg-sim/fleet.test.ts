@@ -1,8 +1,8 @@
-import { copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { ensureDevelopmentPki, loadVehicleIdentity } from "#crypto/pki.ts";
-import { ensureSigningKeys } from "#crypto/signing-keys.ts";
+import { signingPairIn } from "#test/helpers/signing-pair.ts";
 import { testFolder } from "#test/helpers/folder.ts";
 import { fleetIds } from "#vmg-sim/fleet.ts";
 import { provisionVehicle } from "#vmg-sim/provision.ts";
@@ -22,7 +22,7 @@ describe("provisioning", () => {
   it("issues what is missing, and trusts the keys that sign packages", async () => {
     const folder = testFolder();
     await ensureDevelopmentPki(folder, { algorithms: ["ecdsa-p256"] });
-    const signers = await ensureSigningKeys(join(folder, "signing"));
+    const signers = await signingPairIn(join(folder, "signing"));
     const { tls, trustedKeys } = await provisionVehicle(folder, "VMG-001", 2);
     const { key } = await loadVehicleIdentity(folder, "VMG-001");
     expect(tls.key).toBe(key);
@@ -34,10 +34,9 @@ describe("provisioning", () => {
   it("follows when the signing keys are made anew", async () => {
     const folder = testFolder();
     await ensureDevelopmentPki(folder, { algorithms: ["ecdsa-p256"] });
-    await ensureSigningKeys(join(folder, "signing"));
+    await signingPairIn(join(folder, "signing"));
     const before = await provisionVehicle(folder, "VMG-001", 2);
-    rmSync(join(folder, "signing", "ecdsa-p256.key"));
-    await ensureSigningKeys(join(folder, "signing"));
+    await signingPairIn(join(folder, "signing"));
     const after = await provisionVehicle(folder, "VMG-001", 2);
     const ids = (made: typeof before) => [...made.trustedKeys.keys()];
     expect(ids(after)).toHaveLength(2);
@@ -47,7 +46,7 @@ describe("provisioning", () => {
   it("needs no private key but the vehicle's own on another machine", async () => {
     const gateway = testFolder();
     await ensureDevelopmentPki(gateway, { algorithms: ["ecdsa-p256"] });
-    await ensureSigningKeys(join(gateway, "signing"));
+    await signingPairIn(join(gateway, "signing"));
     const there = await provisionVehicle(gateway, "VMG-001", 2);
     const vehicle = testFolder();
     for (const file of [
@@ -67,7 +66,7 @@ describe("provisioning", () => {
   it("gives the roots of both repositories, from their place or from where it is told", async () => {
     const folder = testFolder();
     await ensureDevelopmentPki(folder, { algorithms: ["ecdsa-p256"] });
-    await ensureSigningKeys(join(folder, "signing"));
+    await signingPairIn(join(folder, "signing"));
     const provisioned = (director_root = "", image_root = "") =>
       provisionVehicle(folder, "VMG-001", 2, { director_root, image_root });
     expect((await provisioned()).roots).toBeUndefined();

@@ -11,7 +11,7 @@ import { silentLog, type OwnDatabase } from "#test/server/own-database.ts";
 export async function maintenanceDeps({ db, folder }: OwnDatabase): Promise<MaintenanceDeps> {
   const state = trackState();
   const blobs = await openDiskStore(join(folder, "blobs"));
-  const assembler = createAssembler({ db, blobs, signers: [] });
+  const assembler = createAssembler({ db, blobs, signers: async () => [] });
   const updates = { db, assembler, metrics: createMetrics(state), ttlHours: 168 };
   const renewTrust = async () => {};
   return { db, config: loadServerConfig({}), updates, renewTrust, state, log: silentLog };

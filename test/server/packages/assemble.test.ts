@@ -1,13 +1,15 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ensureSigningKeys, type Signer } from "#crypto/signing-keys.ts";
+import type { Signer } from "#crypto/signing-keys.ts";
 import type { Firmware } from "#protocol/api/firmware.ts";
+import { isSignedBy } from "#protocol/package/signatures.ts";
 import { packageLayout } from "#protocol/package/layout.ts";
 import type { BlobStore } from "#server/blobs/blob-store.ts";
 import { openDiskStore } from "#server/blobs/disk-store.ts";
 import { createAssembler, type Assembler } from "#server/packages/assemble.ts";
 import { packageBytes } from "#server/packages/stream.ts";
+import { signingPair } from "#test/helpers/signing-pair.ts";
 import { putBlob } from "#test/server/blobs/put-blob.ts";
 import { ownDatabase, type OwnDatabase } from "#test/server/own-database.ts";
 
@@ -19,17 +21,22 @@ let signings = 0;
 beforeAll(async () => {
   own = await ownDatabase();
   blobs = await openDiskStore(join(own.folder, "blobs"));
-  signers = (await ensureSigningKeys(join(own.folder, "signing"))).map((signer) => ({
+  signers = countedSigners();
+});
+afterAll(() => own.remove());
+
+function countedSigners(): Signer[] {
+  return signingPair().map((signer) => ({
     ...signer,
     sign(bytes) {
       signings++;
       return signer.sign(bytes);
     },
   }));
-});
-afterAll(() => own.remove());
+}
 
-const newAssembler = (): Assembler => createAssembler({ db: own.db, blobs, signers });
+const newAssembler = (): Assembler =>
+  createAssembler({ db: own.db, blobs, signers: () => Promise.resolve(signers) });
 
 async function firmware(ecu_type: string, bytes = randomBytes(100_000)): Promise<Firmware> {
   const { sha256, length } = await putBlob(blobs, bytes);
@@ -81,6 +88,22 @@ describe("the assembler", () => {
     ]);
     expect(other).toEqual(one);
     expect(await newAssembler().packageOf(wanted)).toEqual(one);
+  });
+
+  it("signs a package anew once others sign packages, and keeps that", async () => {
+    const wanted = await contents("rotated");
+    const assembler = newAssembler();
+    const before = await assembler.packageOf(wanted);
+    signers = countedSigners();
+    const [after, other] = await Promise.all([
+      assembler.packageOf(wanted),
+      newAssembler().packageOf(wanted),
+    ]);
+    expect(after.package_id).toBe(before.package_id);
+    expect(after.sha256).not.toBe(before.sha256);
+    expect(other).toEqual(after);
+    expect(isSignedBy(after.signatures, signers)).toBe(true);
+    expect(await newAssembler().packageOf(wanted)).toEqual(after);
   });
 
   it("refuses while a blob is damaged, and assembles once it is good again", async () => {

@@ -34,7 +34,7 @@ beforeAll(async () => {
   blobs = await openDiskStore(join(own.folder, "blobs"));
   deps = {
     db: own.db,
-    assembler: createAssembler({ db: own.db, blobs, signers: [] }),
+    assembler: createAssembler({ db: own.db, blobs, signers: async () => [] }),
     metrics: createMetrics(trackState()),
     ttlHours: 1,
   };

@@ -1,6 +1,6 @@
 import type { ConnectionOptions, TlsOptions } from "node:tls";
 import { ensureDevelopmentPki, loadServerIdentities, vehicleCa } from "#crypto/pki.ts";
-import { ensureSigningKeys } from "#crypto/signing-keys.ts";
+import { signingPairIn } from "#test/helpers/signing-pair.ts";
 import { serverTlsOptions } from "#crypto/tls.ts";
 import { temporaryFolder } from "#test/helpers/folder.ts";
 import { provisionVehicle } from "#vmg-sim/provision.ts";
@@ -15,7 +15,7 @@ export interface TestPki {
 export async function testPki(vin: string): Promise<TestPki> {
   const { path, remove } = temporaryFolder();
   await ensureDevelopmentPki(path, { algorithms: ["ecdsa-p256"] });
-  await ensureSigningKeys(`${path}/signing`);
+  await signingPairIn(`${path}/signing`);
   const { tls } = await provisionVehicle(path, vin, 2);
   const server = serverTlsOptions({
     profiles: [2],
