@@ -31,7 +31,7 @@ export const IssuedCertificate = Type.Object({
 });
 export type IssuedCertificate = Static<typeof IssuedCertificate>;
 
-export const RevocationReasonName = Type.Enum(
+const RevocationReasonName = Type.Enum(
   Object.keys(REVOCATION_REASONS) as RevocationReason[],
   { description: "Reasons of RFC 5280 §5.3.1" },
 );

@@ -1,0 +1,49 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { expect, it, onTestFinished } from "vitest";
+import { serverFiles } from "#crypto/pki-layout.ts";
+import { testFolder } from "#test/helpers/folder.ts";
+import { testDatabase } from "#test/helpers/test-database.ts";
+
+it("SIGHUP has a gateway read its certificates again, and never ends it", async () => {
+  const folder = testFolder();
+  const database = await testDatabase();
+  onTestFinished(() => database.drop());
+  const certs = join(folder, "certs");
+  const child = spawn(process.execPath, ["server/main.ts"], {
+    env: {
+      PATH: process.env["PATH"],
+      LATTICEWAY_DATA_DIR: join(folder, "data"),
+      LATTICEWAY_CERTS_DIR: certs,
+      LATTICEWAY_HTTPS_HOST: "127.0.0.1",
+      LATTICEWAY_HTTPS_PORT: "0",
+      LATTICEWAY_MQTT_HOST: "127.0.0.1",
+      LATTICEWAY_MQTT_PORT: "0",
+      LATTICEWAY_LOG_FORMAT: "json",
+      DATABASE_URL: database.url,
+    },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const logged = async (text: string) => {
+    for (;;) {
+      const { value, done } = await lines.next();
+      if (done === true) throw new Error(`the gateway ended without: ${text}`);
+      if (value.includes(text)) return;
+    }
+  };
+  await logged("OTA Server Running");
+  child.kill("SIGHUP");
+  await logged("SIGHUP: reading the certificates again");
+  await logged("Certificates read again");
+  writeFileSync(serverFiles(certs, "ecdsa-p256").certificate, "broken");
+  child.kill("SIGHUP");
+  await logged("those before stay in use");
+  const ended = once(child, "exit");
+  child.kill("SIGTERM");
+  expect(await ended).toEqual([0, null]);
+});
