@@ -141,15 +141,23 @@ describe("metadata that a client would refuse", () => {
     expect(supplier.json.reason).toBe("UPTANE_TARGETS_UNLISTED");
   });
 
-  test("is refused for a root whose online keys the gateway does not have", async () => {
-    const root = (await read("image", "1.root.json")).signed as File["signed"] & {
-      roles: Record<string, { keyids: string[] }>;
-    };
-    const { timestamp, ...roles } = root.roles;
-    const keyids = root.roles["root"]?.keyids;
-    const next = { ...root, version: 2, roles: { ...roles, timestamp: { ...timestamp, keyids } } };
-    expect(problemOf(await send(await signMetadata(next, store.list())))).toBe("TRUST_KEY_MISSING");
-  });
+  test.each(["director", "image"])(
+    "is refused for a root of the %s whose online keys the gateway lacks",
+    async (repository) => {
+      const root = (await read(repository, "1.root.json")).signed as File["signed"] & {
+        roles: Record<string, { keyids: string[] }>;
+      };
+      const { timestamp, ...roles } = root.roles;
+      const keyids = root.roles["root"]?.keyids;
+      const next = {
+        ...root,
+        version: 2,
+        roles: { ...roles, timestamp: { ...timestamp, keyids } },
+      };
+      const answer = await send(await signMetadata(next, store.list()), { repository });
+      expect(problemOf(answer)).toBe("TRUST_KEY_MISSING");
+    },
+  );
 
   test("is not even read beyond its bound, as another type, or from who may not", async () => {
     const tooMuch = Buffer.alloc(9 * 1024 * 1024, " ");
