@@ -1,6 +1,6 @@
 import { watch, type FSWatcher } from "node:fs";
 import { join } from "node:path";
-import { createSecureContext, type Server as TlsServer } from "node:tls";
+import type { Server as TlsServer } from "node:tls";
 import { KeyAlgorithm } from "#crypto/key-algorithm.ts";
 import { loadServerIdentities, readPkiCertificates, vehicleCa } from "#crypto/pki.ts";
 import { certificateFolders } from "#crypto/pki-layout.ts";
@@ -56,8 +56,6 @@ export function reloadTlsFiles(settings: {
     try {
       const files = await loadTlsFiles(folder);
       const options = serverTlsOptions({ ...files, profiles, clientCertificates: "optional" });
-      // Once for itself: what OpenSSL refuses must not reach one listener and not the other.
-      createSecureContext(options);
       for (const server of servers) server.setSecureContext(options);
       current = files;
       log.info("Certificates read again: new connections use what the folder holds");
