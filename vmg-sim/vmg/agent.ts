@@ -55,9 +55,9 @@ export interface AgentOptions {
   tls: ConnectionOptions;
   /** The vehicle's own key, that of its certificate. */
   signer: Signer;
-  /** Keys that packages must be signed with. */
+  /** Keys that packages must be signed with where there are no roots. */
   trustedKeys: TrustedKeys;
-  /** Of the two Uptane repositories; without them packages are held against `trustedKeys` alone. */
+  /** Of the two Uptane repositories. */
   roots?: TrustRoots | undefined;
   log: Logger;
   onEvent?: (event: AgentEvent) => void;

@@ -19,8 +19,8 @@ export interface UpdateRunDeps extends InstallDeps {
   /** Folder for packages. */
   downloads: string;
   download: Backoff;
+  /** Keys that sign packages, for a vehicle without trust roots. */
   trustedKeys: TrustedKeys;
-  /** Without it packages are held against `trustedKeys` alone. */
   trust: VehicleTrust | undefined;
   log: Logger;
 }
@@ -132,16 +132,15 @@ async function verify(
   }
   const started = pace.now().getTime();
   const isVerifying = record.phase === "verifying";
-  const verified = await verifyPackage(
-    packageFile(downloads, record.package_id),
-    record,
-    trustedKeys,
-    { signal, onProgress: (done) => isVerifying && session.progress(done) },
-  );
+  const keys = (await trust?.packageKeys()) ?? trustedKeys;
+  const verified = await verifyPackage(packageFile(downloads, record.package_id), record, keys, {
+    signal,
+    onProgress: (done) => isVerifying && session.progress(done),
+  });
   onEvent({
     type: "verified",
     update_id: record.update_id,
-    signatures: [...new Set([...trustedKeys.values()].map(({ scheme }) => scheme.algorithm))],
+    signatures: [...new Set([...keys.values()].map(({ scheme }) => scheme.algorithm))],
     files: verified.images.map(({ ecu }) => ({
       ecu_id: ecu.ecu_id,
       path: ecu.path,

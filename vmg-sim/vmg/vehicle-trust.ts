@@ -11,6 +11,7 @@ import {
 } from "#protocol/uptane/full-verification.ts";
 import { hardwareId } from "#protocol/uptane/hardware-id.ts";
 import { knownReleaseCounter } from "#protocol/uptane/release-counter.ts";
+import type { TrustedKeys } from "#protocol/uptane/key.ts";
 import { runWorkflow } from "#protocol/uptane/run-workflow.ts";
 import { UptaneError } from "#protocol/uptane/uptane-error.ts";
 import {
@@ -51,6 +52,8 @@ export interface VehicleTrust {
    * @throws UptaneError UPTANE_METADATA_*
    */
   bundle(knownRoot: number): Promise<Uint8Array>;
+  /** The keys that sign packages: those of the director's targets, by the root that is trusted now. */
+  packageKeys(): Promise<TrustedKeys>;
 }
 
 const StoredTrust = Type.Object({ built_with: Type.String(), state: Type.Unknown() });
@@ -117,6 +120,11 @@ export function vehicleTrust(deps: VehicleTrustDeps): VehicleTrust {
         duration_ms: Math.round(performance.now() - started),
       });
       return assignments;
+    },
+    async packageKeys() {
+      const { root } = (await load()).director;
+      const { keyids } = root.signed.roles.targets;
+      return new Map([...root.keys].filter(([id]) => keyids.includes(id)));
     },
     async bundle(knownRoot) {
       const { director } = await load();

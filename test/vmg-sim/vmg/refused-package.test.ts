@@ -78,8 +78,9 @@ describe("a vehicle behind an attacker", () => {
     const vehicle = await vehicleBehind(tampering, own, stateDir);
     await vehicle.agent.started;
     const { director, image } = tampering.repositories;
-    director.rotate("root");
     director.rotate("targets");
+    await tampering.namePackageKeys();
+    director.rotate("root");
     image.rotate("timestamp");
     tampering.attack = {
       after: () => void image.files.delete(`${image.snapshot.version}.snapshot.json`),

@@ -2,7 +2,9 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { loadServerIdentities, vehicleCa } from "#crypto/pki.ts";
+import { loadSigningPublicKeys } from "#crypto/signing-keys.ts";
 import { serverTlsOptions } from "#crypto/tls.ts";
+import { keyId, keyRecord } from "#protocol/uptane/key.ts";
 import type { RepositoryName } from "#protocol/uptane/vehicle-state.ts";
 import type { Answer, TestGateway } from "#test/helpers/gateway.ts";
 import { testRepository, type TestRepository } from "#test/protocol/uptane/test-repository.ts";
@@ -27,6 +29,8 @@ export interface TamperingGateway {
   attack: { before?: (repositories: Repositories) => void; after?: (files: Repositories) => void };
   /** Answers in the gateway's place; returns false for what may pass. */
   answer: (path: string, response: ServerResponse) => boolean;
+  /** Has the director's next root name the keys that sign the gateway's packages too. */
+  namePackageKeys: () => Promise<void>;
   /** Alters what the gateway answers. */
   alter: (path: string, answer: Answer) => Buffer;
   close(): Promise<void>;
@@ -42,6 +46,8 @@ export async function tamperingGateway(
 ): Promise<TamperingGateway> {
   const upstream = await gateway.vehicle(vin);
   const repositories = { director: lastingRepository(), image: lastingRepository() };
+  await namePackageKeys();
+  repositories.director.sign("root");
   const server = createServer(
     serverTlsOptions({
       profiles: [2],
@@ -96,6 +102,15 @@ export async function tamperingGateway(
     return read(`${snapshot.meta["targets.json"].version}.targets.json`);
   }
 
+  async function namePackageKeys(): Promise<void> {
+    const keys = await loadSigningPublicKeys(`${gateway.config.certs_dir}/signing`);
+    const { root } = repositories.director;
+    for (const record of keys.map(keyRecord)) {
+      root.keys[keyId(record)] = record;
+      root.roles.targets.keyids.push(keyId(record));
+    }
+  }
+
   await new Promise<void>((resolve) => server.listen(0, "localhost", resolve));
   const firstRoot = (name: RepositoryName) =>
     repositories[name].files.get("1.root.json") ?? Buffer.alloc(0);
@@ -108,6 +123,7 @@ export async function tamperingGateway(
     attack: {},
     answer: () => false,
     alter: (_path, answer) => answer.bytes,
+    namePackageKeys,
     async close() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
