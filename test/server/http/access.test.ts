@@ -8,6 +8,7 @@ const everyRole = [...roles];
 const managers: Who[] = ["release_manager", "admin"];
 const diagnosticians: Who[] = ["diagnostician", "admin"];
 const vehicle: Who[] = ["vehicle"];
+const anyone: Who[] = ["nobody", "vehicle", ...roles];
 
 /** Who may call what. A route that is missing here fails the test. */
 const policy: Record<string, Who[]> = {
@@ -42,6 +43,13 @@ const policy: Record<string, Who[]> = {
   "GET /api/v1/diagnostics/results": everyRole,
   "GET /api/v1/diagnostics/results/{request_id}": everyRole,
   "GET /api/v1/diagnostics/supported-services": everyRole,
+  "GET /api/v1/certificates": everyRole,
+  "GET /api/v1/certificates/crl": anyone,
+  // The body has a token, or the certificate says who it is.
+  "POST /api/v1/certificates/enroll": anyone,
+  "POST /api/v1/certificates/renew": vehicle,
+  "POST /api/v1/certificates/enrollment-tokens": ["admin"],
+  "POST /api/v1/certificates/revoke": ["admin"],
   "GET /api/v1/operators/tokens": ["admin"],
   "POST /api/v1/operators/tokens": ["admin"],
   "DELETE /api/v1/operators/tokens/{token_id}": ["admin"],
