@@ -169,7 +169,7 @@ function rehearsal(http: Http, deps: TrustDeps): void {
   http.post(
     "/uptane/:repository/rehearsal",
     {
-      config: reading,
+      config: writing,
       bodyLimit: MAX_METADATA_BYTES.root,
       schema: {
         tags,

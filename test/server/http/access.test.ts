@@ -8,6 +8,7 @@ const everyRole = [...roles];
 const managers: Who[] = ["release_manager", "admin"];
 const diagnosticians: Who[] = ["diagnostician", "admin"];
 const vehicle: Who[] = ["vehicle"];
+const vehicleAndOperators: Who[] = ["vehicle", ...roles];
 const anyone: Who[] = ["nobody", "vehicle", ...roles];
 
 /** Who may call what. A route that is missing here fails the test. */
@@ -43,6 +44,15 @@ const policy: Record<string, Who[]> = {
   "GET /api/v1/diagnostics/results": everyRole,
   "GET /api/v1/diagnostics/results/{request_id}": everyRole,
   "GET /api/v1/diagnostics/supported-services": everyRole,
+  "GET /api/v1/uptane/image/{file}": vehicleAndOperators,
+  "GET /api/v1/uptane/director/{file}": vehicle,
+  "GET /api/v1/uptane/director/{vin}/{file}": vehicleAndOperators,
+  "GET /api/v1/uptane/keys": everyRole,
+  "GET /api/v1/uptane/pending": everyRole,
+  "GET /api/v1/uptane/status": everyRole,
+  "POST /api/v1/uptane/keys/rotate": managers,
+  "POST /api/v1/uptane/{repository}/metadata": managers,
+  "POST /api/v1/uptane/{repository}/rehearsal": managers,
   "GET /api/v1/certificates": everyRole,
   "GET /api/v1/certificates/crl": anyone,
   // The body has a token, or the certificate says who it is.
