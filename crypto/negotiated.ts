@@ -29,9 +29,8 @@ export interface Negotiated {
  * server that has the connection's {@link sessionOf} already passes it on.
  */
 export function negotiated(socket: TLSSocket, session?: TlsSession): Negotiated {
-  const { code, certificate } = clientSide(socket) ?? serverSide(session ?? sessionOf(socket));
+  const { code, peerKeyType } = clientSide(socket) ?? serverSide(session ?? sessionOf(socket));
   const group = code === undefined ? "unknown" : groupName(code);
-  const peerKeyType = keyType(certificate);
   return {
     protocol: socket.getProtocol() ?? "unknown",
     cipher: socket.getCipher().name,
@@ -49,8 +48,7 @@ export function negotiated(socket: TLSSocket, session?: TlsSession): Negotiated 
 interface Handshake {
   /** Code point of the negotiated group. */
   code: number | undefined;
-  /** DER of the peer's certificate. */
-  certificate: Uint8Array | undefined;
+  peerKeyType: string | undefined;
 }
 
 /** A client's session stays empty until the server's ticket arrives; only a client has this. */
@@ -59,12 +57,12 @@ function clientSide(socket: TLSSocket): Handshake | undefined {
   if (key === null) return undefined;
   return {
     code: "name" in key && typeof key.name === "string" ? groupCode(key.name) : undefined,
-    certificate: socket.getPeerX509Certificate()?.raw,
+    peerKeyType: keyType(socket.getPeerX509Certificate()?.raw),
   };
 }
 
 function serverSide(session: TlsSession | undefined): Handshake {
-  return { code: session?.group, certificate: session?.peerCertificate };
+  return { code: session?.group, peerKeyType: session?.peerFields?.keyType };
 }
 
 function keyType(certificate: Uint8Array | undefined): string | undefined {

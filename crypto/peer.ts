@@ -1,6 +1,5 @@
 import { hash } from "node:crypto";
 import type { TLSSocket } from "node:tls";
-import { certificateFields } from "./certificate-fields.ts";
 import { isVehicleId } from "./identity.ts";
 import { sessionOf, type TlsSession } from "./session.ts";
 
@@ -30,7 +29,7 @@ export function peerIdentity(
   const certificate = session?.peerCertificate;
   if (certificate === undefined) return { kind: "anonymous" };
   if (!socket.authorized) return refused(socket, verificationCode(socket));
-  const vehicleId = certificateFields(certificate)?.commonName;
+  const vehicleId = session?.peerFields?.commonName;
   if (vehicleId === undefined || !isVehicleId(vehicleId)) {
     return refused(socket, "SUBJECT_NOT_A_VEHICLE");
   }

@@ -1,4 +1,5 @@
 import type { TLSSocket } from "node:tls";
+import { certificateFields, type CertificateFields } from "./certificate-fields.ts";
 import { derElement, derSequence, DerTag } from "./der.ts";
 
 /** Context tags of OpenSSL's SSL_SESSION_ASN1 (ssl/ssl_asn1.c): `[3] peer`, `[19] kex_group`. */
@@ -11,6 +12,8 @@ export interface TlsSession {
   group: number | undefined;
   /** DER of the peer's certificate, a view on the input; undefined when it showed none. */
   peerCertificate: Uint8Array | undefined;
+  /** What is in it; undefined when it isn't a certificate. */
+  peerFields: CertificateFields | undefined;
 }
 
 /**
@@ -32,9 +35,16 @@ export function sessionOf(socket: TLSSocket): TlsSession | undefined {
 export function readSession(session: Uint8Array): TlsSession | undefined {
   const fields = derSequence(session);
   if (fields === undefined) return undefined;
-  const found: TlsSession = { group: undefined, peerCertificate: undefined };
+  const found: TlsSession = {
+    group: undefined,
+    peerCertificate: undefined,
+    peerFields: undefined,
+  };
   for (const field of fields) {
-    if (field.tag === PEER) found.peerCertificate = session.subarray(field.start, field.end);
+    if (field.tag === PEER) {
+      found.peerCertificate = session.subarray(field.start, field.end);
+      found.peerFields = certificateFields(found.peerCertificate);
+    }
     if (field.tag === KEX_GROUP) {
       const value = derElement(session, field.start, field.end);
       if (value?.tag !== DerTag.integer || value.end - value.start > MAX_GROUP_BYTES) {
