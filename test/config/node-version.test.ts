@@ -22,7 +22,9 @@ const started = Object.entries(scripts).filter(([, line]) => line.startsWith("no
 
 describe("an older Node is told what is needed in one line", () => {
   it.each(started)("by npm run %s, before any TypeScript is loaded", (_name, line) => {
-    expect(line).toMatch(/^node --import \.\/config\/node-version\.js [\w/-]+\.ts$/);
+    expect(line).toMatch(
+      /^node (--[\w-]+=\d+ )*--import \.\/config\/node-version\.js [\w/-]+\.ts$/,
+    );
     const { status, stdout, stderr } = asNode("20.19.2", ...line.split(" ").slice(1));
     expect(stderr).toMatch(/^Latticeway needs Node\.js 26 or newer; this is 20\.19\.2\. .*\n$/);
     expect(stderr.trimEnd()).not.toContain("\n");
