@@ -31,10 +31,9 @@ export const IssuedCertificate = Type.Object({
 });
 export type IssuedCertificate = Static<typeof IssuedCertificate>;
 
-const RevocationReasonName = Type.Enum(
-  Object.keys(REVOCATION_REASONS) as RevocationReason[],
-  { description: "Reasons of RFC 5280 §5.3.1" },
-);
+const RevocationReasonName = Type.Enum(Object.keys(REVOCATION_REASONS) as RevocationReason[], {
+  description: "Reasons of RFC 5280 §5.3.1",
+});
 
 /** A certificate on record. */
 export const CertificateRecord = Type.Object({

@@ -13,6 +13,7 @@ import { hardwareId } from "#protocol/uptane/hardware-id.ts";
 import { knownReleaseCounter } from "#protocol/uptane/release-counter.ts";
 import type { TrustedKeys } from "#protocol/uptane/key.ts";
 import { runWorkflow } from "#protocol/uptane/run-workflow.ts";
+import type { TrustedRepository } from "#protocol/uptane/trusted.ts";
 import { UptaneError } from "#protocol/uptane/uptane-error.ts";
 import {
   newVehicleState,
@@ -121,11 +122,7 @@ export function vehicleTrust(deps: VehicleTrustDeps): VehicleTrust {
       });
       return assignments;
     },
-    async packageKeys() {
-      const { root } = (await load()).director;
-      const { keyids } = root.signed.roles.targets;
-      return new Map([...root.keys].filter(([id]) => keyids.includes(id)));
-    },
+    packageKeys: async () => targetsKeys((await load()).director),
     async bundle(knownRoot) {
       const { director } = await load();
       if (director.targets === undefined) throw missing("targets");
@@ -141,6 +138,11 @@ export function vehicleTrust(deps: VehicleTrustDeps): VehicleTrust {
 
 function summaryOf({ ecu: { ecu_id }, path, signedBy: signed_by }: VerifiedAssignment) {
   return { ecu_id, path, signed_by };
+}
+
+function targetsKeys({ root }: TrustedRepository): TrustedKeys {
+  const { keyids } = root.signed.roles.targets;
+  return new Map([...root.keys].filter(([id]) => keyids.includes(id)));
 }
 
 function vehicleEcu({ ecu_id, ecu_type, hardware_version, software_version }: VciEcu) {

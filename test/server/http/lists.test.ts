@@ -24,6 +24,7 @@ describe("every list", () => {
     "/api/v1/firmware",
     "/api/v1/updates",
     "/api/v1/diagnostics/results",
+    "/api/v1/certificates",
   ];
 
   it("that takes a cursor is among these", async () => {

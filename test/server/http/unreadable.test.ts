@@ -71,9 +71,7 @@ describe("bytes that are no HTTP request are answered with a problem, logged and
     await once(socket, "close");
     const text = Buffer.concat(received).toString("latin1");
     const [first = "", ...rest] = text.split("HTTP/1.1 ").slice(1);
-    const body = first.slice(first.indexOf("\r\n\r\n") + 4);
-    // Either the first answer is whole, or it never began.
-    if (first.startsWith("200")) expect(JSON.parse(body)).toMatchObject({ status: "ok" });
-    for (const each of rest) expect(each).toMatch(/^400/);
+    expect(first).toMatch(/^(?:200 OK[^]*\r\n\r\n\{"status":"ok"[^]*\}$|400 )/);
+    for (const each of rest) expect(each).toMatch(/^400 /);
   });
 });
