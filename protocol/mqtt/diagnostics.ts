@@ -29,6 +29,7 @@ export const diagnosticErrors = {
   ECU_UNKNOWN: "the vehicle has no such ECU or zone",
   VEHICLE_BUSY: "the vehicle can't take the request now",
   REQUEST_INVALID: "the VMG could not read the request",
+  PROGRAMMING_REFUSED: "software changes by updates alone",
 } as const;
 export type DiagnosticErrorCode = keyof typeof diagnosticErrors;
 

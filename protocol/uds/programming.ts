@@ -1,5 +1,6 @@
 import { ByteReader } from "#protocol/bytes/reader.ts";
 import { byteWriter } from "#protocol/bytes/writer.ts";
+import { Rid } from "./rid.ts";
 import { Sid } from "./service.ts";
 
 /*
@@ -63,6 +64,29 @@ export function decodeBankExpectation(record: Uint8Array): BankExpectation {
 /** A request to start a routine: `31 01 RID record`. */
 export function startRoutine(rid: number, record: Uint8Array = new Uint8Array(0)): Uint8Array {
   return byteWriter().u8(Sid.routineControl).u8(0x01).u16(rid).bytes(record).done();
+}
+
+const PROGRAMMING_SESSION = 0x02;
+/** 38 and 3D write as well, and 84 carries any other service in itself. */
+const WRITING: readonly number[] = [
+  Sid.requestDownload,
+  Sid.transferData,
+  Sid.requestTransferExit,
+  0x38,
+  0x3d,
+  0x84,
+];
+const BANK_ROUTINES: readonly number[] = [Rid.activateBank, Rid.confirmBank, Rid.revertBank];
+
+/**
+ * Whether a request belongs to the programming flow: it leads into the programming session, carries
+ * bytes into the ECU, or decides which bank runs. Without these nothing else of the flow works.
+ */
+export function isProgramming(request: Uint8Array): boolean {
+  const [sid = 0, subFunction = 0, high = 0, low = 0] = request;
+  if (sid === Sid.diagnosticSessionControl) return (subFunction & 0x7f) === PROGRAMMING_SESSION;
+  if (sid === Sid.routineControl) return BANK_ROUTINES.includes((high << 8) | low);
+  return WRITING.includes(sid);
 }
 
 export interface DownloadRequest {

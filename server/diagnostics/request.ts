@@ -58,10 +58,10 @@ export function outcomeOfSilence(timeoutMs: number, more: boolean): Outcome {
 
 function afterFailure({ error }: DiagnosticResponse, more: boolean): Outcome {
   const { code, message } = error ?? { code: "UNSPECIFIED", message: "the vehicle gave no reason" };
-  const final = code === "ECU_UNKNOWN" || code === "REQUEST_INVALID";
+  const final = ["ECU_UNKNOWN", "REQUEST_INVALID", "PROGRAMMING_REFUSED"].includes(code);
   if (more && !final) return "retry";
-  const status =
-    code === "UDS_TIMEOUT" ? "timeout" : code === "VEHICLE_BUSY" ? "denied" : "network_error";
+  const isDenied = code === "VEHICLE_BUSY" || code === "PROGRAMMING_REFUSED";
+  const status = code === "UDS_TIMEOUT" ? "timeout" : isDenied ? "denied" : "network_error";
   return { status, responses: [], error: { code, message } };
 }
 

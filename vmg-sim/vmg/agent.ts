@@ -235,6 +235,7 @@ async function diagnosticsOf(base: Base, updater: Updater, link: () => MqttLink)
     ...base,
     memory: await openDiagnosticMemory(join(folder, "diagnostics.json")),
     isBusy: (ecuId) => updater.isBusy(ecuId),
+    verifiesUpdates: base.roots !== undefined,
     respond(response, durable) {
       if (!durable) {
         if (!link().publish("diagnostics", response)) log.warn("a diagnostic response was dropped");

@@ -8,6 +8,7 @@ import {
   type DiagnosticResponse,
   isDiagnosticResponse,
 } from "#protocol/mqtt/diagnostics.ts";
+import { isProgramming } from "#protocol/uds/programming.ts";
 import { isReadOnly } from "#protocol/uds/service.ts";
 import type { DiagnosticMemory } from "./diagnostic-memory.ts";
 import type { AgentEvent } from "./event.ts";
@@ -21,6 +22,11 @@ export interface DiagnosticsDeps {
   log: Logger;
   /** May this ECU not be disturbed, because an update is writing it? */
   isBusy: (ecuId: string) => boolean;
+  /**
+   * The VMG verifies what is installed. An ECU behind it believes the director alone, so nobody may
+   * program one past the VMG.
+   */
+  verifiesUpdates: boolean;
   /** `durable`: the response must reach the gateway even after a restart. */
   respond: (response: DiagnosticResponse, durable: boolean) => void;
   onEvent: (event: AgentEvent) => void;
@@ -125,16 +131,18 @@ function refuseMalformed({ respond, log }: DiagnosticsDeps, payload: unknown): v
 
 /** Why a request is not even tried; it may be sent again later. */
 function refusal(
-  { network, isBusy }: DiagnosticsDeps,
-  { ecu_id, zone_id }: DiagnosticRequest,
+  { network, isBusy, verifiesUpdates }: DiagnosticsDeps,
+  request: DiagnosticRequest,
   inFlight: number,
 ): Outcome | undefined {
+  const { ecu_id, zone_id } = request;
   if ((ecu_id === undefined) === (zone_id === undefined)) {
     return failure("REQUEST_INVALID", "one of ecu_id and zone_id");
   }
   const ecuIds = ecu_id ?? network.findZone(zone_id ?? "")?.ecus.map((ecu) => ecu.ecu_id) ?? [];
   const known = [ecuIds].flat().filter((id) => network.findEcu(id));
   if (known.length === 0) return failure("ECU_UNKNOWN");
+  if (verifiesUpdates && isProgramming(udsBytes(request))) return failure("PROGRAMMING_REFUSED");
   if (known.some((id) => isBusy(id))) {
     return failure("VEHICLE_BUSY", "an update is being installed");
   }

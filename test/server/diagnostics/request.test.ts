@@ -89,6 +89,7 @@ describe("outcomeOf", () => {
     ["DOIP_NACK", "network_error", "retry"],
     ["DOIP_UNREACHABLE", "network_error", "retry"],
     ["VEHICLE_BUSY", "denied", "retry"],
+    ["PROGRAMMING_REFUSED", "denied", "denied"],
     ["ECU_UNKNOWN", "network_error", "network_error"],
     ["REQUEST_INVALID", "network_error", "network_error"],
     ["SOMETHING_NEW", "network_error", "retry"],

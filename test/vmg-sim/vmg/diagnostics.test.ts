@@ -14,7 +14,11 @@ import { hardwareNetwork } from "./hardware-network.ts";
 
 const valid = Compile(DiagnosticResponse);
 
-async function setUp(behaviours: Record<string, EcuBehaviour> = {}, folder = testFolder()) {
+async function setUp(
+  behaviours: Record<string, EcuBehaviour> = {},
+  folder = testFolder(),
+  verifiesUpdates = true,
+) {
   const { network, hardware } = await hardwareNetwork("VMG-001", behaviours);
   const responses: { response: DiagnosticResponse; durable: boolean }[] = [];
   const events: AgentEvent[] = [];
@@ -26,6 +30,7 @@ async function setUp(behaviours: Record<string, EcuBehaviour> = {}, folder = tes
     pace: systemPace,
     log: pino({ level: "silent" }),
     isBusy: (ecuId) => busy.has(ecuId),
+    verifiesUpdates,
     respond(response, durable) {
       expect(valid.Errors(response)).toEqual([]);
       responses.push({ response, durable });
@@ -131,6 +136,40 @@ describe("diagnostics", () => {
       "VEHICLE_BUSY",
       undefined,
     ]);
+  });
+
+  it.each([
+    ["the programming session", "0x10", "02"],
+    ["the programming session, without an answer", "0x10", "82"],
+    ["a download", "0x34", "00444D00000000000100"],
+    ["a block of it", "0x36", "01FF"],
+    ["its end", "0x37", ""],
+    ["a file", "0x38", "01"],
+    ["a write to memory", "0x3D", "1100"],
+    ["whatever is inside secured data", "0x84", "00"],
+    ["the other bank to start next", "0x31", "010203"],
+    ["the new bank to stay", "0x31", "010204"],
+    ["the old bank", "0x31", "810206"],
+  ])("lets nobody past its verification by asking for %s", async (_, service_id, data) => {
+    const { diagnostics, responded } = await setUp();
+    await diagnostics.handle(request({ service_id, data }));
+    await diagnostics.handle(request({ service_id, data, zone_id: "ZG-REAR" }));
+    const answers = await responded(2);
+    const refused = { success: false, error: { code: "PROGRAMMING_REFUSED" } };
+    expect(answers).toMatchObject([refused, refused]);
+  });
+
+  it("lets other sessions and routines be, and everything where nothing is verified", async () => {
+    const { diagnostics, responded } = await setUp();
+    await diagnostics.handle(request({ service_id: "0x10", data: "03" }));
+    expect(await responded(1)).toMatchObject([{ success: true }]);
+    await diagnostics.handle(request({ service_id: "0x31", data: "010205" }));
+    expect((await responded(2))[1]).toMatchObject({ response_data: "7101020500" });
+    const open = await setUp({}, testFolder(), false);
+    await open.diagnostics.handle(request({ service_id: "0x10", data: "03" }));
+    await open.responded(1);
+    await open.diagnostics.handle(request({ service_id: "0x10", data: "02" }));
+    expect((await open.responded(2))[1]).toMatchObject({ success: true });
   });
 
   it("asks again for a read that failed, and answers one that did not from memory", async () => {
