@@ -1,5 +1,6 @@
-import { open } from "node:fs/promises";
+import { open, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { Agent, fetch, type RequestInit } from "undici";
 import { UptaneError } from "#protocol/uptane/uptane-error.ts";
 
 /** Where the files of a repository come from. */
@@ -33,12 +34,14 @@ const ABSENT = new Set([403, 404]);
 function atUrl(location: string): RepositorySource {
   const base = new URL(location);
   if (!base.pathname.endsWith("/")) base.pathname += "/";
+  const access = accessTo(base, process.env);
   return {
     fetch: async (file, maxBytes) => {
       const url = new URL(base);
       url.pathname += file;
       try {
-        const response = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS) });
+        const signal = AbortSignal.timeout(TIMEOUT_MS);
+        const response = await fetch(url, { ...(await access), signal });
         if (response.ok && response.body) return await collect(response.body, file, maxBytes);
         await response.body?.cancel();
         if (ABSENT.has(response.status)) return undefined;
@@ -48,6 +51,20 @@ function atUrl(location: string): RepositorySource {
         throw new SourceError(url.href, reasonOf(error));
       }
     },
+  };
+}
+
+/**
+ * A gateway shows its repositories to those who have a token: at the one that `LATTICEWAY_URL` names,
+ * and nowhere else, the token and the CA of the environment are used.
+ */
+async function accessTo(base: URL, env: NodeJS.ProcessEnv): Promise<RequestInit> {
+  const { LATTICEWAY_URL: gateway, LATTICEWAY_TOKEN: token, LATTICEWAY_CA: ca } = env;
+  if (!gateway || !URL.canParse(gateway) || new URL(gateway).origin !== base.origin) return {};
+  const connect = { minVersion: "TLSv1.3" as const, ...(ca && { ca: await readFile(ca) }) };
+  return {
+    dispatcher: new Agent({ connect }),
+    ...(token && { headers: { authorization: `Bearer ${token}` } }),
   };
 }
 

@@ -1,6 +1,7 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { authorityFiles } from "#crypto/pki-layout.ts";
 import { parseMetadata } from "#protocol/uptane/metadata.ts";
 import { publish, sampleVci } from "#test/helpers/fleet-data.ts";
 import { testFolder } from "#test/helpers/folder.ts";
@@ -211,5 +212,18 @@ describe("the director", () => {
     args.push("--ecu-id", "ECU_001", "--hardware-id", "brake:HW-1.0", "--nonce", nonce);
     expect(await trust(...args, "--vin", vin)).toMatchObject({ code: "ok", errors: "" });
     expect((await trust(...args, "--vin", "VMG-999")).code).toBe("UPTANE_VIN_MISMATCH");
+
+    const served = `${gateway.url}/api/v1/uptane`;
+    const there = args.with(2, `${served}/director/${vin}`).with(4, `${served}/image`);
+    vi.stubEnv("LATTICEWAY_URL", gateway.url);
+    vi.stubEnv("LATTICEWAY_TOKEN", (await readFile(gateway.app.tokenFile, "utf8")).trim());
+    vi.stubEnv(
+      "LATTICEWAY_CA",
+      authorityFiles(gateway.config.certs_dir, "server", "ecdsa-p256", "root").certificate,
+    );
+    expect(await trust(...there, "--vin", vin)).toMatchObject({ code: "ok", errors: "" });
+    vi.stubEnv("LATTICEWAY_URL", "https://localhost:1");
+    expect((await trust(...there, "--vin", vin)).code).toBe("SOURCE_UNREACHABLE");
+    vi.unstubAllEnvs();
   });
 });
