@@ -9,9 +9,15 @@ import type { KeyAlgorithm } from "#crypto/key-algorithm.ts";
 import { PkiError } from "#crypto/pki-error.ts";
 import type { IssuedCertificate } from "#protocol/api/certificate.ts";
 import { ProblemError } from "#protocol/api/problem.ts";
-import type { Db } from "#server/database/connection.ts";
+import type { Db, Tx } from "#server/database/connection.ts";
 import type { Log } from "#server/runtime/log.ts";
-import { countIssued, recordCertificate, useEnrollmentToken } from "./queries.ts";
+import {
+  countIssued,
+  isRevoked,
+  lockCertificates,
+  recordCertificate,
+  useEnrollmentToken,
+} from "./queries.ts";
 import { certificateFacts } from "./record.ts";
 
 export interface IssueDeps {
@@ -36,7 +42,8 @@ export async function enrollByToken(
   return deps.db.transaction().execute(async (tx) => {
     const token = await useEnrollmentToken(tx, request.tokenSha256);
     if (token === undefined) throw new ProblemError("ENROLLMENT_TOKEN_INVALID");
-    return issue({ ...deps, db: tx }, csr, { vin: token.vin, by: `token:${token.token_id}` });
+    await lockCertificates(tx, token.vin);
+    return issue(deps, tx, csr, { vin: token.vin, by: `token:${token.token_id}` });
   });
 }
 
@@ -47,13 +54,18 @@ export async function enrollByToken(
  */
 export async function issueToVehicle(
   deps: IssueDeps,
-  request: { csr: string; vin: string; shown: X509Certificate | undefined; by: string },
+  request: { csr: string; vin: string; shown: X509Certificate; by: string },
 ): Promise<IssuedCertificate> {
   const { vin, by, shown } = request;
   const csr = readRequest(request.csr, deps.algorithms);
   return deps.db.transaction().execute(async (tx) => {
-    if (shown !== undefined) await recordExternal(tx, deps.issuer, shown);
-    return issue({ ...deps, db: tx }, csr, { vin, by });
+    await lockCertificates(tx, vin);
+    const { fingerprint } = await recordExternal(tx, deps.issuer, shown);
+    // The connection may be older than a revocation of which this process has not heard.
+    if (await isRevoked(tx, fingerprint)) {
+      throw new ProblemError("CLIENT_CERTIFICATE_REJECTED", "the certificate has been revoked");
+    }
+    return issue(deps, tx, csr, { vin, by });
   });
 }
 
@@ -97,7 +109,8 @@ function readRequest(csr: string, algorithms: readonly KeyAlgorithm[]): Certific
 }
 
 async function issue(
-  { db, issuer, lifetimeMs, log }: IssueDeps,
+  { issuer, lifetimeMs, log }: IssueDeps,
+  tx: Tx,
   { commonName, publicKey, algorithm }: CertificateSigningRequest,
   { vin, by }: { vin: string; by: string },
 ): Promise<IssuedCertificate> {
@@ -107,14 +120,14 @@ async function issue(
       `the request is for ${commonName === undefined ? "nobody" : "another id"}, not for ${vin}`,
     );
   }
-  if ((await countIssued(db, vin, new Date(Date.now() - DAY))) >= MOST_A_DAY) {
+  if ((await countIssued(tx, vin, new Date(Date.now() - DAY))) >= MOST_A_DAY) {
     throw new ProblemError("CERTIFICATES_TOO_MANY");
   }
   const chain = await available(issuer.issue({ vehicleId: vin, publicKey, lifetimeMs }));
   const facts = certificateFacts(new X509Certificate(chain));
   if (facts === undefined) throw new Error("the issuer answered with no vehicle's certificate");
   const authority = await issuer.authority(algorithm);
-  await recordCertificate(db, { ...facts, issuer: authority, issued_by: by });
+  await recordCertificate(tx, { ...facts, issuer: authority, issued_by: by });
   const { fingerprint, serial, not_before, not_after } = facts;
   log.info({ vehicle: vin, serial, fingerprint, by, algorithm }, "Certificate issued");
   return {

@@ -2,9 +2,30 @@ import { randomUUIDv7 } from "node:crypto";
 import { sql, type Selectable } from "kysely";
 import type { RevocationReason, RevokedCertificate } from "#crypto/revocation-list.ts";
 import type { CertificateRecord } from "#protocol/api/certificate.ts";
-import type { Db } from "#server/database/connection.ts";
+import type { Db, Tx } from "#server/database/connection.ts";
 import type { CertificateFacts } from "./record.ts";
 import type { CertificateTable } from "./table.ts";
+
+/**
+ * Lets nobody else issue or revoke certificates of a vehicle until the transaction ends: a
+ * revocation of all that it has must not miss one that is being issued.
+ */
+export async function lockCertificates(tx: Tx, vin: string): Promise<void> {
+  await sql`select pg_advisory_xact_lock(hashtextextended(${`certificates ${vin}`}, 0))`.execute(
+    tx,
+  );
+}
+
+/** Whether a certificate is revoked. Who revokes it from here on waits until the transaction ends. */
+export async function isRevoked(tx: Tx, fingerprint: string): Promise<boolean> {
+  const row = await tx
+    .selectFrom("certificate")
+    .select("revoked_at")
+    .where("fingerprint", "=", fingerprint)
+    .forShare()
+    .executeTakeFirst();
+  return row !== undefined && row.revoked_at !== null;
+}
 
 /** Takes down a certificate; one that is known already stays as it is. */
 export async function recordCertificate(
@@ -59,17 +80,18 @@ export interface Revocation {
  * @returns those that the choice names, also if they were revoked before
  */
 export async function revokeCertificates(
-  db: Db,
+  tx: Tx,
   choice: { fingerprint: string } | { vin: string },
   { by, reason }: Revocation,
 ): Promise<CertificateRecord[]> {
-  await db
+  if ("vin" in choice) await lockCertificates(tx, choice.vin);
+  await tx
     .updateTable("certificate")
     .set({ revoked_at: sql<Date>`now()`, revoked_by: by, revocation_reason: reason })
     .where("revoked_at", "is", null)
     .where((where) => where.and(choice))
     .execute();
-  const rows = await db
+  const rows = await tx
     .selectFrom("certificate")
     .selectAll()
     .where((where) => where.and(choice))
