@@ -42,8 +42,8 @@ async function init(options: InitOptions): Promise<string> {
   const store = await openKeys(folder, options);
   const pair = async (): Promise<RoleKeys> => ({ keys: await makePair(store) });
   const roles: Record<"director" | "image", Record<TopLevelRole, RoleKeys>> = {
-    director: { root: await pair(), ...byRole(online.director) },
-    image: { root: await pair(), targets: await pair(), ...byRole(online.image) },
+    director: { ...byRole(online.director), root: await pair() },
+    image: { ...byRole(online.image), root: await pair(), targets: await pair() },
   };
   const root = { version: 1, expires: inDays(options.rootDays) };
   const targets = { version: 1, expires: inDays(options.targetsDays) };

@@ -8,13 +8,16 @@ const RoleKeys = Type.Array(UptaneKey, {
   description: "An ECDSA and an ML-DSA key",
 });
 
+/** The ceremony signs what it is given here: a role that the gateway has no say in must not get in. */
+const closed = { additionalProperties: false };
+
 /** `GET /uptane/keys`: the public keys that the gateway signs online roles with. */
 export const OnlineKeys = Type.Object(
   {
-    director: Type.Object({ targets: RoleKeys, snapshot: RoleKeys, timestamp: RoleKeys }),
-    image: Type.Object({ snapshot: RoleKeys, timestamp: RoleKeys }),
+    director: Type.Object({ targets: RoleKeys, snapshot: RoleKeys, timestamp: RoleKeys }, closed),
+    image: Type.Object({ snapshot: RoleKeys, timestamp: RoleKeys }, closed),
   },
-  { additionalProperties: false },
+  closed,
 );
 export type OnlineKeys = Static<typeof OnlineKeys>;
 

@@ -67,6 +67,19 @@ describe("latticeway trust init and sign", () => {
       },
       "CEREMONY_KEYS_INCOMPLETE",
     ],
+    [
+      "release keys too",
+      { ...onlineKeys(), image: { ...onlineKeys().image, targets: onlineKeys().director.targets } },
+      "CEREMONY_FILE_INVALID",
+    ],
+    [
+      "root keys too",
+      {
+        ...onlineKeys(),
+        director: { ...onlineKeys().director, root: onlineKeys().image.snapshot },
+      },
+      "CEREMONY_FILE_INVALID",
+    ],
   ])("refuses online keys that are %s, and makes no keys", async (_name, content, code) => {
     const folder = testFolder();
     const [file, dir] = [join(folder, "keys.json"), join(folder, "ceremony")];
@@ -145,6 +158,21 @@ describe("latticeway trust rotate", () => {
     const third = (await ceremony.chain("image")).root.signed.roles;
     expect(third.snapshot.keyids).toEqual(online.image.snapshot.map(keyId));
     expect(third.targets).toEqual(before.targets);
+  });
+
+  test("takes no keys of offline roles from the gateway", async () => {
+    const ceremony = await signedCeremony();
+    const file = join(ceremony.folder, "next.json");
+    const { director, image } = onlineKeys();
+    const common = ["--repository", "image", "--online-keys", file];
+    for (const role of ["targets", "root"]) {
+      await writeFile(
+        file,
+        JSON.stringify({ director, image: { ...image, [role]: image.snapshot } }),
+      );
+      expect(await ceremony.refusal("rotate", ...common)).toBe("CEREMONY_FILE_INVALID");
+    }
+    expect(await ceremony.names("image", "draft")).toEqual([]);
   });
 
   test("takes away one person's keys, and leaves the others'", async () => {
