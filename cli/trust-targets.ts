@@ -147,13 +147,15 @@ async function describe(file: string): Promise<Described> {
   return { length, sha256: sha256.digest("hex"), sha512: sha512.digest("hex") };
 }
 
-function targetTable(targets: readonly { path: string; length: number; hashes: object }[]): string {
+/** With the hardware: a build may be yours and yet be named for an ECU that it is not for. */
+function targetTable(targets: readonly PendingTarget[]): string {
   return table(
-    ["IMAGE", "BYTES", "SHA-256"],
-    targets.map(({ path, length, hashes }) => [
+    ["IMAGE", "HARDWARE", "BYTES", "SHA-256"],
+    targets.map(({ path, ...target }) => [
       path,
-      String(length),
-      (hashes as Record<string, string>)["sha256"] ?? "-",
+      imageTraits(path, target as TargetFile).hardware_ids.join(", "),
+      String(target.length),
+      target.hashes.sha256,
     ]),
   );
 }

@@ -11,7 +11,9 @@ describe("latticeway trust add-target", () => {
     const ceremony = await signedCeremony();
     const file = join(ceremony.folder, "pending.json");
     await writeFile(file, JSON.stringify([pendingTarget(PATH, IMAGE)]));
-    expect(await ceremony.run("add-target", "--pending", file)).toContain(PATH);
+    expect(await ceremony.run("add-target", "--pending", file)).toMatch(
+      /^brake-controller\/1\.2\.3\.bin +brake-controller:HW-1\.0 +8 /m,
+    );
     expect(await ceremony.run("targets")).toMatch(/ targets 2 +draft$/m);
     await ceremony.run("sign");
     expect(await ceremony.refusal("add-target", "--pending", file)).toBe("CEREMONY_NOTHING_TO_DO");
