@@ -78,11 +78,18 @@ export function missingSignatures(
 ): string[] {
   return rules.flatMap(({ of, keys, keyids, threshold }) => {
     const own = new Map([...keys].filter(([id]) => keyids.includes(id)));
-    const missing = FAMILIES.filter((family) => {
-      const rule = { keys: own, threshold, families: [family] };
-      return !verifyThreshold(signedBytes, signatures, rule).signed;
+    return FAMILIES.flatMap((family) => {
+      const isSignedBy = (count: number) => {
+        const rule = { keys: own, threshold: count, families: [family] };
+        return verifyThreshold(signedBytes, signatures, rule).signed;
+      };
+      let signed = threshold;
+      while (signed > 0 && !isSignedBy(signed)) signed -= 1;
+      const missing = threshold - signed;
+      if (missing === 0) return [];
+      const count = threshold === 1 ? "a" : String(missing);
+      const more = signed > 0 ? " more" : "";
+      return [`${count}${more} ${family} key${missing === 1 ? "" : "s"} of ${of}`];
     });
-    const count = threshold === 1 ? "a" : `${threshold} of the`;
-    return missing.map((family) => `${count} ${family} key${threshold === 1 ? "" : "s"} of ${of}`);
   });
 }

@@ -26,8 +26,11 @@ describe("latticeway trust add-key", () => {
     const common = ["--repository", "image", "--role", "root"];
     await alice.run("add-key", ...common, "--public", pub, "--threshold", "2");
     expect(await alice.names("image", "draft")).toEqual(["1.root.json", "1.targets.json"]);
+    expect(await alice.run("status")).toContain(
+      "needs 2 classical keys of root 1, 2 post-quantum keys of root 1",
+    );
     expect(await alice.run("sign")).toMatch(
-      /1\.root\.json .* 2 signatures made here; still needs 2 of the classical keys of root 1/,
+      /1\.root\.json .* 2 signatures made here; still needs 1 more classical key of root 1, 1 more post-quantum key of root 1/,
     );
     expect(await alice.names("image")).toEqual(["1.targets.json"]);
     await bringBack(alice, bob);
