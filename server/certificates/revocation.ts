@@ -62,7 +62,10 @@ export async function revoke(
           : { fingerprint: fingerprint ?? "" };
     return revokeCertificates(tx, choice, { by, reason });
   });
-  if (revoked.length === 0) throw new ProblemError("CERTIFICATE_UNKNOWN");
+  if (revoked.length === 0) {
+    const detail = "one that was not issued here is revoked by the certificate itself";
+    throw new ProblemError("CERTIFICATE_UNKNOWN", detail);
+  }
   await revocations.refresh();
   for (const { vin: vehicle, serial, revocation_reason } of revoked) {
     log.warn({ vehicle, serial, by, reason: revocation_reason }, "Certificate revoked");

@@ -126,7 +126,9 @@ describe("a certificate that is revoked", () => {
   it("is named by itself when it was not issued here", async () => {
     const vin = "REV-006";
     const { options, identity, fingerprint } = await factoryIdentity(gateway, vin);
-    expect(problemOf(await revoke({ fingerprint }))).toBe("CERTIFICATE_UNKNOWN");
+    const unknown = await revoke({ fingerprint });
+    expect(problemOf(unknown)).toBe("CERTIFICATE_UNKNOWN");
+    expect(unknown.json.detail).toMatch(/by the certificate itself/);
     const client = await gateway.mqtt(vin, options as IClientOptions);
     const closed = new Promise<void>((done) => client.once("close", () => done()));
     const answer = await revoke({ certificate: identity.chain });
