@@ -4,10 +4,14 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { Command } from "commander";
+import Type from "typebox";
+import { Compile } from "typebox/compile";
 import { PendingTargets, type PendingTarget } from "#protocol/api/trust.ts";
 import { member, type TargetFile } from "#protocol/uptane/metadata.ts";
 import { covers } from "#protocol/uptane/path-pattern.ts";
 import { imageTraits } from "#protocol/uptane/ecu-target.ts";
+import { hardwareId } from "#protocol/uptane/hardware-id.ts";
+import { knownReleaseCounter } from "#protocol/uptane/release-counter.ts";
 import { currentTargets, readRepository, type Repository } from "./ceremony.ts";
 import { draftTargets, inDays, readJsonFile, targetsContent } from "./ceremony-edit.ts";
 import { CeremonyError } from "./ceremony-error.ts";
@@ -50,6 +54,7 @@ async function addTargets(paths: readonly string[], options: AddTargetOptions): 
       ? await withGateway((gateway) => gateway.get("/uptane/pending", PendingTargets))
       : await readJsonFile(file, PendingTargets);
   const wanted = choose(pending, paths);
+  for (const target of wanted) demandConsistent(target);
   if (images !== undefined) await demandBuilt(wanted, images);
   const before = currentTargets(repository, role)?.signed.targets ?? {};
   const added = wanted.filter((target) => isNew(before, target));
@@ -81,12 +86,37 @@ function choose(pending: PendingTargets, paths: readonly string[]): PendingTarge
   });
 }
 
+const ImageCustom = Compile(
+  Type.Object({
+    ecu_type: Type.String(),
+    hardware_ids: Type.Array(Type.String(), { minItems: 1 }),
+    version: Type.String(),
+    release_counter: Type.Integer(),
+  }),
+);
+
 /**
- * An image is never replaced under its path: what was released stays what it was.
- * @throws UptaneError UPTANE_CUSTOM_MALFORMED for one that does not say which hardware it is for
+ * The path is what the signer reads and compares with a build: type, version, hardware and release
+ * counter must be those that it says. Otherwise a gateway could pass an old image off as a new one.
+ * @throws CeremonyError CEREMONY_TARGET_CONTRADICTS; UptaneError UPTANE_CUSTOM_MALFORMED for one
+ *   that does not say which hardware it is for
  */
+function demandConsistent({ path, custom, ...file }: PendingTarget): void {
+  imageTraits(path, { ...file, custom } as TargetFile);
+  if (
+    ImageCustom.Check(custom) &&
+    path === `${custom.ecu_type}/${custom.version}.bin` &&
+    custom.release_counter === knownReleaseCounter(custom.version) &&
+    custom.hardware_ids.every((id) => id.startsWith(hardwareId(custom.ecu_type, "")))
+  ) {
+    return;
+  }
+  const what = `${path} is described as ${JSON.stringify(custom).slice(0, 500)}`;
+  throw new CeremonyError("CEREMONY_TARGET_CONTRADICTS", what);
+}
+
+/** An image is never replaced under its path: what was released stays what it was. */
 function isNew(before: Record<string, TargetFile>, { path, ...target }: PendingTarget): boolean {
-  imageTraits(path, target as TargetFile);
   const known = member(before, path);
   if (known === undefined) return true;
   if (isDeepStrictEqual(known, target)) return false;

@@ -5,8 +5,10 @@ import { expect } from "vitest";
 import { generateKeys, HYBRID_ALGORITHMS } from "#crypto/key-algorithm.ts";
 import type { OnlineKeys, PendingTarget } from "#protocol/api/trust.ts";
 import { describeFile } from "#protocol/uptane/build.ts";
+import { hardwareId } from "#protocol/uptane/hardware-id.ts";
 import { keyRecord } from "#protocol/uptane/key.ts";
 import { parseMetadata } from "#protocol/uptane/metadata.ts";
+import { releaseCounter } from "#protocol/uptane/release-counter.ts";
 import { trustRoot, type TrustedRepository } from "#protocol/uptane/trusted.ts";
 import { updateRoot } from "#protocol/uptane/update.ts";
 import { testFolder } from "#test/helpers/folder.ts";
@@ -118,11 +120,12 @@ export async function bringBack(from: TestCeremony, to: TestCeremony): Promise<v
 }
 
 export function pendingTarget(path: string, content: Buffer): PendingTarget {
+  const [ecu_type = "", version = ""] = path.replace(/\.bin$/, "").split("/");
   const custom = {
-    ecu_type: "brake-controller",
-    hardware_ids: ["brake-controller:HW-1.0"],
-    version: "1.2.3",
-    release_counter: 10_000_200_003,
+    ecu_type,
+    hardware_ids: [hardwareId(ecu_type, "HW-1.0")],
+    version,
+    release_counter: releaseCounter(version),
   };
   return { path, ...describeFile(content), custom };
 }

@@ -64,6 +64,22 @@ describe("latticeway trust add-target", () => {
     await ceremony.run("add-target", ...args);
   });
 
+  test.each([
+    ["another version", { version: "1.2.2" }],
+    ["a later release", { release_counter: 99_990_000_000_000 }],
+    ["another type", { ecu_type: "lights" }],
+    ["hardware of another type", { hardware_ids: ["brake-controller:HW-1.0", "lights:HW-1.0"] }],
+  ])("refuses an image whose description is not what its path says: %s", async (_name, change) => {
+    const ceremony = await signedCeremony();
+    const file = join(ceremony.folder, "pending.json");
+    const target = pendingTarget(PATH, IMAGE);
+    await writeFile(file, JSON.stringify([{ ...target, custom: { ...target.custom, ...change } }]));
+    expect(await ceremony.refusal("add-target", "--pending", file)).toBe(
+      "CEREMONY_TARGET_CONTRADICTS",
+    );
+    expect(await ceremony.names("image", "draft")).toEqual([]);
+  });
+
   test("refuses an image that does not say which hardware it is for", async () => {
     const ceremony = await signedCeremony();
     const file = join(ceremony.folder, "pending.json");
