@@ -6,7 +6,7 @@ import { isSignedBy, signManifest } from "#protocol/package/signatures.ts";
 import type { BlobStore } from "#server/blobs/blob-store.ts";
 import type { Db } from "#server/database/connection.ts";
 import { manifestFor, type Package, type PackageContent } from "./package.ts";
-import { lockPackage, packageById, savePackage } from "./queries.ts";
+import { insertPackage, lockPackage, packageById, replacePackage } from "./queries.ts";
 import { packageBytes, verifyBlobs } from "./stream.ts";
 
 export interface Assembler {
@@ -66,10 +66,11 @@ async function assemble(
     zones: layout.zones,
   };
   return db.transaction().execute(async (tx) => {
-    const before = await lockPackage(tx, package_id);
-    // Another gateway was first: its signatures, and so its checksum, are the ones that count.
-    if (before && isSignedBy(before.signatures, signers)) return before;
-    await savePackage(tx, assembled);
+    await insertPackage(tx, assembled);
+    // Another gateway may have been first: its signatures, and so its checksum, are those that count.
+    const stored = await lockPackage(tx, package_id);
+    if (isSignedBy(stored.signatures, signers)) return stored;
+    await replacePackage(tx, assembled);
     return assembled;
   });
 }

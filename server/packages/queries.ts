@@ -12,23 +12,34 @@ export async function packageById(db: Db, packageId: string): Promise<Package | 
     .executeTakeFirst();
 }
 
+/** Stores a package unless it is there already; the one that is stored first stays. */
+export async function insertPackage(tx: Tx, { zones, ...rest }: Package): Promise<void> {
+  await tx
+    .insertInto("package")
+    .values({ ...rest, zones: JSON.stringify(zones) })
+    .onConflict((conflict) => conflict.column("package_id").doNothing())
+    .execute();
+}
+
 /** As {@link packageById}; nobody else changes it until the transaction ends. */
-export async function lockPackage(tx: Tx, packageId: string): Promise<Package | undefined> {
+export async function lockPackage(tx: Tx, packageId: string): Promise<Package> {
   return tx
     .selectFrom("package")
     .select(columns)
     .where("package_id", "=", packageId)
     .forUpdate()
-    .executeTakeFirst();
+    .executeTakeFirstOrThrow();
 }
 
-/** Stores a package, in the place of one that other keys have signed. */
-export async function savePackage(tx: Tx, { zones, ...rest }: Package): Promise<void> {
-  const values = { ...rest, zones: JSON.stringify(zones) };
+/** Puts the package that others have signed in the place of the same one. */
+export async function replacePackage(
+  tx: Tx,
+  { package_id, signatures, size, sha256, zones }: Package,
+): Promise<void> {
   await tx
-    .insertInto("package")
-    .values(values)
-    .onConflict((conflict) => conflict.column("package_id").doUpdateSet(values))
+    .updateTable("package")
+    .set({ signatures, size, sha256, zones: JSON.stringify(zones) })
+    .where("package_id", "=", package_id)
     .execute();
 }
 
