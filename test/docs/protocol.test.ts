@@ -8,8 +8,8 @@ import { samplePackage } from "#test/protocol/package/sample.ts";
 
 const page = readFileSync(new URL("../../docs/protocol.md", import.meta.url), "utf8");
 
-/** The commands of the page's last section, in order. */
-const [unpack = "", verify = ""] = page
+/** The commands of the section, in order; the first fetches a package. */
+const [, unpack = "", verify = ""] = page
   .slice(page.indexOf("### Checking a package by hand"))
   .matchAll(/```sh\n(.*?)```/gs)
   .map(([, commands = ""]) => commands);
