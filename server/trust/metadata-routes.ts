@@ -91,7 +91,9 @@ interface Asked {
 function parseFile(file: string): Asked {
   if (file === "timestamp.json") return { role: "timestamp" };
   const [, version, role] = /^([1-9]\d{0,14})\.(.+)\.json$/s.exec(file) ?? [];
-  if (role === undefined || role === "timestamp") throw new ProblemError("METADATA_UNKNOWN", file);
+  // PostgreSQL's text holds no NUL, so neither does a role.
+  if (role === undefined || role === "timestamp" || role.includes("\0"))
+    throw new ProblemError("METADATA_UNKNOWN", file);
   return { role, version: Number(version) };
 }
 
