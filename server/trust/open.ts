@@ -27,7 +27,7 @@ export interface Trust extends TrustDeps {
  * @throws TrustError TRUST_*; KeyStoreError KEY_STORE_*; ProblemError TRUST_KEY_MISSING; UptaneError
  */
 export async function openTrust(base: Omit<TrustDeps, "keys">, certsDir: string): Promise<Trust> {
-  const { config, log } = base;
+  const { config } = base;
   const folder = join(certsDir, "trust");
   const passphrase = await readPassphrase(config.passphrase_file, config.passphrase);
   if (config.mode === "production" && passphrase === undefined) {
@@ -35,15 +35,16 @@ export async function openTrust(base: Omit<TrustDeps, "keys">, certsDir: string)
     const advice = "set trust.passphrase_file or LATTICEWAY_TRUST_PASSPHRASE";
     throw new TrustError("TRUST_PASSPHRASE_MISSING", `${what}: ${advice}`);
   }
+  if (config.mode === "production" && existsSync(join(folder, "offline"))) {
+    const what = `${join(folder, "offline")} holds root and release keys of a development gateway`;
+    const advice = "production begins with a certs_dir and a database of its own";
+    throw new TrustError("TRUST_DEVELOPMENT_KEYS", `${what}: ${advice} (docs/security.md)`);
+  }
   const deps = { ...base, keys: await openOnlineKeys(join(folder, "online"), passphrase) };
   const offline =
     config.mode === "development"
       ? await openOfflineRoles(deps, join(folder, "offline"), passphrase)
       : undefined;
-  if (offline === undefined && existsSync(join(folder, "offline"))) {
-    const what = `${join(folder, "offline")} holds offline keys of a development gateway`;
-    log.warn(`${what}: production begins with roots, certs_dir and database of its own`);
-  }
   if (offline === undefined) await offerKeys(deps, join(folder, "online-keys.json"));
   await ensureRoots(deps, folder, offline?.makeRoot);
   const imagesChanged = settleImages(deps, offline);

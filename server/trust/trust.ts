@@ -22,7 +22,11 @@ export const ONLINE_ROLES: Readonly<Record<RepositoryName, readonly TopLevelRole
 
 /** A gateway that can't be trusted by its vehicles does not start. The message says what to do. */
 export class TrustError extends Error {
-  readonly code: "TRUST_PASSPHRASE_MISSING" | "TRUST_ROOT_MISSING" | "TRUST_ROOT_MISMATCH";
+  readonly code:
+    | "TRUST_PASSPHRASE_MISSING"
+    | "TRUST_DEVELOPMENT_KEYS"
+    | "TRUST_ROOT_MISSING"
+    | "TRUST_ROOT_MISMATCH";
 
   constructor(code: TrustError["code"], message: string) {
     super(message);

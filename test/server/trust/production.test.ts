@@ -32,6 +32,13 @@ describe("a gateway in production", () => {
     await production.remove();
   });
 
+  test("does not start where a development gateway has kept release keys", async () => {
+    const production = await newProduction();
+    expect(await production.refusal({ mode: "development" })).toBe("started");
+    expect(await production.refusal()).toBe("TRUST_DEVELOPMENT_KEYS");
+    await production.remove();
+  });
+
   test("does not start under roots whose keys it lacks, or of another database", async () => {
     const [one, other] = [await startProduction(), await newProduction()];
     await one.gateway.close();
