@@ -13,13 +13,20 @@ export function answerProblems(http: FastifyInstance): void {
   );
 }
 
+/** Answers that are part of a client's normal course, such as "there is no newer root". */
+const EXPECTED: ReadonlySet<ProblemCode> = new Set([
+  "METADATA_UNKNOWN",
+  "PACKAGE_NOTHING_OUTDATED",
+]);
+
 /** Answers an error as an RFC 9457 problem document with a stable code. */
 export function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply) {
   const problem = asProblem(error);
   if (problems[problem.code].status >= 500) {
     request.log.error({ err: error, code: problem.code }, "Request failed");
   } else {
-    request.log.warn({ code: problem.code }, `Request refused: ${problem.message}`);
+    const level = EXPECTED.has(problem.code) ? "debug" : "warn";
+    request.log[level]({ code: problem.code }, `Request refused: ${problem.message}`);
   }
   return sendProblem(request, reply, problem);
 }
