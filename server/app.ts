@@ -156,11 +156,16 @@ async function compose(base: Base) {
     ...diagnosticTopics({ dispatcher, metrics, log }),
   ];
   for (const handler of handlers) mqtt.handle(handler);
-  return { http, mqtt, dispatcher, updates, trust, listeners };
+  const renewTrust = async (now: Date) => {
+    await trust.maintain(now);
+    // Leaves the public keys of a rotation also when no package is asked for.
+    await signers();
+  };
+  return { http, mqtt, dispatcher, updates, renewTrust, listeners };
 }
 
 async function listen(
-  { http, mqtt, dispatcher, updates, trust, listeners }: Awaited<ReturnType<typeof compose>>,
+  { http, mqtt, dispatcher, updates, renewTrust, listeners }: Awaited<ReturnType<typeof compose>>,
   { config, log, state, presence, database }: Base,
 ): Promise<App> {
   const { db } = database;
@@ -179,7 +184,7 @@ async function listen(
     db,
     config,
     updates,
-    renewTrust: trust.maintain,
+    renewTrust,
     state,
     log,
   });
