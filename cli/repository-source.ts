@@ -1,6 +1,7 @@
 import { open, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Agent, fetch, type RequestInit } from "undici";
+import { readMetadata } from "#protocol/uptane/read-metadata.ts";
 import { UptaneError } from "#protocol/uptane/uptane-error.ts";
 
 /** Where the files of a repository come from. */
@@ -42,7 +43,7 @@ function atUrl(location: string): RepositorySource {
       try {
         const signal = AbortSignal.timeout(TIMEOUT_MS);
         const response = await fetch(url, { ...(await access), signal });
-        if (response.ok && response.body) return await collect(response.body, file, maxBytes);
+        if (response.ok && response.body) return await readMetadata(response.body, file, maxBytes);
         await response.body?.cancel();
         if (ABSENT.has(response.status)) return undefined;
         throw new SourceError(url.href, `status ${response.status}`);
@@ -74,7 +75,7 @@ function inFolder(folder: string): RepositorySource {
       const path = join(folder, file);
       try {
         await using handle = await open(path);
-        return await collect(handle.createReadStream({ autoClose: false }), file, maxBytes);
+        return await readMetadata(handle.createReadStream({ autoClose: false }), file, maxBytes);
       } catch (error) {
         if (error instanceof UptaneError) throw error;
         if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
@@ -82,24 +83,6 @@ function inFolder(folder: string): RepositorySource {
       }
     },
   };
-}
-
-async function collect(
-  chunks: AsyncIterable<Uint8Array>,
-  file: string,
-  maxBytes: number,
-): Promise<Buffer> {
-  const parts: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of chunks) {
-    length += chunk.length;
-    if (length > maxBytes) {
-      const what = `more than the ${maxBytes} bytes it may have`;
-      throw new UptaneError("UPTANE_METADATA_TOO_LARGE", file, what);
-    }
-    parts.push(chunk);
-  }
-  return Buffer.concat(parts, length);
 }
 
 /** `fetch` says only that it failed; why is in the cause. */

@@ -1,5 +1,5 @@
+import { readMetadata } from "#protocol/uptane/read-metadata.ts";
 import type { FileRequest } from "#protocol/uptane/refresh.ts";
-import { UptaneError } from "#protocol/uptane/uptane-error.ts";
 import type { RepositoryName } from "#protocol/uptane/vehicle-state.ts";
 import { GatewayError, type GatewayClient, type GatewaySettings } from "./gateway-client.ts";
 import { backoffMs, type Pace } from "./pace.ts";
@@ -45,7 +45,7 @@ async function fetchOnce(
     const path = `/api/v1/uptane/${repository}/${file}`;
     const part = await client.openFile(path, WHOLE, AbortSignal.any([signal, late]));
     try {
-      return await readBounded(part.body, role, maxBytes);
+      return await readMetadata(part.body, role, maxBytes);
     } finally {
       part.discard();
     }
@@ -55,21 +55,4 @@ async function fetchOnce(
     const message = `${repository} ${file} did not arrive within ${timeoutMs} ms`;
     throw new GatewayError("GATEWAY_UNREACHABLE", message, { error, temporary: true });
   }
-}
-
-async function readBounded(
-  body: AsyncIterable<Uint8Array>,
-  role: string,
-  maxBytes: number,
-): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of body) {
-    length += chunk.length;
-    if (length > maxBytes) {
-      throw new UptaneError("UPTANE_METADATA_TOO_LARGE", role, `more than ${maxBytes} bytes`);
-    }
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
 }
