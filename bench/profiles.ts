@@ -30,7 +30,7 @@ export async function measureProfiles({ workspace, quick, say }: BenchContext): 
   await using gateway = await startGateway(workspace, { profiles });
   const measure = (profile: TlsProfile) => async () => {
     const before = cpuSeconds(gateway.pid);
-    const { total, elapsed } = await connect(workspace, profile, gateway.port, quick ? 1 : 3);
+    const { total, elapsed } = await connect(workspace, profile, gateway.port, quick ? 1 : 2);
     const used = cpuSeconds(gateway.pid) - before;
     say(
       `  ${nameOf(profile)}: ${(total / used).toFixed(0)}/core-s, ${(total / elapsed).toFixed(0)}/s`,
@@ -40,7 +40,7 @@ export async function measureProfiles({ workspace, quick, say }: BenchContext): 
   // The first handshakes find cold code.
   for (const profile of TLS_PROFILES) await connect(workspace, profile, gateway.port, 1);
   const runs = await alternate(
-    quick ? 1 : 5,
+    quick ? 1 : 3,
     Object.fromEntries(TLS_PROFILES.map((profile) => [nameOf(profile), measure(profile)])),
   );
   refuseOthers(gateway.log());
