@@ -18,7 +18,7 @@ export class CanonicalJsonError extends Error {
  * fractions, integers beyond 2^53, -0, undefined, half a surrogate pair, class instances.
  */
 export function canonicalJson(value: unknown): Buffer {
-  return Buffer.from(write(value, "$", 0), "utf8");
+  return Buffer.from(write(value), "utf8");
 }
 
 /**
@@ -37,42 +37,57 @@ export function parseCanonicalJson(bytes: Uint8Array): unknown {
 
 const MAX_DEPTH = 64;
 
-function write(value: unknown, path: string, depth: number): string {
-  if (depth > MAX_DEPTH) throw new CanonicalJsonError(path, `nesting beyond ${MAX_DEPTH}`);
+/** Where a value is, from the inside out; put into words only for an error. */
+interface Place {
+  in: Place | undefined;
+  at: string | number;
+}
+
+function write(value: unknown, place?: Place, depth = 0): string {
+  if (depth > MAX_DEPTH) throw new CanonicalJsonError(text(place), `nesting beyond ${MAX_DEPTH}`);
   if (value === null || typeof value === "boolean") return String(value);
-  if (typeof value === "string") return writeString(value, path);
-  if (typeof value === "number") return writeInteger(value, path);
+  if (typeof value === "string") return writeString(value, place);
+  if (typeof value === "number") return writeInteger(value, place);
   if (Array.isArray(value)) {
     // Array.from visits holes too, and finds undefined there.
     const items = Array.from(value as unknown[], (item, index) =>
-      write(item, `${path}[${index}]`, depth + 1),
+      write(item, { in: place, at: index }, depth + 1),
     );
     return `[${items.join(",")}]`;
   }
   if (typeof value === "object" && isPlain(value)) {
-    const entries = Object.entries(value)
-      .map(([key, member]) => ({ key, member, order: Buffer.from(key, "utf8") }))
-      // The order of UTF-8 bytes is that of code points; JavaScript compares UTF-16 units.
-      .sort((a, b) => Buffer.compare(a.order, b.order))
-      .map(({ key, member }) => {
-        const at = `${path}.${key}`;
-        return `${writeString(key, at)}:${write(member, at, depth + 1)}`;
-      });
-    return `{${entries.join(",")}}`;
+    const members = inCodePointOrder(Object.keys(value)).map((key) => {
+      const at = { in: place, at: key };
+      return `${writeString(key, at)}:${write((value as Record<string, unknown>)[key], at, depth + 1)}`;
+    });
+    return `{${members.join(",")}}`;
   }
-  throw new CanonicalJsonError(path, typeof value === "object" ? "a class instance" : typeof value);
+  const what = typeof value === "object" ? "a class instance" : typeof value;
+  throw new CanonicalJsonError(text(place), what);
 }
 
-function writeString(text: string, path: string): string {
-  if (!text.isWellFormed()) throw new CanonicalJsonError(path, "half a surrogate pair");
-  return `"${text.replace(/["\\]/g, "\\$&")}"`;
+/** JavaScript compares UTF-16 units, which is another order as soon as there are surrogates. */
+function inCodePointOrder(keys: string[]): string[] {
+  return keys.some((key) => /[\ud800-\udfff]/.test(key))
+    ? keys.sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
+    : keys.sort();
 }
 
-function writeInteger(value: number, path: string): string {
+function writeString(value: string, place: Place | undefined): string {
+  if (!value.isWellFormed()) throw new CanonicalJsonError(text(place), "half a surrogate pair");
+  return /["\\]/.test(value) ? `"${value.replace(/["\\]/g, "\\$&")}"` : `"${value}"`;
+}
+
+function writeInteger(value: number, place: Place | undefined): string {
   if (!Number.isSafeInteger(value) || Object.is(value, -0)) {
-    throw new CanonicalJsonError(path, `the number ${Object.is(value, -0) ? "-0" : value}`);
+    throw new CanonicalJsonError(text(place), `the number ${Object.is(value, -0) ? "-0" : value}`);
   }
   return String(value);
+}
+
+function text(place: Place | undefined): string {
+  if (place === undefined) return "$";
+  return text(place.in) + (typeof place.at === "number" ? `[${place.at}]` : `.${place.at}`);
 }
 
 function isPlain(value: object): boolean {

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, type KeyObject } from "node:crypto";
 import { Type, type Static } from "typebox";
 import type { Signer } from "#crypto/signing-keys.ts";
 import { keyId, keyRecord, schemeOf, type TrustedKey } from "./key.ts";
@@ -25,12 +25,29 @@ export async function signBytes(
 ): Promise<Signature[]> {
   const signatures = await Promise.all(
     signers.map(async (signer) => {
-      const record = keyRecord(signer.publicKey);
-      const signature = await signer.sign(signedBytes(bytes, schemeOf(record)));
-      return { keyid: keyId(record), sig: signature.toString("hex") };
+      const { keyid, scheme } = signingKey(signer.publicKey);
+      const signature = await signer.sign(signedBytes(bytes, scheme));
+      return { keyid, sig: signature.toString("hex") };
     }),
   );
   return signatures.sort((a, b) => (a.keyid < b.keyid ? -1 : 1));
+}
+
+interface SigningKey {
+  keyid: string;
+  scheme: SignatureScheme;
+}
+
+/** Once for each key: writing a key out takes a tenth of an ML-DSA signature's time. */
+const signingKeys = new WeakMap<KeyObject, SigningKey>();
+
+function signingKey(publicKey: KeyObject): SigningKey {
+  const known = signingKeys.get(publicKey);
+  if (known !== undefined) return known;
+  const record = keyRecord(publicKey);
+  const found = { keyid: keyId(record), scheme: schemeOf(record) };
+  signingKeys.set(publicKey, found);
+  return found;
 }
 
 /** Whether a signature over canonical bytes is this key's; one that is not hex never is. */
