@@ -38,7 +38,7 @@ async function insertTelemetry(db: Db, samples: readonly Sample[]): Promise<void
   const signals = samples.map((sample) => sample.signals).join("\n");
   await sql`
     insert into telemetry (vin, ts, signals)
-    select vin, ts::timestamptz, signals::jsonb
+    select vin, ts::timestamptz, signals::json
     from unnest(
       string_to_array(${vins}, chr(10)),
       string_to_array(${times}, chr(10)),
