@@ -144,7 +144,12 @@ export function parseMetadata<R extends TopLevelRole>(
   };
 }
 
-function readJson(bytes: Uint8Array, roleName: string): unknown {
+/**
+ * Reads JSON that means one thing to every reader; who reads which role is the caller's to know.
+ * @throws UptaneError UPTANE_METADATA_MALFORMED, UPTANE_METADATA_DUPLICATE_KEY,
+ *   UPTANE_METADATA_TOO_DEEP
+ */
+export function readJson(bytes: Uint8Array, roleName: string): unknown {
   try {
     return parseStrictJson(bytes);
   } catch (error) {

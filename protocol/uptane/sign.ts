@@ -1,8 +1,7 @@
 import type { Signer } from "#crypto/signing-keys.ts";
 import { canonicalJson } from "./canonical-json.ts";
-import { parseMetadata, type Metadata, type TopLevelRole } from "./metadata.ts";
+import { parseMetadata, readJson, type Metadata, type TopLevelRole } from "./metadata.ts";
 import { signBytes, type Signature } from "./signature.ts";
-import { parseStrictJson, StrictJsonError } from "./strict-json.ts";
 import { UptaneError } from "./uptane-error.ts";
 
 /**
@@ -44,21 +43,12 @@ export function parseAnyMetadata(bytes: Uint8Array): Metadata<TopLevelRole> & {
 
 const ROLES: readonly string[] = ["root", "timestamp", "snapshot", "targets"];
 
+/** Looks at no more than the type; what else is wrong, the role's own reader says. */
 function roleOf(bytes: Uint8Array): TopLevelRole {
-  const type = typeIn(bytes);
+  const file = readJson(bytes, "metadata") as { signed?: { _type?: unknown } } | null;
+  const type = file?.signed?._type;
   if (typeof type === "string" && ROLES.includes(type)) return type as TopLevelRole;
   throw new UptaneError("UPTANE_METADATA_TYPE", "metadata", `its _type is ${JSON.stringify(type)}`);
-}
-
-/** Reads no more than the type; what else is wrong, the role's own reader says. */
-function typeIn(bytes: Uint8Array): unknown {
-  try {
-    const file = parseStrictJson(bytes) as { signed?: { _type?: unknown } } | null;
-    return file?.signed?._type;
-  } catch (error) {
-    if (!(error instanceof StrictJsonError)) throw error;
-    throw new UptaneError("UPTANE_METADATA_MALFORMED", "metadata", error.message);
-  }
 }
 
 function metadataFile(signed: object, signatures: readonly Signature[]): Buffer {

@@ -65,9 +65,20 @@ describe("signing metadata", () => {
     ["no object", "null", "UPTANE_METADATA_TYPE"],
     ["no role", '{"signed":{"_type":"mirrors"},"signatures":[]}', "UPTANE_METADATA_TYPE"],
     ["an inherited name", '{"signed":{"_type":"constructor"}}', "UPTANE_METADATA_TYPE"],
+    ["endless nesting", "[".repeat(1000), "UPTANE_METADATA_TOO_DEEP"],
     ["half a role", '{"signed":{"_type":"root"},"signatures":[]}', "UPTANE_METADATA_MALFORMED"],
   ])("refuses %s", async (_name, text, code) => {
     await expect(addSignatures(Buffer.from(text), [ecdsa])).rejects.toMatchObject({ code });
+  });
+
+  test("refuses a key that is there twice, and names it", () => {
+    const text = '{"signed":{"_type":"root","expires":"","expires":""},"signatures":[]}';
+    expect(() => parseAnyMetadata(Buffer.from(text))).toThrow(
+      expect.objectContaining({
+        code: "UPTANE_METADATA_DUPLICATE_KEY",
+        message: expect.stringContaining('a second "expires"') as string,
+      }) as Error,
+    );
   });
 
   test("refuses what has no canonical form", async () => {

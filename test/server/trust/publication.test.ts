@@ -92,7 +92,7 @@ describe("metadata that a client would refuse", () => {
     ["UPTANE_EXPIRED", "over", () => changed({ expires: "2026-01-01T00:00:00Z" })],
     ["UPTANE_SPEC_VERSION", "of another specification", () => changed({ spec_version: "2.0.0" })],
     [
-      "UPTANE_METADATA_MALFORMED",
+      "UPTANE_METADATA_DUPLICATE_KEY",
       "with a key twice",
       async () => {
         const text = await readFile(production.ceremony.file("image", "2.targets.json"), "utf8");
