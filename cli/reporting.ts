@@ -4,6 +4,7 @@ import { UptaneKeyError } from "#protocol/uptane/key.ts";
 import { UptaneError } from "#protocol/uptane/uptane-error.ts";
 import { CeremonyError } from "./ceremony-error.ts";
 import { GatewayError } from "./gateway.ts";
+import { printable, printableLines } from "./printable.ts";
 import { SourceError } from "./repository-source.ts";
 
 const known = [
@@ -18,11 +19,11 @@ const known = [
 /** Prints what the action answers; a known error becomes one line with its code, and exit code 1. */
 export async function reporting(command: Command, action: () => Promise<string>): Promise<void> {
   try {
-    console.log(await action());
+    console.log(printableLines(await action()));
   } catch (error) {
     if (!isKnown(error)) throw error;
     const line = `error: ${error.message.replaceAll(/\s*\n\s*/g, " ")} (${error.code})`;
-    command.error(line, { exitCode: 1, code: error.code });
+    command.error(printable(line), { exitCode: 1, code: error.code });
   }
 }
 

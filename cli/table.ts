@@ -1,7 +1,9 @@
 import { styleText } from "node:util";
+import { printable } from "./printable.ts";
 
-/** Rows as aligned columns under a heading, for people. */
-export function table(heading: readonly string[], rows: readonly (readonly string[])[]): string {
+/** Rows as aligned columns under a heading, for people; what is in them is shown, never obeyed. */
+export function table(heading: readonly string[], content: readonly (readonly string[])[]): string {
+  const rows = content.map((row) => row.map(printable));
   const widths = heading.map((title, column) =>
     Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)),
   );

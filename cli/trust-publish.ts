@@ -15,6 +15,7 @@ import {
 } from "./ceremony.ts";
 import { CeremonyError } from "./ceremony-error.ts";
 import { withGateway, type Gateway } from "./gateway.ts";
+import { printable } from "./printable.ts";
 import { reporting } from "./reporting.ts";
 import { withFolder } from "./trust-options.ts";
 
@@ -82,7 +83,9 @@ async function send(gateway: Gateway, file: string): Promise<string> {
   const query = ["root", "targets"].includes(roleName) ? "" : `?role=${fileName(roleName)}`;
   const path = `/uptane/${repository}/metadata${query}`;
   const { version, live, waiting_for } = await gateway.post(path, bytes, PublishedMetadata);
-  const state = live ? "published" : `taken, served as soon as there is ${waiting_for.join(", ")}`;
+  const state = live
+    ? "published"
+    : `taken, served as soon as there is ${printable(waiting_for.join(", "))}`;
   return `${repository} ${roleName} ${version}: ${state}`;
 }
 

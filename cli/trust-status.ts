@@ -6,6 +6,7 @@ import type { RepositoryName } from "#protocol/uptane/vehicle-state.ts";
 import { currentRoot, readRepository, type Repository } from "./ceremony.ts";
 import { rootRoles, targetsContent } from "./ceremony-edit.ts";
 import { withGateway } from "./gateway.ts";
+import { printable } from "./printable.ts";
 import { reporting } from "./reporting.ts";
 import { missingSignatures, signingRules } from "./signing-rules.ts";
 import { table } from "./table.ts";
@@ -50,7 +51,7 @@ function published({ mode, awaiting_signature, ...repositories }: TrustStatus): 
     ]),
   );
   return [
-    `Mode ${mode}, ${awaiting_signature} images wait for a signature.`,
+    `Mode ${printable(mode)}, ${awaiting_signature} images wait for a signature.`,
     "",
     table(["REPOSITORY", "ROLE", "VERSION", "UNTIL", "STATE", "SIGNED BY"], rows),
     "",

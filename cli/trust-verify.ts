@@ -12,6 +12,7 @@ import {
   type RepositoryName,
   type VehicleState,
 } from "#protocol/uptane/vehicle-state.ts";
+import { printable, printableLines } from "./printable.ts";
 import { openSource, SourceError } from "./repository-source.ts";
 import { table } from "./table.ts";
 
@@ -58,9 +59,8 @@ export function verifyCommand(): Command {
       const vehicle = vehicleOf(options, command);
       try {
         const outcome = await verify(options, vehicle);
-        console.log(
-          options.json === true ? JSON.stringify(report(outcome), null, 2) : text(outcome),
-        );
+        const shown = options.json === true ? json(report(outcome)) : text(outcome);
+        console.log(printableLines(shown));
       } catch (error) {
         refuse(error, options, command);
       }
@@ -195,9 +195,13 @@ function refuse(error: unknown, options: VerifyOptions, command: Command): never
   const isKnown = error instanceof UptaneError || error instanceof SourceError || isSystem;
   if (!isKnown || code === undefined) throw error;
   if (options.json === true) {
-    console.log(JSON.stringify({ verified: false, code, message }, null, 2));
+    console.log(printableLines(json({ verified: false, code, message })));
   }
-  command.error(`error: ${message} (${code})`, { exitCode: 1, code });
+  command.error(printable(`error: ${message} (${code})`), { exitCode: 1, code });
+}
+
+function json(value: object): string {
+  return JSON.stringify(value, null, 2);
 }
 
 function usage(command: Command, message: string): never {
