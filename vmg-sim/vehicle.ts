@@ -49,7 +49,9 @@ export async function startVehicle(options: VehicleOptions): Promise<SimulatedVe
     })),
     stateFolder: join(folder, "ecus"),
     ...(behaviours && { behaviours }),
-    ...(provisioning.roots && { trust: { root: provisioning.roots.director } }),
+    ...(provisioning.roots && {
+      trust: { root: provisioning.roots.director, ...(pace && { now: () => pace.now() }) },
+    }),
     onFault: (ecu_id, error) => log.error({ ecu_id, err: error }, "an ECU failed"),
   });
   try {

@@ -96,6 +96,14 @@ export function checkFresh(metadata: Metadata<TopLevelRole>, roleName: string, n
   }
 }
 
+/**
+ * When targets end, or the root whose keys sign them if that is sooner, in milliseconds since the
+ * epoch; 0 without targets.
+ */
+export function targetsEnd({ root, targets }: TrustedRepository): number {
+  return targets === undefined ? 0 : Math.min(expiry(root.signed), expiry(targets.signed));
+}
+
 const text = Type.String();
 
 /** {@link TrustedRepository} as JSON: the files themselves, which are verified again when read. */

@@ -2,7 +2,6 @@ import { createHash } from "node:crypto";
 import type { Assignment, VehicleEcu } from "#protocol/uptane/assignment.ts";
 import { decodeEcuBundle } from "#protocol/uptane/ecu-bundle.ts";
 import { hardwareId } from "#protocol/uptane/hardware-id.ts";
-import { expiry } from "#protocol/uptane/metadata.ts";
 import {
   restoreEcuState,
   storeEcuState,
@@ -10,7 +9,7 @@ import {
   type EcuState,
 } from "#protocol/uptane/partial-verification.ts";
 import { knownReleaseCounter } from "#protocol/uptane/release-counter.ts";
-import { trustRoot } from "#protocol/uptane/trusted.ts";
+import { targetsEnd, trustRoot } from "#protocol/uptane/trusted.ts";
 import { verifyNoble } from "#protocol/uptane/verify-noble.ts";
 import type { CompleteEcuConfig } from "./config.ts";
 import type { StateStore } from "./state-file.ts";
@@ -87,10 +86,8 @@ export function ecuTrust(
       const trust = { built_with: builtWith, state: storeEcuState(verified.state) };
       await store.save({ ...store.current, trust });
       known = verified.state;
-      const { root: newRoot, targets } = known.director;
-      const ends = [newRoot, targets].map((file) => (file ? expiry(file.signed) : 0));
       const images = verified.assignments.map((one) => [one.ecu.ecu_id, one] as const);
-      return { images: new Map(images), until: Math.min(...ends) };
+      return { images: new Map(images), until: targetsEnd(known.director) };
     },
     imageFor: (ecuId, assigned) =>
       assigned !== undefined && now().getTime() < assigned.until

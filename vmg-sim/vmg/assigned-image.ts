@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { Type, type Static } from "typebox";
 import type { Manifest, ManifestEcu } from "#protocol/package/manifest.ts";
 import { MAX_MANIFEST_BYTES } from "#protocol/package/manifest.ts";
@@ -78,6 +79,19 @@ function longestPackage(images: readonly AssignedImage[]): number {
     MAX_SIGNATURES_BYTES,
     ...images.map((image) => image.package.length),
   ].reduce((sum, bytes) => sum + file(bytes), END_OF_ARCHIVE.length);
+}
+
+/**
+ * Demands that the director still assigns the very images that a package was downloaded for.
+ * @throws UptaneError UPTANE_PACKAGE_MISMATCH
+ */
+export function checkStillAssigned(
+  downloaded: readonly AssignedImage[],
+  assigned: readonly AssignedImage[],
+): void {
+  const other = downloaded.find((image) => !assigned.some((one) => isDeepStrictEqual(one, image)));
+  if (other === undefined) return;
+  throw mismatch(other.ecu_id, "the director assigns another image than was downloaded");
 }
 
 /**

@@ -8,7 +8,7 @@ import { backUp, confirmAll, flashAll, restartAll, type InstallDeps } from "./in
 import { verifyPackage, type VerifiedPackage } from "./package-file.ts";
 import type { Backoff } from "./pace.ts";
 import { UptaneError } from "#protocol/uptane/uptane-error.ts";
-import { assignedImages } from "./assigned-image.ts";
+import { assignedImages, checkStillAssigned } from "./assigned-image.ts";
 import { rollBackAll } from "./rollback.ts";
 import type { UpdateSession } from "./update-session.ts";
 import { isOver } from "./update-state.ts";
@@ -47,10 +47,16 @@ export async function runUpdate(
       case "verifying":
         await checkedPackage();
         return session.apply({ type: "verified" });
-      case "backing_up":
-        return backUp(deps, session, await checkedPackage(), signal);
-      case "installing":
-        return flashAll(deps, session, await checkedPackage(), signal);
+      case "backing_up": {
+        const pkg = await checkedPackage();
+        await stayAuthorized(deps, session, signal);
+        return backUp(deps, session, pkg, signal);
+      }
+      case "installing": {
+        const pkg = await checkedPackage();
+        await stayAuthorized(deps, session, signal);
+        return flashAll(deps, session, pkg, signal);
+      }
       case "restarting":
         return restartAll(deps, session, signal);
       case "health_check":
@@ -88,6 +94,28 @@ async function authorize(
   if (trust === undefined || record.assigned !== undefined) return;
   const assignments = await trust.authorize(record.update_id, signal);
   await session.apply({ type: "authorized", assigned: assignedImages(record, assignments) });
+}
+
+/** What an installation may take, from the first ECU to the last. */
+const INSTALLATION_MS = 3_600_000;
+
+/**
+ * Has the director say the same again when what it said has ended since the download began, or would
+ * during the installation: no zonal gateway and no ECU would take it any more. An installation that is
+ * taken up again asks only when it has ended: that no gateway is in reach must not undo it.
+ * @throws UptaneError, also UPTANE_PACKAGE_MISMATCH when it now says something else; GatewayError, the
+ *   signal's reason
+ */
+async function stayAuthorized(
+  { trust, pace }: UpdateRunDeps,
+  { record }: UpdateSession,
+  signal: AbortSignal,
+): Promise<void> {
+  if (trust === undefined) return;
+  const needed = record.phase === "backing_up" ? INSTALLATION_MS : 0;
+  if ((await trust.validUntil()) > pace.now().getTime() + needed) return;
+  const assignments = await trust.authorize(record.update_id, signal);
+  checkStillAssigned(record.assigned ?? [], assignedImages(record, assignments));
 }
 
 async function download(

@@ -13,7 +13,7 @@ import { hardwareId } from "#protocol/uptane/hardware-id.ts";
 import { knownReleaseCounter } from "#protocol/uptane/release-counter.ts";
 import type { TrustedKeys } from "#protocol/uptane/key.ts";
 import { runWorkflow } from "#protocol/uptane/run-workflow.ts";
-import type { TrustedRepository } from "#protocol/uptane/trusted.ts";
+import { targetsEnd, type TrustedRepository } from "#protocol/uptane/trusted.ts";
 import { UptaneError } from "#protocol/uptane/uptane-error.ts";
 import {
   newVehicleState,
@@ -48,6 +48,11 @@ export interface VehicleTrust {
    * @throws UptaneError for every refusal; GatewayError, the signal's reason
    */
   authorize(updateId: string, signal: AbortSignal): Promise<readonly VerifiedAssignment[]>;
+  /**
+   * When zonal gateways and ECUs stop taking the director's metadata that were verified last, in
+   * milliseconds since the epoch.
+   */
+  validUntil(): Promise<number>;
   /**
    * The director's metadata as it was verified last, for an ECU that trusts this version of its root.
    * @throws UptaneError UPTANE_METADATA_*
@@ -122,6 +127,7 @@ export function vehicleTrust(deps: VehicleTrustDeps): VehicleTrust {
       });
       return assignments;
     },
+    validUntil: async () => targetsEnd((await load()).director),
     packageKeys: async () => targetsKeys((await load()).director),
     async bundle(knownRoot) {
       const { director } = await load();

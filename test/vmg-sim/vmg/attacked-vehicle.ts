@@ -5,6 +5,7 @@ import { onTestFinished } from "vitest";
 import type { TargetFile } from "#protocol/uptane/metadata.ts";
 import { testFolder } from "#test/helpers/folder.ts";
 import type { TestGateway } from "#test/helpers/gateway.ts";
+import type { Pace } from "#vmg-sim/vmg/pace.ts";
 import type { UpdateSummary } from "#vmg-sim/vmg/update-summary.ts";
 import { tamperingGateway, type Repositories, type TamperingGateway } from "./tampering-gateway.ts";
 import { testVehicle, type TestVehicle } from "./test-vehicle.ts";
@@ -14,12 +15,14 @@ export function vehicleBehind(
   tampering: TamperingGateway,
   vin: string,
   stateDir = testFolder(),
+  pace?: Pace,
 ): Promise<TestVehicle> {
   return testVehicle(
     { ...tampering.gateway, url: tampering.url },
     {
       vin,
       stateDir,
+      ...(pace && { pace }),
       provisioning: (made) => ({ ...made, roots: tampering.roots }),
     },
   );

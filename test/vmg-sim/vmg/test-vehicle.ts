@@ -7,6 +7,7 @@ import type { EcuBehaviour } from "#vmg-sim/ecu/behaviour.ts";
 import { provisionVehicle, type Provisioning } from "#vmg-sim/provision.ts";
 import { startVehicle, type SimulatedVehicle } from "#vmg-sim/vehicle.ts";
 import type { AgentEvent } from "#vmg-sim/vmg/event.ts";
+import type { Pace } from "#vmg-sim/vmg/pace.ts";
 
 export interface TestVehicle extends SimulatedVehicle {
   events: AgentEvent[];
@@ -26,6 +27,7 @@ export interface TestVehicleOptions {
   stateDir?: string;
   provisioning?: (made: Provisioning) => Provisioning;
   config?: Partial<VehicleConfig>;
+  pace?: Pace;
 }
 
 /** Settings of a vehicle that is not slowed down by its own patience. */
@@ -66,6 +68,7 @@ export async function testVehicle(
     provisioning: options.provisioning?.(made) ?? made,
     log: pino({ level: "silent" }),
     ...(behaviours && { behaviours }),
+    ...(options.pace && { pace: options.pace }),
     onEvent(event) {
       events.push(event);
       for (const look of watchers) look();
