@@ -97,7 +97,7 @@ function parseFile(file: string): Asked {
   return { role, version: Number(version) };
 }
 
-/** Who asks for root N has root N - 1, and will keep it if N is refused. */
+/** Who asks for root N has root N - 1, if that was ever served, and will keep it if N is refused. */
 async function noteAsked(
   { db }: TrustDeps,
   { caller }: FastifyRequest,

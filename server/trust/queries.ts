@@ -184,7 +184,10 @@ export async function madeKeys(
     .execute();
 }
 
-/** Notes which root a vehicle trusts; writes only when it is another one than before. */
+/**
+ * Notes which root a vehicle trusts; writes only when it is another one than before, and one that
+ * there is.
+ */
 export async function noteRoot(
   db: Db,
   vin: string,
@@ -194,7 +197,9 @@ export async function noteRoot(
   const column = `${repository}_root` as const;
   await sql`
     insert into vehicle_trust (vin, ${sql.ref(column)})
-    select vin, ${version}::bigint from vehicle where vin = ${vin}
+    select vin, version from vehicle, trust_metadata
+    where vin = ${vin} and repository = ${repository} and role = 'root'
+      and version = ${version}::bigint and live
     on conflict (vin) do update set ${sql.ref(column)} = excluded.${sql.ref(column)}
     where vehicle_trust.${sql.ref(column)} is distinct from excluded.${sql.ref(column)}
   `.execute(db);

@@ -178,6 +178,22 @@ describe("the director", () => {
     }
   });
 
+  test("takes note of the root that a vehicle holds, and of none that was never served", async () => {
+    await submitSigned(about());
+    for (const repository of ["director", "image"]) {
+      for (const version of [2, 3, 900_000_000_000_000]) {
+        await vehicle.send("GET", `/api/v1/uptane/${repository}/${version}.root.json`);
+      }
+    }
+    const { json } = await gateway.admin.send("GET", "/api/v1/uptane/status");
+    for (const { vehicles: counts } of [json.director, json.image]) {
+      const versions = (counts as { root_version: number | null }[]).map(
+        (each) => each.root_version,
+      );
+      expect(versions.filter((version) => version !== null)).toEqual([1]);
+    }
+  });
+
   test("lets caches keep what has a number, and ask again for what has none", async () => {
     await submitSigned(about());
     const fetched: Fetched[] = [];
