@@ -29,11 +29,24 @@ export function withKeyOptions(command: Command): Command {
 /** Opens the private keys of this machine. Here they are always encrypted. @throws KeyStoreError */
 export async function openKeys(
   folder: string,
-  { passphraseFile }: Pick<KeyOptions, "passphraseFile">,
+  options: Pick<KeyOptions, "passphraseFile">,
 ): Promise<KeyStore> {
+  const isNew = !(await holdsKeys(folder));
+  return openKeyStore(folder, await passphraseFor(folder, isNew, options));
+}
+
+/**
+ * What keys are encrypted by: from the file, the environment, or asked for.
+ * @param isNew whether nothing is encrypted by it yet
+ * @throws KeyStoreError
+ */
+export async function passphraseFor(
+  folder: string,
+  isNew: boolean,
+  { passphraseFile }: Pick<KeyOptions, "passphraseFile">,
+): Promise<string> {
   const given = process.env["LATTICEWAY_TRUST_PASSPHRASE"];
-  const passphrase = (await readPassphrase(passphraseFile, given)) ?? (await ask(folder));
-  return openKeyStore(folder, passphrase);
+  return (await readPassphrase(passphraseFile, given)) ?? ask(folder, isNew);
 }
 
 /** A hybrid pair that is new in the store. */
@@ -42,14 +55,14 @@ export async function makePair(store: KeyStore): Promise<UptaneKey[]> {
   return pair.map(({ publicKey }) => keyRecord(publicKey));
 }
 
-async function ask(folder: string): Promise<string> {
+async function ask(folder: string, isNew: boolean): Promise<string> {
   if (!process.stdin.isTTY) {
     const what = `${folder}: give --passphrase-file or LATTICEWAY_TRUST_PASSPHRASE`;
     throw new KeyStoreError("KEY_STORE_PASSPHRASE_REQUIRED", what);
   }
   const passphrase = await askHidden(`Passphrase for the keys in ${folder}: `);
   // A mistake would be found out only when the keys are needed.
-  if (!(await holdsKeys(folder)) && (await askHidden("Once more: ")) !== passphrase) {
+  if (isNew && (await askHidden("Once more: ")) !== passphrase) {
     throw new KeyStoreError("KEY_STORE_PASSPHRASE_INVALID", "the two passphrases differ");
   }
   return passphrase;

@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { addKeyCommand } from "./trust-add-key.ts";
+import { encryptKeysCommand } from "./trust-encrypt-keys.ts";
 import { initCommand } from "./trust-init.ts";
 import { keysCommand, makeKeysCommand, pendingCommand } from "./trust-keys.ts";
 import { publishCommand } from "./trust-publish.ts";
@@ -18,6 +19,7 @@ export function trustCommand(): Command {
   for (const command of [
     keysCommand(),
     makeKeysCommand(),
+    encryptKeysCommand(),
     initCommand(),
     addKeyCommand(),
     rotateCommand(),

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { link, mkdir, open, readFile, unlink } from "node:fs/promises";
+import { link, mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 
 /**
@@ -12,23 +12,37 @@ export async function writeExclusive(
   content: string,
   mode: number,
 ): Promise<boolean> {
-  const folder = dirname(file);
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-  const temporary = join(folder, `.${basename(file)}.${randomUUID()}.tmp`);
-  const handle = await open(temporary, "wx", mode);
+  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+  const temporary = await writeBeside(file, content, mode);
   try {
-    // The umask may have taken bits away from what `open` was asked for.
-    await handle.chmod(mode);
-    await handle.writeFile(content);
-    await handle.sync();
     await link(temporary, file);
     return true;
   } catch (error) {
     if (isErrno(error, "EEXIST")) return false;
     throw error;
   } finally {
-    await handle.close();
-    await unlink(temporary);
+    await rm(temporary);
+  }
+}
+
+/** Writes a file in the place of the one that is there, whole or not at all, with exactly this mode. */
+export async function replaceFile(file: string, content: string, mode: number): Promise<void> {
+  await rename(await writeBeside(file, content, mode), file);
+}
+
+/** @returns a file in the same folder; none is left when it could not be written whole */
+async function writeBeside(file: string, content: string, mode: number): Promise<string> {
+  const temporary = join(dirname(file), `.${basename(file)}.${randomUUID()}.tmp`);
+  try {
+    await using handle = await open(temporary, "wx", mode);
+    // The umask may have taken bits away from what `open` was asked for.
+    await handle.chmod(mode);
+    await handle.writeFile(content);
+    await handle.sync();
+    return temporary;
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
   }
 }
 

@@ -11,7 +11,6 @@ import { open } from "node:fs/promises";
 import { KeyAlgorithm, keyAlgorithmOf } from "./key-algorithm.ts";
 import { KeyStoreError } from "./key-store-error.ts";
 import { privateKeyPem } from "./private-key.ts";
-import { keySigner, type Signer } from "./signing-keys.ts";
 
 /** scrypt's cost parameters (RFC 7914 §2). */
 export interface ScryptCost {
@@ -77,28 +76,36 @@ export async function writeKeyFile(
   return `${JSON.stringify(file, null, 2)}\n`;
 }
 
+/** A private key that was read. */
+export interface StoredKey {
+  algorithm: KeyAlgorithm;
+  privateKey: KeyObject;
+  /** Whether its file needs no passphrase. */
+  isPlain: boolean;
+}
+
 /**
  * Opens a key file. What it says is bounded before it costs memory or time.
  * @throws KeyStoreError KEY_STORE_FILE_INVALID, KEY_STORE_PASSPHRASE_REQUIRED, and
  *   KEY_STORE_PASSPHRASE_WRONG also where the file was altered: the two can't be told apart.
  */
-export async function readKeyFile(file: string, lock: Lock | undefined): Promise<Signer> {
+export async function readKeyFile(file: string, lock: Lock | undefined): Promise<StoredKey> {
   const text = await readBounded(file);
   if (text.startsWith("-----BEGIN PRIVATE KEY-----")) {
-    return signerOf(file, () => createPrivateKey(text));
+    return { ...storedKey(file, () => createPrivateKey(text)), isPlain: true };
   }
   const content = parseKeyFile(file, text);
   if (lock === undefined) {
     throw new KeyStoreError("KEY_STORE_PASSPHRASE_REQUIRED", `${file} is encrypted`);
   }
   const der = await decrypt(file, content, lock);
-  const signer = signerOf(file, () => createPrivateKey({ key: der, type: "pkcs8", format: "der" }));
+  const key = storedKey(file, () => createPrivateKey({ key: der, type: "pkcs8", format: "der" }));
   der.fill(0);
-  const publicPem = signer.publicKey.export({ type: "spki", format: "pem" });
-  if (signer.algorithm !== content.algorithm || publicPem !== content.public) {
+  const publicPem = createPublicKey(key.privateKey).export({ type: "spki", format: "pem" });
+  if (key.algorithm !== content.algorithm || publicPem !== content.public) {
     throw invalid(file, "holds another key than it says");
   }
-  return signer;
+  return { ...key, isPlain: false };
 }
 
 const FORMAT = "latticeway-key/1";
@@ -212,7 +219,7 @@ function deriveKey(passphrase: string, salt: Buffer, { N, r, p }: ScryptCost): P
   });
 }
 
-function signerOf(file: string, read: () => KeyObject): Signer {
+function storedKey(file: string, read: () => KeyObject): Omit<StoredKey, "isPlain"> {
   let privateKey: KeyObject;
   try {
     privateKey = read();
@@ -222,7 +229,7 @@ function signerOf(file: string, read: () => KeyObject): Signer {
   }
   const algorithm = keyAlgorithmOf(privateKey);
   if (algorithm === undefined) throw invalid(file, "holds a key of an algorithm that is not used");
-  return keySigner(algorithm, privateKey);
+  return { algorithm, privateKey };
 }
 
 function invalid(file: string, what: string): KeyStoreError {

@@ -1,7 +1,7 @@
-import { createHash, type KeyObject } from "node:crypto";
+import { createHash, createPublicKey, type KeyObject } from "node:crypto";
 import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { writeExclusive } from "./exclusive-file.ts";
+import { replaceFile, writeExclusive } from "./exclusive-file.ts";
 import { generateKeys, KeyAlgorithm, keyAlgorithmOf } from "./key-algorithm.ts";
 import {
   passphraseLock,
@@ -9,6 +9,7 @@ import {
   writeKeyFile,
   type Lock,
   type ScryptCost,
+  type StoredKey,
 } from "./key-file.ts";
 import { KeyStoreError } from "./key-store-error.ts";
 import { keySigner, type Signer } from "./signing-keys.ts";
@@ -26,24 +27,31 @@ export interface KeyStore {
   signer(publicKey: KeyObject): Signer | undefined;
 }
 
+export interface KeyStoreSettings {
+  /** Of keys that are made; what is read says its own. */
+  cost?: ScryptCost;
+  /** Takes keys that lie there in the clear also when there is a passphrase. */
+  acceptPlain?: boolean;
+}
+
 /**
  * Opens a folder with one file per private key, `{algorithm}-{16 hex}.key`, 0600: encrypted by
  * scrypt and AES-256-GCM when there is a passphrase, PKCS#8 PEM otherwise. The folder is made when
  * missing. All keys are opened now, so that signing later costs no more than the signature.
- * @param cost of keys that are made; what is read says its own
  * @throws KeyStoreError KEY_STORE_*
  */
 export async function openKeyStore(
   folder: string,
   passphrase: string | undefined,
-  cost?: ScryptCost,
+  { cost, acceptPlain = false }: KeyStoreSettings = {},
 ): Promise<KeyStore> {
-  if (passphrase === "") {
-    throw new KeyStoreError("KEY_STORE_PASSPHRASE_INVALID", `${folder}: the passphrase is empty`);
-  }
+  const lock = lockOf(folder, passphrase, cost);
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  const lock = passphrase === undefined ? undefined : passphraseLock(passphrase, cost);
-  const signers = await readKeys(folder, lock);
+  const signers = new Map<string, Signer>();
+  for (const [name, { algorithm, privateKey, isPlain }] of await readKeys(folder, lock)) {
+    if (isPlain && lock !== undefined && !acceptPlain) throw plain(folder, name);
+    signers.set(name, keySigner(algorithm, privateKey));
+  }
   return {
     make: async (algorithm) => {
       const { privateKey } = generateKeys(algorithm);
@@ -62,23 +70,59 @@ export async function openKeyStore(
   };
 }
 
+/**
+ * Encrypts the keys of a folder that lie there in the clear, each in its place. Keys that are
+ * encrypted already must open by the same passphrase.
+ * @returns the files that were encrypted
+ * @throws KeyStoreError KEY_STORE_*; nothing was changed
+ */
+export async function encryptKeyStore(
+  folder: string,
+  passphrase: string,
+  cost?: ScryptCost,
+): Promise<string[]> {
+  const lock = lockOf(folder, passphrase, cost);
+  const keys = [...(await readKeys(folder, lock))].filter(([, { isPlain }]) => isPlain);
+  const files = keys.map(async ([name, { algorithm, privateKey }]) => {
+    const file = join(folder, name);
+    await replaceFile(file, await writeKeyFile(algorithm, privateKey, lock), OWNER_ONLY);
+    return file;
+  });
+  return Promise.all(files);
+}
+
 const OWNER_ONLY = 0o600;
 const FILE_NAME = new RegExp(`^(?:${KeyAlgorithm.join("|")})-[0-9a-f]{16}\\.key$`);
 
-async function readKeys(folder: string, lock: Lock | undefined): Promise<Map<string, Signer>> {
-  const signers = new Map<string, Signer>();
+function lockOf(folder: string, passphrase: string | undefined, cost?: ScryptCost) {
+  if (passphrase === "") {
+    throw new KeyStoreError("KEY_STORE_PASSPHRASE_INVALID", `${folder}: the passphrase is empty`);
+  }
+  return passphrase === undefined ? undefined : passphraseLock(passphrase, cost);
+}
+
+/** By file name. */
+async function readKeys(folder: string, lock: Lock | undefined): Promise<Map<string, StoredKey>> {
+  const keys = new Map<string, StoredKey>();
   const names = (await readdir(folder)).filter((name) => FILE_NAME.test(name));
   // One at a time: files of several salts each take scrypt's memory.
   for (const name of names) {
     const file = join(folder, name);
-    const signer = await readKeyFile(file, lock);
-    if (keyFileName(signer) !== name) {
+    const key = await readKeyFile(file, lock);
+    const { algorithm, privateKey } = key;
+    if (keyFileName({ algorithm, publicKey: createPublicKey(privateKey) }) !== name) {
       const what = `${file} holds another key than its name says`;
       throw new KeyStoreError("KEY_STORE_FILE_INVALID", what);
     }
-    signers.set(name, signer);
+    keys.set(name, key);
   }
-  return signers;
+  return keys;
+}
+
+function plain(folder: string, name: string): KeyStoreError {
+  const what = `${join(folder, name)} is not encrypted, although there is a passphrase`;
+  const advice = `\`latticeway trust encrypt-keys --keys ${folder}\` encrypts it`;
+  return new KeyStoreError("KEY_STORE_FILE_PLAIN", `${what}: ${advice}`);
 }
 
 /** Names a key by SHA-256 of its SubjectPublicKeyInfo. */

@@ -37,7 +37,7 @@ export async function openOfflineRoles(
   folder: string,
   passphrase: string | undefined,
 ): Promise<OfflineRoles> {
-  const store = await openKeyStore(folder, passphrase);
+  const store = await openKeyStore(folder, passphrase, { acceptPlain: true });
   const batcher = createBatcher<Date>({
     // However many uploads end at once, their images are signed together.
     maxItems: 1000,

@@ -1,6 +1,6 @@
 import { createPublicKey } from "node:crypto";
 import { HYBRID_ALGORITHMS } from "#crypto/key-algorithm.ts";
-import { openKeyStore } from "#crypto/key-store.ts";
+import { openKeyStore, type KeyStoreSettings } from "#crypto/key-store.ts";
 import type { Signer } from "#crypto/signing-keys.ts";
 import { ProblemError } from "#protocol/api/problem.ts";
 import type { TrustedKey } from "#protocol/uptane/key.ts";
@@ -27,8 +27,9 @@ export interface OnlineKeys {
 export async function openOnlineKeys(
   folder: string,
   passphrase: string | undefined,
+  settings: KeyStoreSettings = {},
 ): Promise<OnlineKeys> {
-  let store = await openKeyStore(folder, passphrase);
+  let store = await openKeyStore(folder, passphrase, settings);
   const looked = new WeakMap<Metadata<"root">, number>();
   const known = new WeakMap<Metadata<"root">, Map<TopLevelRole, Signer[]>>();
 
@@ -43,7 +44,7 @@ export async function openOnlineKeys(
     const since = Date.now() - (looked.get(root) ?? 0);
     if (!areEnough(root, role, signers) && since >= REOPEN_MS) {
       looked.set(root, Date.now());
-      store = await openKeyStore(folder, passphrase);
+      store = await openKeyStore(folder, passphrase, settings);
       signers = find(root, role);
     }
     if (areEnough(root, role, signers)) ofRoot.set(role, signers);

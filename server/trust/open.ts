@@ -40,7 +40,9 @@ export async function openTrust(base: Omit<TrustDeps, "keys">, certsDir: string)
     const advice = "production begins with a certs_dir and a database of its own";
     throw new TrustError("TRUST_DEVELOPMENT_KEYS", `${what}: ${advice} (docs/security.md)`);
   }
-  const deps = { ...base, keys: await openOnlineKeys(join(folder, "online"), passphrase) };
+  const acceptPlain = config.mode === "development";
+  const keys = await openOnlineKeys(join(folder, "online"), passphrase, { acceptPlain });
+  const deps = { ...base, keys };
   const offline =
     config.mode === "development"
       ? await openOfflineRoles(deps, join(folder, "offline"), passphrase)

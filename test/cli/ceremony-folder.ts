@@ -39,7 +39,7 @@ export function onlineKeys(): OnlineKeys {
 }
 
 /** Commands that take private keys. */
-const WITH_KEYS = new Set(["init", "sign", "rotate", "make-keys"]);
+const WITH_KEYS = new Set(["init", "sign", "rotate", "make-keys", "encrypt-keys"]);
 
 export function ceremonyIn(folder: string, dir: string): TestCeremony {
   const all = (command: string, args: string[]) => [

@@ -1,6 +1,7 @@
-import { readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { openKeyStore } from "#crypto/key-store.ts";
 import { keyId } from "#protocol/uptane/key.ts";
 import { verifyBy } from "#protocol/uptane/trusted.ts";
 import { testFolder } from "#test/helpers/folder.ts";
@@ -104,6 +105,21 @@ describe("latticeway trust init and sign", () => {
     await writeFile(file, JSON.stringify(onlineKeys()));
     const outcome = await trust("init", "--dir", join(folder, "it"), "--online-keys", file);
     expect(outcome.code).toBe("KEY_STORE_PASSPHRASE_REQUIRED");
+  });
+
+  test("takes no key in the clear, and encrypts it when asked to", async () => {
+    const ceremony = await beginCeremony();
+    const keys = ceremony.file("keys");
+    expect(await ceremony.refusal("encrypt-keys")).toBe("CEREMONY_NOTHING_TO_DO");
+    const store = await openKeyStore(join(ceremony.folder, "plain"), undefined);
+    const { publicKey } = await store.make("ecdsa-p256");
+    const [name = ""] = await readdir(join(ceremony.folder, "plain"));
+    await rename(join(ceremony.folder, "plain", name), join(keys, name));
+    expect(await ceremony.refusal("sign")).toBe("KEY_STORE_FILE_PLAIN");
+    expect(await ceremony.run("encrypt-keys")).toBe(`Encrypted ${join(keys, name)}`);
+    const opened = await openKeyStore(keys, "correct horse battery staple");
+    expect(opened.signer(publicKey)).toBeDefined();
+    await ceremony.run("sign");
   });
 
   test("says what is missing when this machine holds only a part of the keys", async () => {

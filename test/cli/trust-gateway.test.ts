@@ -50,7 +50,7 @@ afterAll(async () => {
 });
 
 async function makeOnlineKeys(certs: string): Promise<OnlineKeys> {
-  const store = await openKeyStore(join(certs, "online"), "online", { N: 2, r: 1, p: 1 });
+  const store = await openKeyStore(join(certs, "online"), "online", { cost: { N: 2, r: 1, p: 1 } });
   const pair = async () => {
     const signers = await Promise.all(HYBRID_ALGORITHMS.map((name) => store.make(name)));
     return signers.map(({ publicKey }) => keyRecord(publicKey));

@@ -9,7 +9,7 @@ import { readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { KeyAlgorithm } from "#crypto/key-algorithm.ts";
-import { openKeyStore } from "#crypto/key-store.ts";
+import { encryptKeyStore, openKeyStore } from "#crypto/key-store.ts";
 import { readPassphrase } from "#crypto/passphrase.ts";
 import { testFolder } from "#test/helpers/folder.ts";
 
@@ -39,7 +39,7 @@ describe("a key store", () => {
   test.each(KeyAlgorithm)("keeps %s keys, encrypted and not", async (algorithm) => {
     for (const passphrase of ["correct horse", undefined]) {
       const folder = join(testFolder(), "keys");
-      const made = await (await openKeyStore(folder, passphrase, CHEAP)).make(algorithm);
+      const made = await (await openKeyStore(folder, passphrase, { cost: CHEAP })).make(algorithm);
       const store = await openKeyStore(folder, passphrase);
       expect(store.list().map((signer) => signer.algorithm)).toEqual([algorithm]);
       const signature = await store.signer(made.publicKey)?.sign(MESSAGE);
@@ -50,7 +50,9 @@ describe("a key store", () => {
 
   test("lets nobody else read the files, and names them by the key", async () => {
     const folder = join(testFolder(), "keys");
-    const { publicKey } = await (await openKeyStore(folder, "x", CHEAP)).make("ecdsa-p256");
+    const { publicKey } = await (
+      await openKeyStore(folder, "x", { cost: CHEAP })
+    ).make("ecdsa-p256");
     const file = await onlyFile(folder);
     expect(file).toMatch(/\/ecdsa-p256-[0-9a-f]{16}\.key$/);
     expect((await stat(file)).mode & 0o777).toBe(0o600);
@@ -88,27 +90,27 @@ describe("a key store", () => {
 
   test("derives one key for all files of a folder, also for those of a later run", async () => {
     const folder = testFolder();
-    const store = await openKeyStore(folder, "x", CHEAP);
+    const store = await openKeyStore(folder, "x", { cost: CHEAP });
     await store.make("ecdsa-p256");
     await store.make("ecdsa-p256");
-    await (await openKeyStore(folder, "x", CHEAP)).make("ecdsa-p256");
+    await (await openKeyStore(folder, "x", { cost: CHEAP })).make("ecdsa-p256");
     const names = await readdir(folder);
     const files = await Promise.all(names.map((name) => stored(join(folder, name))));
     expect(new Set(files.map(({ kdf }) => kdf.salt)).size).toBe(1);
     expect(new Set(files.map(({ cipher }) => cipher.iv)).size).toBe(3);
-    await (await openKeyStore(folder, "x", { ...CHEAP, N: 4 })).make("ecdsa-p256");
+    await (await openKeyStore(folder, "x", { cost: { ...CHEAP, N: 4 } })).make("ecdsa-p256");
     expect((await openKeyStore(folder, "x")).list()).toHaveLength(4);
   });
 
   test("opens with the passphrase in another Unicode form", async () => {
     const folder = testFolder();
-    await (await openKeyStore(folder, "p\u00e4ss", CHEAP)).make("ecdsa-p256");
+    await (await openKeyStore(folder, "p\u00e4ss", { cost: CHEAP })).make("ecdsa-p256");
     expect((await openKeyStore(folder, "pa\u0308ss")).list()).toHaveLength(1);
   });
 
   test("opens by no other passphrase, and by none", async () => {
     const folder = testFolder();
-    await (await openKeyStore(folder, "right", CHEAP)).make("ecdsa-p256");
+    await (await openKeyStore(folder, "right", { cost: CHEAP })).make("ecdsa-p256");
     await expect(openKeyStore(folder, "wrong")).rejects.toMatchObject({
       code: "KEY_STORE_PASSPHRASE_WRONG",
     });
@@ -120,9 +122,38 @@ describe("a key store", () => {
     });
   });
 
+  test("takes no key in the clear beside a passphrase, unless that is asked for", async () => {
+    const folder = testFolder();
+    const made = await (await openKeyStore(folder, undefined)).make("ecdsa-p256");
+    await expect(openKeyStore(folder, "x")).rejects.toMatchObject({
+      code: "KEY_STORE_FILE_PLAIN",
+      message: expect.stringContaining(`trust encrypt-keys --keys ${folder}`) as string,
+    });
+    const store = await openKeyStore(folder, "x", { acceptPlain: true });
+    expect(store.signer(made.publicKey)).toBeDefined();
+  });
+
+  test("is encrypted in its place, what was in the clear of it", async () => {
+    const folder = testFolder();
+    const plain = await (await openKeyStore(folder, undefined)).make("ml-dsa-65");
+    const [name = ""] = await readdir(folder);
+    const mixed = await openKeyStore(folder, "x", { cost: CHEAP, acceptPlain: true });
+    const encrypted = await mixed.make("ecdsa-p256");
+    await expect(encryptKeyStore(folder, "y", CHEAP)).rejects.toMatchObject({
+      code: "KEY_STORE_PASSPHRASE_WRONG",
+    });
+    expect(await readFile(join(folder, name), "utf8")).toContain("PRIVATE KEY");
+    expect(await encryptKeyStore(folder, "x", CHEAP)).toEqual([join(folder, name)]);
+    expect((await stat(join(folder, name))).mode & 0o777).toBe(0o600);
+    expect(await readdir(folder)).toHaveLength(2);
+    const store = await openKeyStore(folder, "x");
+    for (const { publicKey } of [plain, encrypted]) expect(store.signer(publicKey)).toBeDefined();
+    expect(await encryptKeyStore(folder, "x", CHEAP)).toEqual([]);
+  });
+
   test("refuses a public key or algorithm put in the place of another", async () => {
     const folder = testFolder();
-    const store = await openKeyStore(folder, "x", CHEAP);
+    const store = await openKeyStore(folder, "x", { cost: CHEAP });
     await store.make("ecdsa-p256");
     const file = await onlyFile(folder);
     const other = await (await openKeyStore(testFolder(), undefined)).make("ecdsa-p256");
@@ -154,7 +185,7 @@ describe("a key store", () => {
     ["a file without end", (file) => ({ ...file, private: "00".repeat(100_000) })],
   ])("refuses %s", async (_name, change) => {
     const folder = testFolder();
-    await (await openKeyStore(folder, "x", CHEAP)).make("ecdsa-p256");
+    await (await openKeyStore(folder, "x", { cost: CHEAP })).make("ecdsa-p256");
     const file = await onlyFile(folder);
     await writeFile(file, JSON.stringify(change(await stored(file))));
     await expect(openKeyStore(folder, "x")).rejects.toMatchObject({

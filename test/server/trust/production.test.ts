@@ -1,13 +1,14 @@
 import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { encryptKeyStore, openKeyStore } from "#crypto/key-store.ts";
 import type { OnlineKeys } from "#protocol/api/trust.ts";
 import { keyId } from "#protocol/uptane/key.ts";
 import { parseMetadata } from "#protocol/uptane/metadata.ts";
 import { publish, sampleVci } from "#test/helpers/fleet-data.ts";
 import type { Caller, TestGateway } from "#test/helpers/gateway.ts";
 import { problemOf } from "#test/server/problem-of.ts";
-import { newProduction, startProduction, type Production } from "./production.ts";
+import { newProduction, PASSPHRASE, startProduction, type Production } from "./production.ts";
 import { submitSigned, verifyAs } from "./vehicle-client.ts";
 
 describe("a gateway in production", () => {
@@ -36,6 +37,16 @@ describe("a gateway in production", () => {
     const production = await newProduction();
     expect(await production.refusal({ mode: "development" })).toBe("started");
     expect(await production.refusal()).toBe("TRUST_DEVELOPMENT_KEYS");
+    await production.remove();
+  });
+
+  test("does not start on signing keys that lie there in the clear", async () => {
+    const production = await newProduction();
+    const folder = join(production.config.certs_dir, "trust", "online");
+    await (await openKeyStore(folder, undefined)).make("ecdsa-p256");
+    expect(await production.refusal()).toBe("KEY_STORE_FILE_PLAIN");
+    await encryptKeyStore(folder, PASSPHRASE);
+    expect(await production.refusal()).toBe("TRUST_ROOT_MISSING");
     await production.remove();
   });
 
