@@ -1,16 +1,21 @@
-import { createServer, type AddressInfo, type Socket } from "node:net";
+import { once } from "node:events";
+import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { createServer as createTlsServer, type TlsOptions } from "node:tls";
 import { namedTimers, type Clock, type NamedTimers } from "./clock.ts";
 import { PayloadType } from "./codes.ts";
+import type { RoutingActivationRequest } from "./control-messages.ts";
 import type { DiagnosticMessage } from "./diagnostic-messages.ts";
+import { entityStep } from "./entity.ts";
 import {
-  entityStep,
   idleEntity,
+  standardTiming,
   type EntityConfig,
   type EntityEffect,
   type EntityEvent,
   type EntityTimer,
+  type Security,
   type SocketId,
-} from "./entity.ts";
+} from "./entity-state.ts";
 import { ProtocolVersion, type DoipMessage } from "./frame.ts";
 import { framedSocket, type FramedSocket } from "./framed-socket.ts";
 
@@ -37,6 +42,10 @@ export interface DoipListenerOptions {
   port: number;
   entity: EntityConfig;
   clock: Clock;
+  /** A second port that speaks TLS (ISO 13400-2:2019, 3496); 0 for any free one. */
+  tls?: { port: number; options: TlsOptions } | undefined;
+  /** Asks whether a tester may be activated whose admission is pending; by default it may. */
+  confirm?(request: RoutingActivationRequest): Promise<boolean>;
   /** `acknowledged` tells whether the 8002 has been sent or is left to the receiver. */
   onDiagnostic(connection: DoipConnection, message: DiagnosticMessage, acknowledged: boolean): void;
   onDrain?(connection: DoipConnection): void;
@@ -45,6 +54,10 @@ export interface DoipListenerOptions {
 
 export interface DoipListener {
   readonly port: number;
+  /** Absent without TLS. */
+  readonly tlsPort: number | undefined;
+  /** Sockets with an activated routing. */
+  readonly activeSockets: number;
   /** Ends all connections and resets new ones, as an ECU does while it boots. */
   goOffline(): void;
   goOnline(): void;
@@ -92,6 +105,8 @@ export async function listenDoip(options: DoipListenerOptions): Promise<DoipList
         return socket.timers.start(effect.timer, effect.ms);
       case "stop_timer":
         return socket.timers.stop(effect.timer);
+      case "confirm":
+        return void confirm(effect.socket, effect.request);
       case "deliver":
         return options.onDiagnostic(socket.connection, effect.message, effect.acknowledged);
       case "close":
@@ -100,7 +115,12 @@ export async function listenDoip(options: DoipListenerOptions): Promise<DoipList
     }
   }
 
-  function accept(raw: Socket): void {
+  async function confirm(socket: SocketId, request: RoutingActivationRequest): Promise<void> {
+    const granted = await (options.confirm?.(request) ?? true);
+    feed({ kind: "confirmed", socket, granted });
+  }
+
+  function accept(raw: Socket, secure?: Security): void {
     if (!online) {
       raw.resetAndDestroy();
       return;
@@ -108,18 +128,16 @@ export async function listenDoip(options: DoipListenerOptions): Promise<DoipList
     lastId += 1;
     const id = lastId;
     open.set(id, openSocket(raw, id, options, feed));
-    feed({ kind: "opened", socket: id });
+    feed({ kind: "opened", socket: id, ...(secure && { secure }) });
   }
 
-  const server = createServer(accept);
-  server.maxConnections = entity.maxSockets + SPARE_SOCKETS;
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(options.port, options.host, resolve);
-  });
-
+  const ports = await openPorts(options, accept);
   return {
-    port: (server.address() as AddressInfo).port,
+    port: ports.port,
+    tlsPort: ports.tlsPort,
+    get activeSockets() {
+      return [...state.sockets.values()].filter(({ phase }) => phase === "active").length;
+    },
     goOffline() {
       online = false;
       state = idleEntity;
@@ -131,11 +149,59 @@ export async function listenDoip(options: DoipListenerOptions): Promise<DoipList
     goOnline() {
       online = true;
     },
-    async close() {
+    close() {
       for (const socket of open.values()) socket.framed.destroy();
-      await new Promise((resolve) => server.close(resolve));
+      return ports.close();
     },
   };
+}
+
+type Accept = (socket: Socket, secure?: Security) => void;
+
+interface Ports {
+  port: number;
+  tlsPort: number | undefined;
+  close(): Promise<void>;
+}
+
+/** Listens on the port, and on that for TLS; on both or none. */
+async function openPorts(
+  { host, port, tls, entity }: DoipListenerOptions,
+  accept: Accept,
+): Promise<Ports> {
+  const listening: Server[] = [];
+  const close = async () => {
+    await Promise.all(listening.map((server) => new Promise((done) => server.close(done))));
+  };
+  const listen = async (server: Server, on: number) => {
+    server.maxConnections = entity.maxSockets + SPARE_SOCKETS;
+    server.listen(on, host);
+    await once(server, "listening");
+    listening.push(server);
+    return (server.address() as AddressInfo).port;
+  };
+  try {
+    const plain = createServer((socket) => accept(socket));
+    return {
+      port: await listen(plain, port),
+      tlsPort: tls && (await listen(tlsServer(tls.options, accept), tls.port)),
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Whoever does not finish its handshake in the time for an activation does not get that far. */
+function tlsServer(options: TlsOptions, accept: Accept): Server {
+  const handshakeTimeout = standardTiming.initialInactivityMs;
+  const server = createTlsServer({ handshakeTimeout, ...options }, (socket) =>
+    accept(socket, socket.authorized ? "authenticated" : "tls"),
+  );
+  // A handshake that fails is the end of that connection only.
+  server.on("tlsClientError", (_, socket) => socket.destroy());
+  return server;
 }
 
 /** Dresses an accepted TCP socket: frames, timers, and the connection shown to the outside. */

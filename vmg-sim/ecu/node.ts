@@ -1,6 +1,6 @@
 import { ActivationType, PayloadType } from "#protocol/doip/codes.ts";
 import type { DiagnosticMessage } from "#protocol/doip/diagnostic-messages.ts";
-import { standardTiming, type EntityConfig } from "#protocol/doip/entity.ts";
+import { standardTiming, type EntityConfig } from "#protocol/doip/entity-state.ts";
 import { listenDoip, type DoipConnection } from "#protocol/doip/listener.ts";
 import { startEcu, type Ecu, type EcuOptions } from "./ecu.ts";
 

@@ -1,7 +1,8 @@
 import type { Clock } from "#protocol/doip/clock.ts";
 import { ActivationType, DiagnosticNack, PayloadType } from "#protocol/doip/codes.ts";
 import type { DiagnosticMessage } from "#protocol/doip/diagnostic-messages.ts";
-import { ackOf, nackOf, standardTiming, type EntityConfig } from "#protocol/doip/entity.ts";
+import { standardTiming, type EntityConfig } from "#protocol/doip/entity-state.ts";
+import { ackOf, nackOf } from "#protocol/doip/entity.ts";
 import { listenDoip, type DoipConnection } from "#protocol/doip/listener.ts";
 import type { AckOutcome } from "#protocol/doip/tester.ts";
 import { ecuLink, type EcuLink } from "./ecu-link.ts";

@@ -6,7 +6,7 @@ import {
   type EntityEvent,
   type EntitySocket,
   type EntityState,
-} from "#protocol/doip/entity.ts";
+} from "#protocol/doip/entity-state.ts";
 import type { DoipMessage } from "#protocol/doip/frame.ts";
 
 export const OWN = 0x1000;

@@ -2,11 +2,14 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { DiagnosticNack, HeaderNack, PayloadType } from "#protocol/doip/codes.ts";
 import {
-  entityStep,
   idleEntity,
+  type EntityConfig,
   type EntityEffect,
   type EntityEvent,
-} from "#protocol/doip/entity.ts";
+  type EntitySocket,
+  type Security,
+} from "#protocol/doip/entity-state.ts";
+import { entityStep } from "#protocol/doip/entity.ts";
 import type { DoipMessage } from "#protocol/doip/frame.ts";
 import {
   activation,
@@ -33,11 +36,78 @@ const events = (socket: number): EntityEvent[] => [
   { kind: "closed", socket },
 ];
 
+const taken = ["1 stop initial_inactivity", "1 start general_inactivity 300000"];
+const centralSecurity: Partial<EntityConfig> = {
+  needsTls: () => true,
+  admit: (_, security) => (security === "authenticated" ? 0x10 : 0x04),
+};
+
 describe("a DoIP entity", () => {
   test.each(rows)("%s", (_, before, event, after, effects) => {
     const step = entityStep(config, before, event);
     expect(step.effects.map(brief)).toEqual(effects);
     expect(step.state).toEqual(after);
+  });
+
+  test.each<[string, Partial<EntityConfig>, Security | undefined, string[]]>([
+    ["needs TLS and has none", { needsTls: () => true }, undefined, ["1 0006 07", "1 close"]],
+    ["needs TLS and has it", { needsTls: () => true }, "tls", [...taken, "1 0006 10"]],
+    ["needs TLS, then a certificate", centralSecurity, "tls", [...taken, "1 0006 04", "1 close"]],
+    ["has shown its certificate", centralSecurity, "authenticated", [...taken, "1 0006 10"]],
+    ["is rejected", { admit: () => 0x05 }, undefined, [...taken, "1 0006 05", "1 close"]],
+    ["has to be confirmed", { admit: () => 0x11 }, undefined, [...taken, "1 0006 11", "1 confirm"]],
+  ])("a tester that %s", (_, changes, secure, effects) => {
+    const socket: EntitySocket = { ...opened, ...(secure && { secure }) };
+    const step = entityStep(
+      { ...config, ...changes },
+      sockets([1, socket]),
+      message(1, activation()),
+    );
+    expect(step.effects.map(brief)).toEqual(effects);
+  });
+
+  describe("between an activation and its confirmation", () => {
+    const asked: EntityConfig = { ...config, admit: () => 0x11 };
+    const { state } = entityStep(asked, sockets([1, opened]), message(1, activation()));
+
+    test("nothing is routed", () => {
+      const { effects } = entityStep(asked, state, message(1, diagnostic()));
+      expect(effects.map(brief)).toEqual([`1 start general_inactivity 300000`, "1 8003 02"]);
+    });
+
+    test("the socket counts as taken", () => {
+      const one = { ...asked, maxSockets: 1 };
+      const second = entityStep(one, state, { kind: "opened", socket: 2 }).state;
+      const { effects } = entityStep(one, second, message(2, activation(0x0e81)));
+      expect(effects.map(brief)).toContain("1 0007");
+    });
+
+    test("agreement activates, and is not asked for again", () => {
+      const agreed = entityStep(asked, state, { kind: "confirmed", socket: 1, granted: true });
+      expect(agreed.effects.map(brief)).toEqual(["1 0006 10"]);
+      const routed = entityStep(asked, agreed.state, message(1, diagnostic()));
+      expect(routed.effects.map(brief)).toContain("1 deliver");
+      const again = entityStep(asked, agreed.state, {
+        kind: "confirmed",
+        socket: 1,
+        granted: false,
+      });
+      expect(again).toEqual({ state: agreed.state, effects: [] });
+    });
+
+    test("a refusal closes", () => {
+      const refused = entityStep(asked, state, { kind: "confirmed", socket: 1, granted: false });
+      expect(refused.effects.map(brief)).toEqual(["1 0006 05", "1 close"]);
+      expect(refused.state).toEqual(idleEntity);
+    });
+  });
+
+  test("TLS stays known of a socket that had to wait for another", () => {
+    const tls = { ...config, needsTls: () => true };
+    const before = sockets([1, active()], [2, { ...opened, secure: "tls" }]);
+    const waits = entityStep(tls, before, message(2, activation())).state;
+    const { effects } = entityStep(tls, waits, { kind: "timer", socket: 1, timer: "alive_check" });
+    expect(effects.map(brief)).toContain("2 0006 10");
   });
 
   test.each(events(9))("a socket it has closed is nobody: $kind", (event) => {
@@ -128,8 +198,9 @@ function brief(effect: EntityEffect): string {
       return `${effect.socket} stop ${effect.timer}`;
     case "deliver":
       return `${effect.socket} deliver${effect.acknowledged ? " acknowledged" : ""}`;
-    default:
-      return `${effect.socket} close`;
+    case "confirm":
+    case "close":
+      return `${effect.socket} ${effect.kind}`;
   }
 }
 

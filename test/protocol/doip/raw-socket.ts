@@ -1,7 +1,8 @@
 import { connect, type Socket } from "node:net";
+import { connect as connectTls, type ConnectionOptions } from "node:tls";
 import { encodeFrame, type DoipMessage } from "#protocol/doip/frame.ts";
 
-/** A TCP connection that shows what came back as it is. */
+/** A TCP or TLS connection that shows what came back as it is. */
 export interface RawSocket {
   /** Sends bytes given in hex, or a message. */
   send(...what: (string | DoipMessage)[]): void;
@@ -12,10 +13,11 @@ export interface RawSocket {
   readonly socket: Socket;
 }
 
-export async function rawSocket(port: number): Promise<RawSocket> {
-  const socket = connect({ host: "127.0.0.1", port });
+export async function rawSocket(port: number, tls?: ConnectionOptions): Promise<RawSocket> {
+  const to = { host: "127.0.0.1", port };
+  const socket = tls ? connectTls({ ...to, ...tls }) : connect(to);
   await new Promise((resolve, reject) => {
-    socket.once("connect", resolve);
+    socket.once(tls ? "secureConnect" : "connect", resolve);
     socket.once("error", reject);
   });
   let segments: Buffer[] = [];
