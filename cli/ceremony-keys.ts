@@ -5,7 +5,7 @@ import { Option, type Command } from "commander";
 import { HYBRID_ALGORITHMS } from "#crypto/key-algorithm.ts";
 import { KeyStoreError } from "#crypto/key-store-error.ts";
 import { openKeyStore, type KeyStore } from "#crypto/key-store.ts";
-import { readPassphrase } from "#crypto/passphrase.ts";
+import { demandLength, readPassphrase } from "#crypto/passphrase.ts";
 import { keyRecord, type UptaneKey } from "#protocol/uptane/key.ts";
 
 export interface KeyOptions {
@@ -61,6 +61,7 @@ async function ask(folder: string, isNew: boolean): Promise<string> {
     throw new KeyStoreError("KEY_STORE_PASSPHRASE_REQUIRED", what);
   }
   const passphrase = await askHidden(`Passphrase for the keys in ${folder}: `);
+  demandLength(folder, passphrase);
   // A mistake would be found out only when the keys are needed.
   if (isNew && (await askHidden("Once more: ")) !== passphrase) {
     throw new KeyStoreError("KEY_STORE_PASSPHRASE_INVALID", "the two passphrases differ");

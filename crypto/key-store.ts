@@ -12,6 +12,7 @@ import {
   type StoredKey,
 } from "./key-file.ts";
 import { KeyStoreError } from "./key-store-error.ts";
+import { demandLength } from "./passphrase.ts";
 import { keySigner, type Signer } from "./signing-keys.ts";
 
 /**
@@ -95,10 +96,9 @@ const OWNER_ONLY = 0o600;
 const FILE_NAME = new RegExp(`^(?:${KeyAlgorithm.join("|")})-[0-9a-f]{16}\\.key$`);
 
 function lockOf(folder: string, passphrase: string | undefined, cost?: ScryptCost) {
-  if (passphrase === "") {
-    throw new KeyStoreError("KEY_STORE_PASSPHRASE_INVALID", `${folder}: the passphrase is empty`);
-  }
-  return passphrase === undefined ? undefined : passphraseLock(passphrase, cost);
+  if (passphrase === undefined) return undefined;
+  demandLength(folder, passphrase);
+  return passphraseLock(passphrase, cost);
 }
 
 /** By file name. */

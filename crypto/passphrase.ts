@@ -2,6 +2,8 @@ import { readFile } from "node:fs/promises";
 import { KeyStoreError } from "./key-store-error.ts";
 
 const MAX_LENGTH = 1024;
+/** Whoever has copied the files can try as many as they like: scrypt only makes each try dear. */
+const MIN_LENGTH = 12;
 
 /**
  * The passphrase of a key store: the first line of a file, or else the one that is given; undefined
@@ -18,6 +20,17 @@ export async function readPassphrase(
     throw invalid(`${file}: its first line must be the passphrase, 1 to ${MAX_LENGTH} characters`);
   }
   return passphrase;
+}
+
+/**
+ * @param folder the key store that it is for
+ * @throws KeyStoreError KEY_STORE_PASSPHRASE_TOO_SHORT
+ */
+export function demandLength(folder: string, passphrase: string): void {
+  const { length } = Array.from(passphrase.normalize("NFC"));
+  if (length >= MIN_LENGTH) return;
+  const what = `the passphrase for ${folder} has ${length} characters: choose one of ${MIN_LENGTH} or more`;
+  throw new KeyStoreError("KEY_STORE_PASSPHRASE_TOO_SHORT", what);
 }
 
 async function readText(file: string): Promise<string> {

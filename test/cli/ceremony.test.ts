@@ -93,9 +93,14 @@ describe("latticeway trust init and sign", () => {
   test("opens the keys by the right passphrase only", async () => {
     const ceremony = await beginCeremony();
     const wrong = join(ceremony.folder, "wrong");
-    await writeFile(wrong, "wrong\n");
-    const outcome = await trust("sign", "--dir", ceremony.dir, "--passphrase-file", wrong);
-    expect(outcome).toMatchObject({ code: "KEY_STORE_PASSPHRASE_WRONG", exitCode: 1 });
+    for (const [text, code] of [
+      ["incorrect horse", "KEY_STORE_PASSPHRASE_WRONG"],
+      ["wrong", "KEY_STORE_PASSPHRASE_TOO_SHORT"],
+    ]) {
+      await writeFile(wrong, `${text}\n`);
+      const outcome = await trust("sign", "--dir", ceremony.dir, "--passphrase-file", wrong);
+      expect(outcome).toMatchObject({ code, exitCode: 1 });
+    }
     expect(await ceremony.names("image")).toEqual([]);
   });
 

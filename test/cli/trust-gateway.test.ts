@@ -23,6 +23,7 @@ import { beginCeremony, ceremonyIn, type TestCeremony } from "./ceremony-folder.
 import { trust } from "./run-trust.ts";
 
 const { path: folder, remove } = temporaryFolder();
+const ONLINE_PASSPHRASE = "Tr0ub4dor and three";
 let gateway: TestGateway;
 let ceremony: TestCeremony;
 
@@ -41,7 +42,7 @@ beforeAll(async () => {
   }
   gateway = await startGateway({
     certs_dir: join(folder, "certs"),
-    trust: { mode: "production", passphrase: "online" },
+    trust: { mode: "production", passphrase: ONLINE_PASSPHRASE },
   });
 });
 afterAll(async () => {
@@ -50,7 +51,9 @@ afterAll(async () => {
 });
 
 async function makeOnlineKeys(certs: string): Promise<OnlineKeys> {
-  const store = await openKeyStore(join(certs, "online"), "online", { cost: { N: 2, r: 1, p: 1 } });
+  const store = await openKeyStore(join(certs, "online"), ONLINE_PASSPHRASE, {
+    cost: { N: 2, r: 1, p: 1 },
+  });
   const pair = async () => {
     const signers = await Promise.all(HYBRID_ALGORITHMS.map((name) => store.make(name)));
     return signers.map(({ publicKey }) => keyRecord(publicKey));

@@ -29,7 +29,8 @@ describe("a gateway in production", () => {
       expect(await readFile(file, "utf8")).not.toContain("PRIVATE KEY");
     }
     expect(await readdir(trust)).not.toContain("offline");
-    expect(await refusal({ passphrase: "wrong" })).toBe("KEY_STORE_PASSPHRASE_WRONG");
+    expect(await refusal({ passphrase: "incorrect horse" })).toBe("KEY_STORE_PASSPHRASE_WRONG");
+    expect(await refusal({ passphrase: "wrong" })).toBe("KEY_STORE_PASSPHRASE_TOO_SHORT");
     await production.remove();
   });
 
