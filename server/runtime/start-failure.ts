@@ -1,6 +1,6 @@
 /**
  * What is said of a start that failed. An error with a code of its own (of the configuration, the
- * certificates, the database, the system) explains itself; with any other, and with those that Node
+ * certificates, the database, the system) explains itself, behind that code; with any other, and with those that Node
  * throws at a wrong call (`ERR_…`), only the stack tells where to look.
  */
 export function startFailure(error: unknown): string {
@@ -8,7 +8,7 @@ export function startFailure(error: unknown): string {
   const { code } = error as { code?: unknown };
   if (typeof code !== "string" || code.startsWith("ERR_")) return error.stack ?? error.message;
   // A host with several addresses fails once for each, and the whole has no text.
-  return error instanceof AggregateError
-    ? error.errors.map((each) => startFailure(each)).join("\n")
-    : error.message;
+  if (error instanceof AggregateError) return error.errors.map(startFailure).join("\n");
+  // Those of the system have it in their text.
+  return error.message.includes(code) ? error.message : `${code}: ${error.message}`;
 }

@@ -231,7 +231,8 @@ describe("a gateway that can't start", () => {
     const error = await refusal((config) => ({ ...config, data_dir: gateway.config.data_dir }));
     const embedded = gateway.app.database === "embedded";
     expect(error.message).toMatch(embedded ? /in use by another process/ : /it started/);
-    expect(embedded ? startFailure(error) : error.message).toBe(error.message);
+    const told = embedded ? `DATABASE_NOT_OPENED: ${error.message}` : "it started";
+    expect(embedded ? startFailure(error) : error.message).toBe(told);
   });
 
   it("as PostgreSQL is not there says so", async () => {

@@ -2,15 +2,20 @@ import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { ConfigError } from "#config/load.ts";
+import { KeyStoreError } from "#crypto/key-store-error.ts";
 import { startFailure } from "#server/runtime/start-failure.ts";
 
 const main = join(import.meta.dirname, "../../../server/main.ts");
 
 describe("a start that failed", () => {
-  it("is told by its message where the error has a code", () => {
+  it("is told by code and message where the error has a code", () => {
     const taken = Object.assign(new Error("listen EADDRINUSE: :8443"), { code: "EADDRINUSE" });
     expect(startFailure(taken)).toBe("listen EADDRINUSE: :8443");
-    expect(startFailure(new ConfigError("file", ["a: is missing"]))).toBe("file:\n  a: is missing");
+    expect(startFailure(new ConfigError("file", ["a: is missing"]))).toBe(
+      "CONFIG_INVALID: file:\n  a: is missing",
+    );
+    const short = new KeyStoreError("KEY_STORE_PASSPHRASE_TOO_SHORT", "it has 3 characters");
+    expect(startFailure(short)).toBe("KEY_STORE_PASSPHRASE_TOO_SHORT: it has 3 characters");
   });
 
   it("is told by every address that was tried", () => {
@@ -34,7 +39,7 @@ describe("a start that failed", () => {
       env: { PATH: process.env["PATH"], LATTICEWAY_HTTPS_PORT: "many" },
       encoding: "utf8",
     });
-    expect(stderr).toMatch(/^.*server\.yaml:\n {2}https\.port: got "many", .*\n$/);
+    expect(stderr).toMatch(/^CONFIG_INVALID: .*server\.yaml:\n {2}https\.port: got "many", .*\n$/);
     expect(status).toBe(1);
   });
 });
