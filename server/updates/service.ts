@@ -46,12 +46,13 @@ export async function submitVci(
   checkVci(vci);
   const evidence = evidenceOf(vin, vci, certificateKey);
   const vci_id = await deps.db.transaction().execute(async (tx) => {
-    const id = await saveVci(tx, vin, vci, evidence);
-    if (id === undefined)
+    const saved = await saveVci(tx, vin, vci, evidence);
+    if (saved === undefined)
       throw new ProblemError("VEHICLE_NOT_REGISTERED", `${vin} must register first`);
-    await settleByVci(deps, tx, vin, vci.ecus);
+    // One that comes again says nothing of what the vehicle has done since.
+    if (saved.isNew) await settleByVci(deps, tx, vin, vci.ecus);
     await noteSightings(tx, [{ vin, at: new Date() }]);
-    return id;
+    return saved.vci_id;
   });
   return { vci_id, ...asAnswer(await planFor(deps.db, vin, vci.ecus)) };
 }

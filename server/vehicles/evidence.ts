@@ -1,4 +1,4 @@
-import type { KeyObject } from "node:crypto";
+import { createHash, type KeyObject } from "node:crypto";
 import { ProblemError } from "#protocol/api/problem.ts";
 import type { Vci } from "#protocol/api/vci.ts";
 import { hardwareId } from "#protocol/uptane/hardware-id.ts";
@@ -13,6 +13,8 @@ export interface Evidence {
   evidence: "signed" | "unsigned";
   /** Of the signed manifest. */
   nonce: string | null;
+  /** SHA-256 of a signed VCI, for one that comes again. */
+  digest: Buffer | null;
 }
 
 /**
@@ -23,10 +25,11 @@ export interface Evidence {
  */
 export function evidenceOf(
   vin: string,
-  { manifest, ecus }: Vci,
+  vci: Vci,
   certificateKey: () => KeyObject | undefined,
 ): Evidence {
-  if (manifest === undefined) return { evidence: "unsigned", nonce: null };
+  const { manifest, ecus } = vci;
+  if (manifest === undefined) return { evidence: "unsigned", nonce: null, digest: null };
   const key = certificateKey();
   // Not the vehicle's fault: it sends again.
   if (key === undefined) throw new Error("the connection ended before the manifest was verified");
@@ -38,7 +41,8 @@ export function evidenceOf(
       version: software_version,
     }));
     checkReports(signed, { vin, ecus: reported });
-    return { evidence: "signed", nonce: signed.nonce };
+    const digest = createHash("sha256").update(JSON.stringify(vci)).digest();
+    return { evidence: "signed", nonce: signed.nonce, digest };
   } catch (error) {
     if (!(error instanceof VehicleManifestError)) throw error;
     throw new ProblemError("VCI_MANIFEST_INVALID", error.message);

@@ -205,20 +205,25 @@ export async function saveHeartbeats(
 }
 
 /**
- * Stores a VCI as the vehicle's current one; the one before becomes history.
+ * Stores a VCI as the vehicle's current one; the one before becomes history. The signed VCI that is
+ * the current one already, sent again for want of the answer, is not stored again.
  * Takes a transaction: two VCIs at once must not both become current.
- * @returns its id, or undefined when the vehicle is not registered
+ * @returns its id, and whether it is new; undefined when the vehicle is not registered
  * @throws ProblemError VCI_NONCE_REPEATED
  */
 export async function saveVci(
   tx: Tx,
   vin: string,
   vci: Vci,
-  { evidence: kind, nonce }: Evidence,
-): Promise<string | undefined> {
+  { evidence: kind, nonce, digest }: Evidence,
+): Promise<{ vci_id: string; isNew: boolean } | undefined> {
   if (!(await lockVehicle(tx, vin))) return undefined;
-  if (nonce !== null && nonce === (await lastNonce(tx, vin))) {
-    throw new ProblemError("VCI_NONCE_REPEATED");
+  const last = await lastSigned(tx, vin);
+  if (last !== undefined && nonce === last.nonce) {
+    if (digest === null || last.digest?.equals(digest) !== true) {
+      throw new ProblemError("VCI_NONCE_REPEATED");
+    }
+    return { vci_id: last.vci_id, isNew: false };
   }
   await tx
     .updateTable("vci")
@@ -238,19 +243,21 @@ export async function saveVci(
       ecus: JSON.stringify(vci.ecus),
       evidence: kind,
       nonce,
+      digest,
     })
     .execute();
-  return vci_id;
+  return { vci_id, isNew: true };
 }
 
-async function lastNonce(tx: Tx, vin: string): Promise<string | null | undefined> {
-  const row = await tx
+/** The current VCI, if it is a signed one. */
+async function lastSigned(tx: Tx, vin: string) {
+  return tx
     .selectFrom("vci")
-    .select("nonce")
+    .select(["vci_id", "nonce", "digest"])
     .where("vin", "=", vin)
     .where("current", "=", true)
+    .where("nonce", "is not", null)
     .executeTakeFirst();
-  return row?.nonce;
 }
 
 export interface StoredVci {

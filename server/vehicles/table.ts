@@ -47,4 +47,6 @@ export interface VciTable {
   evidence: Generated<"signed" | "unsigned">;
   /** Of the signed manifest; the director's next targets answer to it. */
   nonce: string | null;
+  /** SHA-256 of a signed VCI as it came. */
+  digest: Buffer | null;
 }

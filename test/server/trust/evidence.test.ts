@@ -61,12 +61,15 @@ describe("a VCI", () => {
     const nonce = newNonce();
     const send = (manifest: unknown) =>
       client.publishAsync(`vehicle/${vin}/vci`, JSON.stringify({ ...vci, manifest }), { qos: 1 });
-    await send(await signed(nonce));
+    const manifest = await signed(nonce);
+    await send(manifest);
     await send({ ...(await signed()), signatures: (await signed()).signatures });
     await send(await signed(nonce));
+    await send(manifest);
     expect(await history()).toMatchObject([{ evidence: "signed", nonce }]);
-    const refused = gateway.log.filter(({ vehicle: of }) => of === vin).map(({ code }) => code);
-    expect(refused).toEqual(expect.arrayContaining(["VCI_MANIFEST_INVALID", "VCI_NONCE_REPEATED"]));
+    const lines = gateway.log.filter(({ vehicle: of, code }) => of === vin && code !== undefined);
+    const refused = lines.map(({ code }) => code);
+    expect(refused.toSorted()).toEqual(["VCI_MANIFEST_INVALID", "VCI_NONCE_REPEATED"]);
   });
 
   test("of a simple client is taken, as its word", async () => {
@@ -75,12 +78,49 @@ describe("a VCI", () => {
     expect(await evidence()).toBe("unsigned");
   });
 
-  test("may not have the nonce of the one before", async () => {
+  test("that comes again is answered as the first time, and kept once", async () => {
     const manifest = await signed();
-    expect((await submit(manifest)).status).toBe(200);
-    expect(problemOf(await submit(manifest))).toBe("VCI_NONCE_REPEATED");
+    const [first, again] = await Promise.all([submit(manifest), submit(manifest)]);
+    expect(first.status).toBe(200);
+    expect(first.json.outdated_ecus).toMatchObject([{ ecu_id: "ECU_001" }]);
+    expect(again.json).toEqual(first.json);
+    expect((await submit(manifest)).json).toEqual(first.json);
+    expect(await history()).toHaveLength(1);
     expect((await submit(await signed())).status).toBe(200);
     expect(await history()).toHaveLength(2);
+  });
+
+  const newer = sampleVci({ ECU_001: "1.2.3" });
+  test.each<[string, (nonce: string, manifest: VehicleManifest) => Promise<object>]>([
+    ["other versions", async (nonce) => ({ ...newer, manifest: await signed(nonce, newer) })],
+    ["another manifest", async (nonce) => ({ ...vci, manifest: await signed(nonce) })],
+    ["another reason", async (_nonce, manifest) => ({ ...vci, reason: "requested", manifest })],
+  ])("may not have the nonce of the one before with %s", async (_, make) => {
+    const nonce = newNonce();
+    const manifest = await signed(nonce);
+    expect((await submit(manifest)).status).toBe(200);
+    const body = await make(nonce, manifest);
+    const answer = await vehicle.send("POST", `/api/v1/vehicles/${vin}/vci`, { body });
+    expect(problemOf(answer)).toBe("VCI_NONCE_REPEATED");
+    expect(await history()).toHaveLength(1);
+  });
+
+  test("that comes again late contradicts no update", async () => {
+    const manifest = await signed();
+    await submit(manifest);
+    const { update_id } = (await vehicle.send("POST", "/api/v1/ota/package", { body: { vin } }))
+      .json as { update_id: string };
+    for (const status of ["installing", "completed"]) {
+      const report = { update_id, status, progress: 50, ts: new Date().toISOString() };
+      const answer = await vehicle.send("POST", "/api/v1/ota/status", { body: report });
+      expect(answer.status).toBe(204);
+    }
+    const update = async () =>
+      (await gateway.admin.send("GET", `/api/v1/updates/${update_id}`)).json as { status: string };
+    expect((await submit(manifest)).status).toBe(200);
+    expect(await update()).toMatchObject({ status: "health_check" });
+    expect((await submit(await signed())).status).toBe(200);
+    expect(await update()).toMatchObject({ status: "failed" });
   });
 
   const other = sampleVci({ ECU_001: "0.9.0" });

@@ -146,6 +146,22 @@ describe("a vehicle behind an attacker", () => {
     expect(downloads(tampering)).toEqual([]);
   });
 
+  it("reports once more what it got no answer to, and goes on", async () => {
+    const own = "TRUST-9";
+    const tampering = await attacker(gateway, own);
+    let lost = 0;
+    tampering.alter = (path, { bytes }) => {
+      if (!path.endsWith("/vci") || ++lost > 1) return bytes;
+      throw new Error("the answer is lost");
+    };
+    const vehicle = await vehicleBehind(tampering, own);
+    await vehicle.agent.started;
+    expect(vehicle.events.filter(({ type }) => type === "vci_collected")).toHaveLength(1);
+    const { json } = await gateway.admin.send("GET", `/api/v1/vehicles/${own}/vci`);
+    expect(json.items).toMatchObject([{ evidence: "signed" }]);
+    expect(lost).toBe(2);
+  });
+
   const files: [string, (file: Custom) => void, boolean][] = [
     ["compressed file", (file) => (packageOf(file)["sha256"] = "0".repeat(64)), false],
     ["compressed length", (file) => (packageOf(file)["length"] = 1_000_000), false],
