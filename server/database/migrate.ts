@@ -4,6 +4,7 @@ import * as m0001 from "./migrations/0001-main-job.ts";
 import * as m0002 from "./migrations/0002-trust.ts";
 import * as m0003 from "./migrations/0003-certificates.ts";
 import * as m0004 from "./migrations/0004-telemetry.ts";
+import * as m0005 from "./migrations/0005-superseded-packages.ts";
 import * as m0006 from "./migrations/0006-vci-digest.ts";
 
 /** Every migration, by the name that marks it as done in a database. Never rename or reorder. */
@@ -12,6 +13,7 @@ const migrations: Record<string, Migration> = {
   "0002-trust": m0002,
   "0003-certificates": m0003,
   "0004-telemetry": m0004,
+  "0005-superseded-packages": m0005,
   "0006-vci-digest": m0006,
 };
 

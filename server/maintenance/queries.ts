@@ -10,6 +10,7 @@ export const trimmed = {
   diagnostic_request: sql`completed_at is not null and created_at < `,
   command: sql`status not in ('queued', 'sent', 'delivered', 'accepted') and updated_at < `,
   package_assignment: sql`expires_at < `,
+  superseded_package: sql`expires_at < `,
   director_issue: sql`expires_at < `,
 } as const;
 

@@ -28,6 +28,7 @@ export async function trimAll(
     diagnostic_request: days.diagnostics_days,
     command: days.commands_days,
     package_assignment: days.update_events_days,
+    superseded_package: days.update_events_days,
     // Versions follow the clock, so that none comes twice when the vehicle asks again.
     director_issue: DAYS_AFTER_EXPIRY,
   };

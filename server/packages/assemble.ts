@@ -6,7 +6,7 @@ import { isSignedBy, signManifest } from "#protocol/package/signatures.ts";
 import type { BlobStore } from "#server/blobs/blob-store.ts";
 import type { Db } from "#server/database/connection.ts";
 import { manifestFor, type Package, type PackageContent } from "./package.ts";
-import { insertPackage, lockPackage, packageById, replacePackage } from "./queries.ts";
+import { insertPackage, lockPackage, packageById, supersedePackage } from "./queries.ts";
 import { packageBytes, verifyBlobs } from "./stream.ts";
 
 export interface Assembler {
@@ -25,7 +25,8 @@ export interface AssemblerDeps {
  * Assembling writes nothing but two small files into the database: the package itself is the
  * manifest, the signatures and blobs that are already there, one after the other. It costs one
  * sequential read, for the checksum of the whole. A package whose signers have been replaced is
- * signed, and so assembled, anew.
+ * signed, and so assembled, anew; vehicles that were assigned it before are still sent it as it was,
+ * which the root that they trusted then verifies.
  */
 export function createAssembler(deps: AssemblerDeps): Assembler {
   const underWay = new Map<string, Promise<Package>>();
@@ -70,7 +71,7 @@ async function assemble(
     // Another gateway may have been first: its signatures, and so its checksum, are those that count.
     const stored = await lockPackage(tx, package_id);
     if (isSignedBy(stored.signatures, signers)) return stored;
-    await replacePackage(tx, assembled);
+    await supersedePackage(tx, assembled);
     return assembled;
   });
 }

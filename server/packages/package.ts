@@ -3,7 +3,7 @@ import { encodeManifest, imagePath, type ManifestZone } from "#protocol/package/
 import type { ZoneRange } from "#protocol/package/layout.ts";
 
 /** A package that is ready to be sent: its two metadata files, and what they add up to. */
-export interface Package {
+export interface PackageFile {
   package_id: string;
   manifest: Buffer;
   signatures: Buffer;
@@ -11,6 +11,10 @@ export interface Package {
   size: number;
   /** Of the whole file, lower-case hex. */
   sha256: string;
+}
+
+/** As it is signed now, with where the files of each zone lie in it. */
+export interface Package extends PackageFile {
   zones: ZoneRange[];
 }
 

@@ -12,8 +12,8 @@ import { evaluatePreconditions } from "#server/http/preconditions.ts";
 import { selectRange } from "#server/http/range.ts";
 import type { Metrics } from "#server/runtime/metrics.ts";
 import { limitDownloads } from "./downloads.ts";
-import type { Package } from "./package.ts";
-import { assignedUntil, packageById } from "./queries.ts";
+import type { PackageFile } from "./package.ts";
+import { assignedPackage } from "./queries.ts";
 import { packageBytes, verifyBlobs } from "./stream.ts";
 
 export interface PackageDeps {
@@ -62,16 +62,14 @@ export function packageRoutes(deps: PackageDeps) {
 }
 
 /** @throws ProblemError PACKAGE_UNKNOWN, PACKAGE_NOT_ASSIGNED, PACKAGE_EXPIRED */
-async function assigned(db: Db, vin: string, packageId: string): Promise<Package> {
-  const [found, until] = await Promise.all([
-    packageById(db, packageId),
-    assignedUntil(db, vin, packageId),
-  ]);
+async function assigned(db: Db, vin: string, packageId: string): Promise<PackageFile> {
+  const found = await assignedPackage(db, vin, packageId);
   if (found === undefined) throw new ProblemError("PACKAGE_UNKNOWN", packageId);
-  if (until === undefined) throw new ProblemError("PACKAGE_NOT_ASSIGNED", packageId);
-  if (until.getTime() <= Date.now())
+  const { expires_at, file } = found;
+  if (expires_at === null) throw new ProblemError("PACKAGE_NOT_ASSIGNED", packageId);
+  if (expires_at.getTime() <= Date.now() || file === null)
     throw new ProblemError("PACKAGE_EXPIRED", "ask for the package again");
-  return found;
+  return file;
 }
 
 /** What of the file is sent, `end` exclusive; 304 is none of it. */
@@ -85,7 +83,7 @@ interface Part {
 function selectPart(
   { method, headers }: FastifyRequest,
   reply: FastifyReply,
-  { size, sha256 }: Package,
+  { size, sha256 }: PackageFile,
 ): Part {
   const etag = `"${sha256}"`;
   const { "if-match": ifMatch, "if-none-match": ifNoneMatch, "if-range": ifRange } = headers;
@@ -109,7 +107,7 @@ function selectPart(
 
 function describe(
   reply: FastifyReply,
-  { package_id, size, sha256 }: Package,
+  { package_id, size, sha256 }: PackageFile,
   { status, start, end }: Part,
 ): void {
   void reply.code(status).headers({ etag: `"${sha256}"`, "cache-control": "private, immutable" });

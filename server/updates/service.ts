@@ -86,7 +86,8 @@ export async function requestPackage(
   if (wanted.length === 0) throw new ProblemError("PACKAGE_NOTHING_OUTDATED");
   const found = await packageFor(deps, wanted);
   const expires_at = new Date(Date.now() + deps.ttlHours * 3_600_000);
-  const planned = { vci_id, package_id: found.package_id, wanted, expires_at };
+  const { package_id, sha256 } = found;
+  const planned = { vci_id, package_id, sha256, wanted, expires_at };
   const update_id = await deps.db.transaction().execute((tx) => openUpdate(deps, tx, vin, planned));
   // The vehicle has sent another VCI meanwhile: plan again by that one.
   if (update_id === undefined) return requestPackage(deps, vin, ecuIds);
@@ -198,6 +199,8 @@ interface PlannedUpdate {
   /** The VCI that it was planned by. */
   vci_id: string;
   package_id: string;
+  /** Of the file that the vehicle is told of. */
+  sha256: string;
   wanted: readonly PlannedEcu[];
   expires_at: Date;
 }
@@ -207,12 +210,12 @@ async function openUpdate(
   deps: UpdateDeps,
   tx: Tx,
   vin: string,
-  { vci_id, package_id, wanted, expires_at }: PlannedUpdate,
+  { vci_id, package_id, sha256, wanted, expires_at }: PlannedUpdate,
 ): Promise<string | undefined> {
   const open = await queries.lockOpenUpdate(tx, vin);
   const vci = await currentVci(tx, vin);
   if (vci?.vci_id !== vci_id) return undefined;
-  await assignPackage(tx, { vin, package_id, expires_at });
+  await assignPackage(tx, { vin, package_id, sha256, expires_at });
   if (open?.package_id === package_id) {
     await queries.renewWaiting(tx, open.update_id);
     return open.update_id;

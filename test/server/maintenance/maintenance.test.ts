@@ -332,11 +332,27 @@ describe("trimming", () => {
 
   it("of an assignment comes long after the download has expired", async () => {
     const assign = (expires_at: Date, package_id: string) =>
-      own.db.insertInto("package_assignment").values({ vin, package_id, expires_at }).execute();
+      own.db
+        .insertInto("package_assignment")
+        .values({ vin, package_id, sha256: "x", expires_at })
+        .execute();
     await assign(new Date(Date.now() - HOUR), "pkg-1");
     await later(0);
     expect(await count("package_assignment")).toBe(1);
     await later(31 * DAY);
     expect(await count("package_assignment")).toBe(0);
+  });
+
+  it("of a package as it was signed before comes when nobody may download that any more", async () => {
+    const expires_at = new Date(Date.now() + HOUR);
+    const signatures = Buffer.from("{}");
+    await own.db
+      .insertInto("superseded_package")
+      .values({ package_id: "pkg-1", sha256: "x", signatures, size: 1, expires_at })
+      .execute();
+    await later(30 * DAY);
+    expect(await count("superseded_package")).toBe(1);
+    await later(31 * DAY);
+    expect(await count("superseded_package")).toBe(0);
   });
 });
