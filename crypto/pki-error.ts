@@ -1,4 +1,5 @@
 export type PkiErrorCode =
+  | "PKI_MISSING"
   | "PKI_CERTIFICATE_MISSING"
   | "PKI_CERTIFICATE_UNREADABLE"
   | "PKI_KEY_MISSING"

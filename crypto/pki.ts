@@ -68,6 +68,38 @@ export async function ensureDevelopmentPki(
   return pki;
 }
 
+/**
+ * Demands what a gateway's listeners can't do without: its own certificates with their keys, and a
+ * root that vehicles' certificates lead to. Makes nothing.
+ * @returns what an operator should know about them
+ * @throws PkiError PKI_MISSING, which names the files; PKI_CERTIFICATE_UNREADABLE
+ */
+export async function demandPki(
+  folder: string,
+  algorithms: readonly KeyAlgorithm[],
+  now = new Date(),
+): Promise<string[]> {
+  const servers = algorithms.map((algorithm) => serverFiles(folder, algorithm));
+  const missingFiles = await absent(servers.flatMap(({ certificate, key }) => [certificate, key]));
+  const rootFiles = authorityRoots(folder, "vehicle");
+  if ((await absent(rootFiles)).length === rootFiles.length) {
+    const [root = ""] = algorithms.map(
+      (algorithm) => authorityFiles(folder, "vehicle", algorithm, "root").certificate,
+    );
+    missingFiles.push(root);
+  }
+  if (missingFiles.length > 0) {
+    const advice = `put your own there (certs/README.md), or make some by \`npm run certs -- --dir ${folder}\``;
+    throw new PkiError("PKI_MISSING", `missing: ${missingFiles.join(", ")}; ${advice}`);
+  }
+  const expired = servers.map(async ({ certificate }) => {
+    const pem = (await readIfPresent(certificate)) ?? "";
+    const { validTo, validToDate } = parseCertificate(certificate, pem);
+    return validToDate < now ? [`${certificate} expired on ${validTo}`] : [];
+  });
+  return (await Promise.all(expired)).flat();
+}
+
 export interface VehicleCertificateRequest {
   vehicleId: string;
   /** Default `ecdsa-p256`. */
@@ -266,12 +298,21 @@ function matchingKey(
 }
 
 async function roots(folder: string, tree: CertificateTree): Promise<string> {
-  const files = KeyAlgorithm.map(
-    (algorithm) => authorityFiles(folder, tree, algorithm, "root").certificate,
-  );
+  const files = authorityRoots(folder, tree);
   const found = (await Promise.all(files.map(readIfPresent))).filter((pem) => pem !== undefined);
   if (found.length === 0) throw missing(files.join(" or "));
   return found.join("");
+}
+
+function authorityRoots(folder: string, tree: CertificateTree): string[] {
+  return KeyAlgorithm.map(
+    (algorithm) => authorityFiles(folder, tree, algorithm, "root").certificate,
+  );
+}
+
+async function absent(files: readonly string[]): Promise<string[]> {
+  const present = await Promise.all(files.map(readIfPresent));
+  return files.filter((_file, index) => present[index] === undefined);
 }
 
 async function serverProblems(

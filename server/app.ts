@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { ServerConfig } from "#config/server.ts";
-import { ensureDevelopmentPki } from "#crypto/pki.ts";
+import { demandPki, ensureDevelopmentPki } from "#crypto/pki.ts";
 import { DEFAULT_PROFILE, TLS_PROFILES } from "#crypto/profiles.ts";
 import { openDiskStore } from "#server/blobs/disk-store.ts";
 import { startDelivery } from "#server/commands/delivery.ts";
@@ -32,7 +32,7 @@ import { updateTopics } from "#server/updates/topics.ts";
 import { trackPresence, type Presence } from "#server/vehicles/presence.ts";
 import { vehicleRoutes } from "#server/vehicles/routes.ts";
 import { vehicleTopics } from "#server/vehicles/topics.ts";
-import { createListeners, keyAlgorithms } from "./listeners.ts";
+import { certified, createListeners, keyAlgorithms } from "./listeners.ts";
 
 /** A running gateway. */
 export interface App {
@@ -58,13 +58,7 @@ const PRESENCE_FLUSH_MS = 5000;
  */
 export async function startApp(config: ServerConfig, log: Log): Promise<App> {
   reportProfiles(config, log);
-  const pki = await ensureDevelopmentPki(config.certs_dir, {
-    hostNames: config.tls.host_names,
-    algorithms: keyAlgorithms(config.tls.profiles),
-  });
-  for (const file of pki.made) log.info(`Development certificate made: ${file}`);
-  for (const problem of pki.problems) log.warn(problem);
-
+  await ensurePki(config, log);
   const database = await openDatabase(config, log);
   log.info(
     `Database: ${database.kind === "embedded" ? `embedded PostgreSQL in ${config.data_dir}` : "PostgreSQL"}`,
@@ -87,6 +81,18 @@ export async function startApp(config: ServerConfig, log: Log): Promise<App> {
     await database.close();
     throw error;
   }
+}
+
+/** In development certificates are made where there are none; in production they must be there. */
+async function ensurePki({ certs_dir, tls, trust }: ServerConfig, log: Log): Promise<void> {
+  if (trust.mode === "production") {
+    for (const problem of await demandPki(certs_dir, certified(tls.profiles))) log.warn(problem);
+    return;
+  }
+  const algorithms = keyAlgorithms(tls.profiles);
+  const pki = await ensureDevelopmentPki(certs_dir, { hostNames: tls.host_names, algorithms });
+  for (const file of pki.made) log.info(`Development certificate made: ${file}`);
+  for (const problem of pki.problems) log.warn(problem);
 }
 
 interface Base {

@@ -77,8 +77,8 @@ export async function createListeners(deps: ListenerDeps) {
   };
 }
 
-/** Kinds of keys that vehicles can use with these profiles. */
-function certified(profiles: readonly number[]): KeyAlgorithm[] {
+/** Kinds of keys that vehicles and the gateway can use with these profiles. */
+export function certified(profiles: readonly number[]): KeyAlgorithm[] {
   return [...new Set(profiles.flatMap((id) => findProfile(id)?.certificate ?? []))];
 }
 

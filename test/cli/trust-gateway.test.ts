@@ -15,6 +15,7 @@ import {
 import { HYBRID_ALGORITHMS } from "#crypto/key-algorithm.ts";
 import { openKeyStore } from "#crypto/key-store.ts";
 import { authorityFiles } from "#crypto/pki-layout.ts";
+import { ensureDevelopmentPki } from "#crypto/pki.ts";
 import type { OnlineKeys } from "#protocol/api/trust.ts";
 import { keyRecord } from "#protocol/uptane/key.ts";
 import { temporaryFolder, testFolder } from "#test/helpers/folder.ts";
@@ -40,6 +41,7 @@ beforeAll(async () => {
     const root = await readFile(ceremony.file(name, "1.root.json"));
     await writeFile(join(certs, `${name}.root.json`), root);
   }
+  await ensureDevelopmentPki(join(folder, "certs"), { algorithms: ["ecdsa-p256"] });
   gateway = await startGateway({
     certs_dir: join(folder, "certs"),
     trust: { mode: "production", passphrase: ONLINE_PASSPHRASE },

@@ -11,6 +11,7 @@ import { generateKeys, KeyAlgorithm } from "#crypto/key-algorithm.ts";
 import type { PkiError } from "#crypto/pki-error.ts";
 import { authorityFiles, serverFiles, vehicleFiles } from "#crypto/pki-layout.ts";
 import {
+  demandPki,
   ensureDevelopmentPki,
   issueVehicleCertificate,
   loadServerIdentities,
@@ -169,6 +170,41 @@ async function expectValidChains(folder: string): Promise<void> {
     }
   }
 }
+
+describe("a PKI that must be there", () => {
+  test("is demanded by the names of its files and with what to do, and nothing is made", async () => {
+    const folder = await temporaryFolder();
+    const refused = demandPki(folder, ["ecdsa-p256", "ml-dsa-65"]);
+    await expect(refused).rejects.toMatchObject({ code: "PKI_MISSING" });
+    const named = ["ecdsa-p256", "ml-dsa-65"].flatMap((algorithm) => [
+      `servers/gateway.${algorithm}.pem`,
+      `servers/gateway.${algorithm}.key`,
+    ]);
+    for (const name of [...named, "vehicle-ca/ecdsa-p256/root.pem"]) {
+      await expect(refused).rejects.toThrow(join(folder, name));
+    }
+    await expect(refused).rejects.toThrow(`npm run certs -- --dir ${folder}`);
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  test("is leaf certificates, their keys and a root, of whatever algorithm; no authority", async () => {
+    const folder = await temporaryFolder();
+    await ensureDevelopmentPki(folder, { algorithms: ["ecdsa-p256", "ml-dsa-65"] });
+    for (const tree of ["server", "vehicle"] as const) {
+      await rm(authorityFiles(folder, tree, "ecdsa-p256", "issuing").key);
+      await rm(authorityFiles(folder, tree, "ecdsa-p256", "root").key);
+    }
+    await rm(authorityFiles(folder, "vehicle", "ecdsa-p256", "root").certificate);
+    expect(await demandPki(folder, ["ecdsa-p256"])).toEqual([]);
+    const { certificate, key } = serverFiles(folder, "ecdsa-p256");
+    const later = new Date(Date.now() + 900 * DAY);
+    expect(await demandPki(folder, ["ecdsa-p256"], later)).toEqual([
+      expect.stringContaining(`${certificate} expired on `),
+    ]);
+    await rm(key);
+    await expect(demandPki(folder, ["ecdsa-p256"])).rejects.toThrow(`missing: ${key};`);
+  });
+});
 
 describe("a vehicle's certificate", () => {
   test.each(KeyAlgorithm)("%s carries its id, its purpose and its period", async (algorithm) => {

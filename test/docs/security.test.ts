@@ -42,7 +42,10 @@ function terminal(): Terminal {
   };
   // The programs of this tree, run in a folder of the test's own.
   const tools = `
-npm() { exec "${process.execPath}" "${repository}/server/main.ts"; }
+npm() {
+  if [ "$*" = "run certs" ]; then "${process.execPath}" "${repository}/certs/issue.ts"
+  else exec "${process.execPath}" "${repository}/server/main.ts"; fi
+}
 npx() { shift; LATTICEWAY_TRUST_PASSPHRASE=$CEREMONY_PASSPHRASE "${process.execPath}" "${repository}/cli/latticeway.js" "$@"; }
 `;
   const script = (commands: string) => `set -e\n${tools}\n${exports}\n${commands}`;

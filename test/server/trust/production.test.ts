@@ -1,4 +1,4 @@
-import { readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { encryptKeyStore, openKeyStore } from "#crypto/key-store.ts";
@@ -31,6 +31,15 @@ describe("a gateway in production", () => {
     expect(await readdir(trust)).not.toContain("offline");
     expect(await refusal({ passphrase: "incorrect horse" })).toBe("KEY_STORE_PASSPHRASE_WRONG");
     expect(await refusal({ passphrase: "wrong" })).toBe("KEY_STORE_PASSPHRASE_TOO_SHORT");
+    await production.remove();
+  });
+
+  test("does not start without certificates for TLS, and makes none", async () => {
+    const production = await newProduction();
+    const { certs_dir } = production.config;
+    await rm(certs_dir, { recursive: true });
+    expect(await production.refusal()).toBe("PKI_MISSING");
+    await expect(readdir(certs_dir)).rejects.toMatchObject({ code: "ENOENT" });
     await production.remove();
   });
 

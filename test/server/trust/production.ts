@@ -2,7 +2,7 @@ import { copyFile, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { vi } from "vitest";
 import { loadServerConfig, type ServerConfig } from "#config/server.ts";
-import { serverCa } from "#crypto/pki.ts";
+import { ensureDevelopmentPki, serverCa } from "#crypto/pki.ts";
 import { startApp } from "#server/app.ts";
 import { ceremonyIn, type TestCeremony } from "#test/cli/ceremony-folder.ts";
 import { temporaryFolder } from "#test/helpers/folder.ts";
@@ -22,7 +22,7 @@ export interface Production {
 
 export const PASSPHRASE = "correct horse battery staple";
 
-/** Nothing is there yet: neither keys nor roots. */
+/** Nothing is there yet but the certificates for TLS: neither keys nor roots. */
 export async function newProduction(): Promise<Production> {
   const folder = temporaryFolder();
   const place = await testDatabase();
@@ -33,6 +33,7 @@ export async function newProduction(): Promise<Production> {
     database: { url: place.url, pool_size: 5 },
     trust: { ...defaults.trust, mode: "production" as const, passphrase: PASSPHRASE },
   };
+  await ensureDevelopmentPki(config.certs_dir, { algorithms: ["ecdsa-p256"] });
   await writeFile(join(folder.path, "passphrase"), `${PASSPHRASE}\n`);
   return {
     config,
