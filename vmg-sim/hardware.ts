@@ -142,6 +142,7 @@ function startOwnEcu(
   const behind = ecus.map(({ ecu_id, ecu_type, hardware_version }) => ({
     ecuId: ecu_id,
     hardwareId: hardwareId(ecu_type, hardware_version),
+    ecuType: ecu_type,
   }));
   const [security] = ecus.map((ecu) => ecu.security);
   return startEcu({

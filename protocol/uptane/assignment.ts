@@ -6,6 +6,8 @@ import { UptaneError } from "./uptane-error.ts";
 export interface VehicleEcu {
   ecuId: string;
   hardwareId: string;
+  /** Where it is known, only images below its name are for this ECU: `brake-controller/1.2.3.bin`. */
+  ecuType?: string;
   /** Of the image that is installed, where it is known. */
   releaseCounter?: number;
 }
@@ -74,11 +76,12 @@ function checkBinding(custom: Readonly<Record<string, unknown>>, { vin, nonce }:
 
 /**
  * Whether an ECU of the vehicle may take what it was assigned ("How to check Targets metadata",
- * step 8; "Full verification", step 10.2.3).
+ * step 8; "Full verification", step 10.2.3). Delegations bind whoever signs an image to paths, not to
+ * hardware: that the path is the type's keeps a supplier from speaking for others' ECUs.
  * @throws UptaneError UPTANE_ECU_UNKNOWN, UPTANE_HARDWARE_MISMATCH, UPTANE_RELEASE_ROLLBACK
  */
 export function checkAssignment(
-  { ecu }: Assignment,
+  { path, ecu }: Assignment,
   ecus: readonly VehicleEcu[],
   counters: ReleaseCounters,
 ): void {
@@ -90,6 +93,10 @@ export function checkAssignment(
     const what = `ECU ${ecu.ecu_id} is hardware ${own.hardwareId}, not ${ecu.hardware_id}`;
     throw refusal("UPTANE_HARDWARE_MISMATCH", what);
   }
+  if (own.ecuType !== undefined && !isBelow(path, own.ecuType)) {
+    const what = `ECU ${ecu.ecu_id} is a ${own.ecuType}, which ${path} is not for`;
+    throw refusal("UPTANE_HARDWARE_MISMATCH", what);
+  }
   const known = Math.max(own.releaseCounter ?? 0, counters.get(ecu.ecu_id) ?? 0);
   if ((ecu.release_counter ?? 0) < known) {
     const what = `ECU ${ecu.ecu_id}: release ${ecu.release_counter ?? "unknown"} after ${known}`;
@@ -97,9 +104,14 @@ export function checkAssignment(
   }
 }
 
+function isBelow(path: string, ecuType: string): boolean {
+  return path.startsWith(`${ecuType}/`);
+}
+
 /**
  * Whether the image repository says the same of the image as the director ("Full verification",
- * step 10.2): length, hashes, hardware and release counter; the path is how it was found.
+ * step 10.2): length, hashes, hardware and release counter; the path is how it was found, and says the
+ * type of ECU that the image names, if it names one.
  * @throws UptaneError UPTANE_IMAGE_MISMATCH, UPTANE_CUSTOM_MALFORMED
  */
 export function checkImage({ path, file, ecu }: Assignment, image: TargetFile): void {
@@ -108,6 +120,7 @@ export function checkImage({ path, file, ecu }: Assignment, image: TargetFile): 
     file.length === image.length ? [] : ["length"],
     hasSameHashes(file, image) ? [] : ["hashes"],
     traits.hardware_ids.includes(ecu.hardware_id) ? [] : ["hardware id"],
+    traits.ecu_type === undefined || isBelow(path, traits.ecu_type) ? [] : ["ECU type"],
     traits.release_counter === ecu.release_counter ? [] : ["release counter"],
   ].flat();
   if (differences.length > 0) {

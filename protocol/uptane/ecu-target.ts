@@ -44,6 +44,7 @@ export type Assigned = Omit<EcuTarget, "release_counter"> & { release_counter?: 
 
 /** What an image may be installed on. */
 export interface ImageTraits {
+  ecu_type?: string;
   hardware_ids: readonly string[];
   release_counter?: number;
 }

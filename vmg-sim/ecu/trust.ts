@@ -74,6 +74,7 @@ export function ecuTrust(
   const self = (): VehicleEcu => ({
     ecuId: config.ecu_id,
     hardwareId: hardwareId(config.ecu_type, config.hardware_version),
+    ecuType: config.ecu_type,
     releaseCounter: knownReleaseCounter(version()) ?? 0,
   });
 

@@ -155,6 +155,7 @@ function vehicleEcu({ ecu_id, ecu_type, hardware_version, software_version }: Vc
   return {
     ecuId: ecu_id,
     hardwareId: hardwareId(ecu_type, hardware_version),
+    ecuType: ecu_type,
     releaseCounter: knownReleaseCounter(software_version) ?? 0,
   };
 }

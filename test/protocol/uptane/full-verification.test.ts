@@ -173,6 +173,17 @@ describe("the director's targets are refused", () => {
     expect(code(pair)).toBe("UPTANE_HARDWARE_MISMATCH");
   });
 
+  test.each(["steering", "brak", "brake/ECU_001-1.1.0.bin"])(
+    "when the image is not for the type of the ECU, whatever hardware it names: %s",
+    (ecuType) => {
+      const ofType = (type: string) => ({
+        ecus: [{ ecuId: "ECU_001", hardwareId: "HW-A", ecuType: type }],
+      });
+      expect(code(repositories(), ofType("brake"))).toBe("accepted");
+      expect(code(repositories(), ofType(ecuType))).toBe("UPTANE_HARDWARE_MISMATCH");
+    },
+  );
+
   test("when the ECU has a later release installed, or had one assigned", () => {
     const later = { ecus: [{ ecuId: "ECU_001", hardwareId: "HW-A", releaseCounter: 6 }] };
     expect(code(repositories(), later)).toBe("UPTANE_RELEASE_ROLLBACK");
@@ -222,6 +233,7 @@ describe("an image is refused", () => {
     ["no hash in common", ({ hashes, ...file }) => ({ ...file, hashes: { sha384: "00" } })],
     ["no known hash in common", (file) => ({ ...file, hashes: { md5: "00" } })],
     ["other hardware", withCustom({ ...TRAITS, hardware_ids: ["HW-B"] })],
+    ["another type of ECU", withCustom({ ...TRAITS, ecu_type: "steering" })],
     ["another release counter", withCustom({ ...TRAITS, release_counter: 6 })],
   ])("of which it says %s than the director", (_name, change) => {
     expect(code(changed("image", change))).toBe("UPTANE_IMAGE_MISMATCH");

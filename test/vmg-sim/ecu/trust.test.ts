@@ -10,6 +10,7 @@ import {
 } from "#protocol/uds/programming.ts";
 import { Rid } from "#protocol/uds/rid.ts";
 import { MAX_BUNDLE_BYTES } from "#protocol/uptane/ecu-bundle.ts";
+import { hardwareId } from "#protocol/uptane/hardware-id.ts";
 import { NOW } from "#test/protocol/uptane/test-repository.ts";
 import type { TrustOptions } from "#vmg-sim/ecu/trust.ts";
 import { metadataRequests, sha256, testDirector, type TestDirector } from "./director.ts";
@@ -22,6 +23,7 @@ import {
 } from "./ecu-rig.ts";
 
 const image = Buffer.alloc(50_000, "firmware");
+const HARDWARE = { hardware_id: hardwareId(ecuConfig.ecu_type, ecuConfig.hardware_version) };
 const ERASE = startRoutine(Rid.eraseMemory);
 const download = (length: number, address = 0) =>
   encodeRequestDownload({ dataFormat: 0, address, length });
@@ -86,6 +88,11 @@ describe("an ECU that trusts a director", () => {
       "UPTANE_HARDWARE_MISMATCH",
       "another hardware",
       (d) => d.assign({ ...ecuConfig, hardware_version: "HW-9" }, "2.0.0", image),
+    ],
+    [
+      "UPTANE_HARDWARE_MISMATCH",
+      "an image for another type of ECU",
+      (d) => d.assign({ ...ecuConfig, ecu_type: "lights" }, "2.0.0", image, HARDWARE),
     ],
     [
       "UPTANE_RELEASE_ROLLBACK",

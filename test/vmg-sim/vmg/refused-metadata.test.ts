@@ -105,6 +105,20 @@ const attacks: [code: string, name: string, attack: Attack][] = [
     { before: retarget((file) => (file.custom["hardware_id"] = `${TYPE}:HW-9`)) },
   ],
   [
+    "UPTANE_HARDWARE_MISMATCH",
+    "an image for another type of ECU that names this one's hardware",
+    {
+      before: ({ director, image }) => {
+        const path = `${TYPE}/${VERSION}.bin`;
+        for (const { targets } of [director.targets, image.targets]) {
+          const file = targets[path];
+          if (file) targets[`lights/${VERSION}.bin`] = file;
+          delete targets[path];
+        }
+      },
+    },
+  ],
+  [
     "UPTANE_RELEASE_ROLLBACK",
     "a release below the one that runs",
     { before: retarget((file) => (file.custom["release_counter"] = 1)) },

@@ -4,6 +4,7 @@ import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { decodeRefusal } from "#protocol/uds/metadata-verdict.ts";
 import { encodeRequestDownload, startRoutine } from "#protocol/uds/programming.ts";
 import { Rid } from "#protocol/uds/rid.ts";
+import { hardwareId } from "#protocol/uptane/hardware-id.ts";
 import { NOW } from "#test/protocol/uptane/test-repository.ts";
 import { metadataRequests, testDirector, type TestDirector } from "#test/vmg-sim/ecu/director.ts";
 import { programmingRequests } from "#test/vmg-sim/ecu/ecu-rig.ts";
@@ -14,6 +15,7 @@ const VIN = "WAUZZZ8V0JA000001";
 const ZONE = 0x1000;
 const image = Buffer.alloc(50_000, "firmware");
 const E1 = { ecu_id: "E1", ecu_type: "brake-controller", hardware_version: "HW-1.0" };
+const HARDWARE = { hardware_id: hardwareId(E1.ecu_type, E1.hardware_version) };
 const ERASE = startRoutine(Rid.eraseMemory);
 const download = encodeRequestDownload({ dataFormat: 0, address: 0, length: image.length });
 
@@ -99,6 +101,11 @@ describe("a zonal gateway that trusts a director", () => {
       "UPTANE_HARDWARE_MISMATCH",
       "other hardware",
       () => director.assign({ ...E1, hardware_version: "HW-2.0" }, "2.0.0", image),
+    ],
+    [
+      "UPTANE_HARDWARE_MISMATCH",
+      "an image for another type of ECU",
+      () => director.assign({ ...E1, ecu_type: "lights" }, "2.0.0", image, HARDWARE),
     ],
     [
       "UPTANE_SIGNATURE_MISSING",
