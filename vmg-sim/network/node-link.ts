@@ -9,13 +9,13 @@ const ACK_MS = 1_000;
 
 const MAX_PAYLOAD = 0xffff + 4;
 
-/** Messages that the ECU has not acknowledged, or that wait for its connection. */
+/** Messages that the node has not acknowledged, or that wait for its connection. */
 const MAX_UNDER_WAY = 16;
 
-export interface EcuLinkOptions {
+export interface NodeLinkOptions {
   host: string;
   port: number;
-  /** The tester on whose behalf the ECU is asked. */
+  /** The tester on whose behalf the node is asked. */
   source: number;
   clock: Clock;
   onMessage(message: DiagnosticMessage): void;
@@ -23,12 +23,12 @@ export interface EcuLinkOptions {
   onDrain(): void;
 }
 
-/** One tester's connection to one ECU: made with the first message, made anew when it was lost. */
-export interface EcuLink {
+/** One tester's connection to one DoIP node behind a gateway: made with the first message, made anew when it was lost. */
+export interface NodeLink {
   /** As much waits as may; hold the tester until `onDrain`. */
   readonly congested: boolean;
   forward(target: number, userData: Uint8Array, onOutcome: (outcome: AckOutcome) => void): void;
-  /** Take nothing from the ECU while the tester does not take it either. */
+  /** Take nothing from the node while the tester does not take it either. */
   pause(): void;
   resume(): void;
   close(): void;
@@ -40,7 +40,7 @@ interface WaitingMessage {
   onOutcome: (outcome: AckOutcome) => void;
 }
 
-export function ecuLink(options: EcuLinkOptions): EcuLink {
+export function nodeLink(options: NodeLinkOptions): NodeLink {
   let client: DoipClient | undefined;
   let connecting = false;
   let closed = false;

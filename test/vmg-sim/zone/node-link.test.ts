@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { systemClock } from "#protocol/doip/clock.ts";
 import type { AckOutcome } from "#protocol/doip/tester.ts";
 import { settle } from "#test/protocol/doip/manual-clock.ts";
-import { ecuLink, type EcuLink } from "#vmg-sim/zone/ecu-link.ts";
+import { nodeLink, type NodeLink } from "#vmg-sim/network/node-link.ts";
 
 const ECU = 0x1001;
 const ACTIVATED = "02fd0006000000090e8010011000000000";
@@ -26,7 +26,7 @@ async function scripted(...connections: string[][]) {
   await new Promise<void>((resolve) => {
     server.listen(0, "127.0.0.1", resolve);
   });
-  const link = ecuLink({
+  const link = nodeLink({
     host: "127.0.0.1",
     port: (server.address() as AddressInfo).port,
     source: 0x0e80,
@@ -41,7 +41,7 @@ async function scripted(...connections: string[][]) {
   return { link, stop };
 }
 
-const forwarded = (link: EcuLink) =>
+const forwarded = (link: NodeLink) =>
   new Promise<AckOutcome["kind"]>((resolve) => {
     link.forward(ECU, Uint8Array.of(0x3e, 0x00), ({ kind }) => resolve(kind));
   });
