@@ -12,6 +12,7 @@ import { diagnosticRoutes } from "#server/diagnostics/routes.ts";
 import { diagnosticTopics } from "#server/diagnostics/topics.ts";
 import { firmwareRoutes } from "#server/firmware/routes.ts";
 import { healthRoutes } from "#server/http/health.ts";
+import { openListener } from "#server/http/listen.ts";
 import { startMaintenance } from "#server/maintenance/maintenance.ts";
 import { ensureFirstToken } from "#server/operators/first-token.ts";
 import { operatorRoutes } from "#server/operators/routes.ts";
@@ -180,10 +181,7 @@ async function listen(
   const mqttPort = (await mqtt.listen()).port;
   log.info(`MQTT server started on ${config.mqtt.host}:${mqttPort}`);
   log.info("Starting HTTPS server...");
-  await http.listen({ host: config.https.host, port: config.https.port });
-  const address = http.server.address();
-  const httpsPort =
-    typeof address === "object" && address !== null ? address.port : config.https.port;
+  const httpsPort = await openListener(http, config.https);
   log.info(`HTTPS server started on ${config.https.host}:${httpsPort}`);
 
   const stopMaintenance = startMaintenance({

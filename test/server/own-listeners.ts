@@ -1,6 +1,7 @@
 import pino from "pino";
 import { loadServerConfig } from "#config/server.ts";
 import { loadServerIdentities, vehicleCa } from "#crypto/pki.ts";
+import { openListener } from "#server/http/listen.ts";
 import { createHttp } from "#server/http/server.ts";
 import { createMqtt } from "#server/mqtt/broker.ts";
 import { createAdmission } from "#server/runtime/admission.ts";
@@ -21,7 +22,11 @@ export interface OwnListeners {
 }
 
 /** Listens on free ports with the certificates of a folder and these TLS profiles. */
-export async function startListeners(certsDir: string, profiles: number[]): Promise<OwnListeners> {
+export async function startListeners(
+  certsDir: string,
+  profiles: number[],
+  host = "127.0.0.1",
+): Promise<OwnListeners> {
   const config = loadServerConfig({});
   const state = trackState();
   const metrics = createMetrics(state);
@@ -34,7 +39,7 @@ export async function startListeners(certsDir: string, profiles: number[]): Prom
   const base = {
     config: {
       https: config.https,
-      mqtt: { ...config.mqtt, host: "127.0.0.1", port: 0 },
+      mqtt: { ...config.mqtt, host, port: 0 },
       tls: { ...config.tls, profiles },
     },
     identities: await loadServerIdentities(certsDir),
@@ -58,11 +63,9 @@ export async function startListeners(certsDir: string, profiles: number[]): Prom
     ...base,
     vehicleSeen: (vin, connection) => seen.mqtt.set(vin, connection),
   });
-  await http.listen({ host: "127.0.0.1", port: 0 });
-  const address = http.server.address();
   return {
     ports: {
-      https: typeof address === "object" && address !== null ? address.port : 0,
+      https: await openListener(http, { host, port: 0 }),
       mqtt: (await mqtt.listen()).port,
     },
     lines,
