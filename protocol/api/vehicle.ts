@@ -1,5 +1,5 @@
 import Type, { type Static } from "typebox";
-import { Channel, Timestamp, VehicleId } from "./identifier.ts";
+import { Channel, EcuId, Timestamp, VehicleId } from "./identifier.ts";
 
 export const RegisterRequest = Type.Object({
   vin: VehicleId,
@@ -34,6 +34,13 @@ const MinProfile = Type.Union([Type.Integer({ minimum: 0, maximum: 12 }), Type.N
 /** What stands behind a VCI: a manifest that the vehicle has signed, or its word. */
 export const Evidence = Type.Union([Type.Literal("signed"), Type.Literal("unsigned")]);
 
+/** What a manifest that the vehicle has signed says of an attack on an ECU. */
+export const DetectedAttack = Type.Object({
+  ecu_id: EcuId,
+  attack: Type.String({ description: "In the vehicle's words; Latticeway's VMG tells a code" }),
+});
+export type DetectedAttack = Static<typeof DetectedAttack>;
+
 export const Vehicle = Type.Object({
   vin: VehicleId,
   model: Type.Union([Type.String(), Type.Null()]),
@@ -45,6 +52,9 @@ export const Vehicle = Type.Object({
   connection: Type.Union([Connection, Type.Null()]),
   min_profile: MinProfile,
   evidence: Type.Union([Evidence, Type.Null()]),
+  attacks_detected: Type.Array(DetectedAttack, {
+    description: "By the newest VCI; none when that is unsigned",
+  }),
 });
 export type Vehicle = Static<typeof Vehicle>;
 

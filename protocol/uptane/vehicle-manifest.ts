@@ -25,6 +25,7 @@ const EcuReport = Type.Object(
         closed,
       ),
     ),
+    /** Empty for none. */
     attacks_detected: Type.String({ maxLength: 1024 }),
   },
   closed,

@@ -6,6 +6,7 @@ import * as m0003 from "./migrations/0003-certificates.ts";
 import * as m0004 from "./migrations/0004-telemetry.ts";
 import * as m0005 from "./migrations/0005-superseded-packages.ts";
 import * as m0006 from "./migrations/0006-vci-digest.ts";
+import * as m0007 from "./migrations/0007-detected-attacks.ts";
 
 /** Every migration, by the name that marks it as done in a database. Never rename or reorder. */
 const migrations: Record<string, Migration> = {
@@ -15,6 +16,7 @@ const migrations: Record<string, Migration> = {
   "0004-telemetry": m0004,
   "0005-superseded-packages": m0005,
   "0006-vci-digest": m0006,
+  "0007-detected-attacks": m0007,
 };
 
 /** @throws the error of the migration that failed; the database then stays as it was before it */

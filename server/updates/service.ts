@@ -2,6 +2,7 @@ import { randomUUIDv7, type KeyObject } from "node:crypto";
 import type { CheckAnswer, PackageAnswer, VciAnswer } from "#protocol/api/ota.ts";
 import { ProblemError } from "#protocol/api/problem.ts";
 import { checkVci, type Vci } from "#protocol/api/vci.ts";
+import type { DetectedAttack } from "#protocol/api/vehicle.ts";
 import type { OtaStatus } from "#protocol/mqtt/ota-status.ts";
 import type { Db, Tx } from "#server/database/connection.ts";
 import { plan, type InstalledEcu, type Plan, type PlannedEcu } from "#server/firmware/planner.ts";
@@ -9,6 +10,7 @@ import { activeReleases, firmwareByIds } from "#server/firmware/queries.ts";
 import type { Assembler } from "#server/packages/assemble.ts";
 import type { Package } from "#server/packages/package.ts";
 import { assignPackage } from "#server/packages/queries.ts";
+import type { Log } from "#server/runtime/log.ts";
 import type { Metrics } from "#server/runtime/metrics.ts";
 import { evidenceOf } from "#server/vehicles/evidence.ts";
 import {
@@ -38,23 +40,34 @@ export interface UpdateDeps {
  * @throws ProblemError VCI_*, VEHICLE_NOT_REGISTERED
  */
 export async function submitVci(
-  deps: UpdateDeps,
+  deps: UpdateDeps & { log: Log },
   vin: string,
   vci: Vci,
   certificateKey: () => KeyObject | undefined = () => undefined,
 ): Promise<VciAnswer> {
   checkVci(vci);
   const evidence = evidenceOf(vin, vci, certificateKey);
-  const vci_id = await deps.db.transaction().execute(async (tx) => {
+  const { vci_id, isNew } = await deps.db.transaction().execute(async (tx) => {
     const saved = await saveVci(tx, vin, vci, evidence);
     if (saved === undefined)
       throw new ProblemError("VEHICLE_NOT_REGISTERED", `${vin} must register first`);
     // One that comes again says nothing of what the vehicle has done since.
     if (saved.isNew) await settleByVci(deps, tx, vin, vci.ecus);
     await noteSightings(tx, [{ vin, at: new Date() }]);
-    return saved.vci_id;
+    return saved;
   });
+  if (isNew) reportAttacks(deps.log, vin, evidence.attacks);
   return { vci_id, ...asAnswer(await planFor(deps.db, vin, vci.ecus)) };
+}
+
+/** A vehicle may tell of hundreds, at length. */
+const MAX_LOGGED_ATTACKS = 10;
+
+function reportAttacks(log: Log, vehicle: string, attacks: readonly DetectedAttack[]): void {
+  if (attacks.length === 0) return;
+  const attacks_detected = attacks.slice(0, MAX_LOGGED_ATTACKS);
+  const what = `The vehicle has detected attacks on ${attacks.length} of its ECUs`;
+  log.warn({ vehicle, attacks_detected }, what);
 }
 
 /** Compares a version list with the catalogue; stores nothing. */

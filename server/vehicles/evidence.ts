@@ -1,6 +1,7 @@
 import { createHash, type KeyObject } from "node:crypto";
 import { ProblemError } from "#protocol/api/problem.ts";
 import type { Vci } from "#protocol/api/vci.ts";
+import type { DetectedAttack } from "#protocol/api/vehicle.ts";
 import { hardwareId } from "#protocol/uptane/hardware-id.ts";
 import {
   checkReports,
@@ -15,6 +16,8 @@ export interface Evidence {
   nonce: string | null;
   /** SHA-256 of a signed VCI, for one that comes again. */
   digest: Buffer | null;
+  /** What the signed manifest says of attacks. */
+  attacks: DetectedAttack[];
 }
 
 /**
@@ -29,7 +32,8 @@ export function evidenceOf(
   certificateKey: () => KeyObject | undefined,
 ): Evidence {
   const { manifest, ecus } = vci;
-  if (manifest === undefined) return { evidence: "unsigned", nonce: null, digest: null };
+  if (manifest === undefined)
+    return { evidence: "unsigned", nonce: null, digest: null, attacks: [] };
   const key = certificateKey();
   // Not the vehicle's fault: it sends again.
   if (key === undefined) throw new Error("the connection ended before the manifest was verified");
@@ -42,7 +46,10 @@ export function evidenceOf(
     }));
     checkReports(signed, { vin, ecus: reported });
     const digest = createHash("sha256").update(JSON.stringify(vci)).digest();
-    return { evidence: "signed", nonce: signed.nonce, digest };
+    const attacks = Object.entries(signed.ecus).flatMap(([ecu_id, { attacks_detected: attack }]) =>
+      attack === "" ? [] : { ecu_id, attack },
+    );
+    return { evidence: "signed", nonce: signed.nonce, digest, attacks };
   } catch (error) {
     if (!(error instanceof VehicleManifestError)) throw error;
     throw new ProblemError("VCI_MANIFEST_INVALID", error.message);

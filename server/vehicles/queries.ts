@@ -3,6 +3,7 @@ import { sql, type Selectable } from "kysely";
 import { ProblemError } from "#protocol/api/problem.ts";
 import type { Vci } from "#protocol/api/vci.ts";
 import type {
+  DetectedAttack,
   RegisterRequest,
   Vehicle,
   VehiclePatch,
@@ -26,10 +27,15 @@ const columns = [
   "min_profile",
 ] as const;
 
-/** What stands behind the vehicle's newest VCI; null when it has sent none. */
-const evidence = sql<Evidence["evidence"] | null>`(
-  select vci.evidence from vci where vci.vin = vehicle.vin and vci.current
-)`.as("evidence");
+/** What stands behind the vehicle's newest VCI, null when it has sent none, and what attacks it tells. */
+const proof = [
+  sql<Evidence["evidence"] | null>`(
+    select vci.evidence from vci where vci.vin = vehicle.vin and vci.current
+  )`.as("evidence"),
+  sql<DetectedAttack[]>`coalesce(
+    (select vci.attacks from vci where vci.vin = vehicle.vin and vci.current), '[]'
+  )`.as("attacks_detected"),
+] as const;
 
 /** Adds a vehicle, or renews what it says of itself. @returns whether it is new */
 export async function registerVehicle(
@@ -43,7 +49,7 @@ export async function registerVehicle(
     .onConflict((conflict) =>
       conflict.column("vin").doUpdateSet({ last_seen_at: sql`now()`, ...defined(said) }),
     )
-    .returning([...columns, evidence, sql<boolean>`xmax = 0`.as("created")])
+    .returning([...columns, ...proof, sql<boolean>`xmax = 0`.as("created")])
     .executeTakeFirstOrThrow();
   const { created, ...vehicle } = row;
   return { vehicle: asVehicle(vehicle), created };
@@ -52,7 +58,7 @@ export async function registerVehicle(
 export async function vehicleByVin(db: Db, vin: string): Promise<Vehicle | undefined> {
   const row = await db
     .selectFrom("vehicle")
-    .select([...columns, evidence])
+    .select([...columns, ...proof])
     .where("vin", "=", vin)
     .executeTakeFirst();
   return row && asVehicle(row);
@@ -69,7 +75,7 @@ export async function listVehicles(
 ): Promise<Vehicle[]> {
   let query = db
     .selectFrom("vehicle")
-    .select([...columns, evidence])
+    .select([...columns, ...proof])
     .orderBy("vin")
     .limit(limit);
   if (cursor !== undefined) query = query.where("vin", ">", cursor);
@@ -89,7 +95,7 @@ export async function patchVehicle(
       ...(patch.min_profile === undefined ? {} : { min_profile_set_at: sql<Date>`now()` }),
     })
     .where("vin", "=", vin)
-    .returning([...columns, evidence])
+    .returning([...columns, ...proof])
     .executeTakeFirst();
   return row && asVehicle(row);
 }
@@ -215,7 +221,7 @@ export async function saveVci(
   tx: Tx,
   vin: string,
   vci: Vci,
-  { evidence: kind, nonce, digest }: Evidence,
+  { evidence: kind, nonce, digest, attacks }: Evidence,
 ): Promise<{ vci_id: string; isNew: boolean } | undefined> {
   if (!(await lockVehicle(tx, vin))) return undefined;
   const last = await lastSigned(tx, vin);
@@ -244,6 +250,7 @@ export async function saveVci(
       evidence: kind,
       nonce,
       digest,
+      attacks: JSON.stringify(attacks),
     })
     .execute();
   return { vci_id, isNew: true };
@@ -268,6 +275,7 @@ export interface StoredVci {
   ecus: Vci["ecus"];
   evidence: Evidence["evidence"];
   nonce: string | null;
+  attacks_detected: DetectedAttack[];
 }
 
 export async function currentVci(db: Db, vin: string): Promise<StoredVci | undefined> {
@@ -293,12 +301,14 @@ function selectVcis(db: Db, vin: string) {
   return db
     .selectFrom("vci")
     .select(["vci_id", "received_at", "reason", "zones", "ecus", "evidence", "nonce"])
+    .select("attacks as attacks_detected")
     .where("vin", "=", vin);
 }
 
 function asVehicle(
   row: Pick<Selectable<VehicleTable>, (typeof columns)[number]> & {
     evidence: Evidence["evidence"] | null;
+    attacks_detected: DetectedAttack[];
   },
 ): Vehicle {
   return {

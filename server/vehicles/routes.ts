@@ -4,6 +4,7 @@ import { Page, PageQuery } from "#protocol/api/page.ts";
 import { ProblemError } from "#protocol/api/problem.ts";
 import { Vci } from "#protocol/api/vci.ts";
 import {
+  DetectedAttack,
   Evidence,
   RegisterRequest,
   Vehicle,
@@ -103,6 +104,7 @@ function reading(http: Http, db: Db): void {
     ecus: Vci.properties.ecus,
     evidence: Evidence,
     nonce: Type.Union([Type.String(), Type.Null()]),
+    attacks_detected: Type.Array(DetectedAttack),
   });
   http.get(
     "/vehicles/:vin/vci",

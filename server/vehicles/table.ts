@@ -1,6 +1,6 @@
 import type { ColumnType, Generated, JSONColumnType, RawBuilder } from "kysely";
 import type { Vci } from "#protocol/api/vci.ts";
-import type { VehicleStatus } from "#protocol/api/vehicle.ts";
+import type { DetectedAttack, VehicleStatus } from "#protocol/api/vehicle.ts";
 import type { Heartbeat } from "#protocol/mqtt/heartbeat.ts";
 import type { RemoteConfig } from "#protocol/mqtt/remote-config.ts";
 import type { ConnectionRecord } from "#server/runtime/connection.ts";
@@ -49,4 +49,5 @@ export interface VciTable {
   nonce: string | null;
   /** SHA-256 of a signed VCI as it came. */
   digest: Buffer | null;
+  attacks: JSONColumnType<DetectedAttack[]>;
 }

@@ -239,7 +239,7 @@ describe("trimming", () => {
       await expect(trim(own.db, table, new Date(0), 10)).resolves.toBe(0);
     }
     const update_id = await openUpdate();
-    await submitVci(deps.updates, vin, sampleVci());
+    await submitVci({ ...deps, ...deps.updates }, vin, sampleVci());
     await sql`insert into telemetry (vin, ts, signals) values (${vin}, now(), '{}')`.execute(
       own.db,
     );
@@ -271,7 +271,7 @@ describe("trimming", () => {
 
   it("keeps the current VCI, however old, and drops those before it", async () => {
     for (let i = 0; i < 3; i++)
-      await submitVci(deps.updates, vin, sampleVci({ ECU_001: `1.0.${i}` }));
+      await submitVci({ ...deps, ...deps.updates }, vin, sampleVci({ ECU_001: `1.0.${i}` }));
     await later(366 * DAY);
     const rows = await own.db
       .selectFrom("vci")

@@ -72,6 +72,28 @@ describe("a VCI", () => {
     expect(refused.toSorted()).toEqual(["VCI_MANIFEST_INVALID", "VCI_NONCE_REPEATED"]);
   });
 
+  test("that tells of attacks is kept with them, shown to the operator and warned of once", async () => {
+    const told = async () => {
+      const { json } = await gateway.admin.send("GET", `/api/v1/vehicles/${vin}`);
+      return (json as { attacks_detected: unknown }).attacks_detected;
+    };
+    const tell = async (attacks: Record<string, string>) =>
+      manifestOf({ vin, nonce: newNonce(), vci }, await vehicleSigner(gateway, vin), attacks);
+    expect(await told()).toEqual([]);
+    const manifest = await tell({ ECU_002: "UPTANE_SIGNATURE_INVALID" });
+    await Promise.all([submit(manifest), submit(manifest)]);
+    const attacks = [{ ecu_id: "ECU_002", attack: "UPTANE_SIGNATURE_INVALID" }];
+    expect(await told()).toEqual(attacks);
+    const warnings = gateway.log.filter(({ vehicle: of, level }) => of === vin && level === 40);
+    expect(warnings).toMatchObject([{ attacks_detected: attacks }]);
+    expect((await submit(await tell({}))).status).toBe(200);
+    expect(await told()).toEqual([]);
+    expect(await history()).toMatchObject([
+      { attacks_detected: [] },
+      { attacks_detected: attacks },
+    ]);
+  });
+
   test("of a simple client is taken, as its word", async () => {
     expect((await submit(undefined)).status).toBe(200);
     expect(await history()).toMatchObject([{ evidence: "unsigned", nonce: null }]);

@@ -62,13 +62,14 @@ export const newNonce = () => randomBytes(16).toString("hex");
 export function manifestOf(
   { vin, nonce, vci }: { vin: string; nonce: string; vci: Vci },
   signer: Signer,
+  attacks: Record<string, string> = {},
 ): Promise<VehicleManifest> {
   const ecus = vci.ecus.map(({ ecu_id, ecu_type, hardware_version, software_version }) => [
     ecu_id,
     {
       hardware_id: hardwareId(ecu_type, hardware_version),
       version: software_version,
-      attacks_detected: "",
+      attacks_detected: attacks[ecu_id] ?? "",
     },
   ]);
   const collected_at = new Date().toISOString();

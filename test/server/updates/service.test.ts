@@ -6,6 +6,7 @@ import type { BlobStore } from "#server/blobs/blob-store.ts";
 import { openDiskStore } from "#server/blobs/disk-store.ts";
 import { insertFirmware, setPublished } from "#server/firmware/queries.ts";
 import { createAssembler } from "#server/packages/assemble.ts";
+import type { Log } from "#server/runtime/log.ts";
 import { createMetrics } from "#server/runtime/metrics.ts";
 import { trackState } from "#server/runtime/state.ts";
 import { insertUpdate, silentUpdates, updateById, eventsOf } from "#server/updates/queries.ts";
@@ -20,11 +21,11 @@ import {
 import { markOffline, registerVehicle, vehicleByVin } from "#server/vehicles/queries.ts";
 import { sampleVci } from "#test/helpers/fleet-data.ts";
 import { putBlob } from "#test/server/blobs/put-blob.ts";
-import { ownDatabase, type OwnDatabase } from "#test/server/own-database.ts";
+import { ownDatabase, silentLog, type OwnDatabase } from "#test/server/own-database.ts";
 
 let own: OwnDatabase;
 let blobs: BlobStore;
-let deps: UpdateDeps;
+let deps: UpdateDeps & { log: Log };
 let vin: string;
 let update_id: string;
 let counter = 0;
@@ -37,6 +38,7 @@ beforeAll(async () => {
     assembler: createAssembler({ db: own.db, blobs, signers: async () => [] }),
     metrics: createMetrics(trackState()),
     ttlHours: 1,
+    log: silentLog,
   };
   await own.db
     .insertInto("package")
