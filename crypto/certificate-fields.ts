@@ -1,4 +1,4 @@
-import { derChildren, derOid, derSequence, DerTag, type DerElement } from "./der.ts";
+import { derChildren, derOid, derSequence, DerTag, derTimeOf, type DerElement } from "./der.ts";
 
 /** What a connection's log and identity need of a certificate. */
 export interface CertificateFields {
@@ -6,10 +6,12 @@ export interface CertificateFields {
   keyType: string;
   /** The subject's only common name; undefined when it has none or more than one. */
   commonName: string | undefined;
+  /** When it ends, in milliseconds since 1970; undefined when that can't be read. */
+  notAfter: number | undefined;
 }
 
 /**
- * Reads two fields of a certificate that OpenSSL has parsed already: a small part of the time that
+ * Reads a few fields of a certificate that OpenSSL has parsed already: a small part of the time that
  * Node's X509Certificate takes, and this runs in every handshake.
  * @param certificate DER (RFC 5280 §4.1).
  * @returns undefined when it isn't a certificate.
@@ -21,12 +23,14 @@ export function certificateFields(certificate: Uint8Array): CertificateFields | 
   // TBSCertificate: [0] version, serialNumber, signature, issuer, validity, subject, key. A
   // certificate of version 1 has no [0].
   const first = fields[0]?.tag === VERSION ? 1 : 0;
+  const validity = fields[first + 3];
   const subject = fields[first + 4];
   const key = fields[first + 5];
   if (subject?.tag !== DerTag.sequence || key?.tag !== DerTag.sequence) return undefined;
   return {
     keyType: keyType(certificate, key),
     commonName: subjectCommonName(certificate, subject),
+    notAfter: validity && derTimeOf(certificate, derChildren(certificate, validity)?.[1]),
   };
 }
 

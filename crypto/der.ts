@@ -10,6 +10,8 @@ export const DerTag = {
   oid: 0x06,
   utf8String: 0x0c,
   printableString: 0x13,
+  utcTime: 0x17,
+  generalizedTime: 0x18,
   sequence: 0x30,
   set: 0x31,
 } as const;
@@ -61,4 +63,19 @@ export function derSequence(bytes: Uint8Array): DerElement[] | undefined {
 export function derOid(bytes: Uint8Array, element: DerElement | undefined): string | undefined {
   if (element?.tag !== DerTag.oid) return undefined;
   return Buffer.from(bytes.subarray(element.start, element.end)).toString("hex");
+}
+
+const UTC_TIME = /^(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/;
+const GENERALIZED_TIME = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/;
+
+/** A certificate's time (RFC 5280 §4.1.2.5) in milliseconds since 1970; undefined for anything else. */
+export function derTimeOf(bytes: Uint8Array, element: DerElement | undefined): number | undefined {
+  if (element?.tag !== DerTag.utcTime && element?.tag !== DerTag.generalizedTime) return undefined;
+  const isShort = element.tag === DerTag.utcTime;
+  const text = Buffer.from(bytes.subarray(element.start, element.end)).toString("latin1");
+  const digits = (isShort ? UTC_TIME : GENERALIZED_TIME).exec(text)?.slice(1).map(Number);
+  if (digits === undefined) return undefined;
+  const [year = 0, month = 0, day, hour, minute, second] = digits;
+  const century = isShort ? (year < 50 ? 2000 : 1900) : 0;
+  return Date.UTC(century + year, month - 1, day, hour, minute, second);
 }

@@ -25,10 +25,13 @@ export type PeerIdentity =
 export function peerIdentity(
   socket: TLSSocket,
   session: TlsSession | undefined = sessionOf(socket),
+  now = Date.now(),
 ): PeerIdentity {
   const certificate = session?.peerCertificate;
   if (certificate === undefined) return { kind: "anonymous" };
   if (!socket.authorized) return refused(socket, verificationCode(socket));
+  // OpenSSL looks at the time in a full handshake only, and a session can be resumed again and again.
+  if ((session?.peerFields?.notAfter ?? 0) < now) return refused(socket, "CERT_HAS_EXPIRED");
   const vehicleId = session?.peerFields?.commonName;
   if (vehicleId === undefined || !isVehicleId(vehicleId)) {
     return refused(socket, "SUBJECT_NOT_A_VEHICLE");

@@ -40,10 +40,18 @@ function rdn(tag: number, text: string, type = "550403"): string {
 }
 
 /** The outline of a version 1 certificate, without what nobody reads. */
-function smallCertificate(algorithm: string[], subject: string[]): Buffer {
+function smallCertificate(algorithm: string[], subject: string[], validity: string[] = []): Buffer {
   const empty = der(SEQUENCE);
   const key = der(SEQUENCE, der(SEQUENCE, ...algorithm), "030100");
-  const tbs = der(SEQUENCE, "020101", empty, empty, empty, der(SEQUENCE, ...subject), key);
+  const tbs = der(
+    SEQUENCE,
+    "020101",
+    empty,
+    empty,
+    der(SEQUENCE, ...validity),
+    der(SEQUENCE, ...subject),
+    key,
+  );
   return Buffer.from(der(SEQUENCE, tbs, empty, "030100"), "hex");
 }
 
@@ -127,7 +135,11 @@ describe("a certificate's fields", () => {
   afterAll(() => rm(folder, { recursive: true }));
 
   test("are what OpenSSL reads", async () => {
-    expect(certificateFields(leaf.raw)).toEqual({ keyType: "ecdsa-p256", commonName: "VMG-001" });
+    expect(certificateFields(leaf.raw)).toEqual({
+      keyType: "ecdsa-p256",
+      commonName: "VMG-001",
+      notAfter: leaf.validToDate.getTime(),
+    });
     const names = ["with, comma", "ü €", "a+b=c", "x".repeat(64)];
     for (const name of names) {
       const { pem } = await certificate(name);
@@ -161,6 +173,18 @@ describe("a certificate's fields", () => {
       keyType: "rsa",
       commonName,
     });
+  });
+
+  test.each([
+    ["a year before 2000", "170d3939313233313233353935395a", "1999-12-31T23:59:59Z"],
+    ["a year up to 2049", "170d3439313233313233353935395a", "2049-12-31T23:59:59Z"],
+    ["a year from 2050 on", "180f32303530303130313030303030305a", "2050-01-01T00:00:00Z"],
+    ["a time without seconds", "170b343931323331323335395a", undefined],
+    ["a local time", "17113439313233313233353935392b30323030", undefined],
+    ["no time", "0500", undefined],
+  ])("tell when it ends: %s", (_name, time, ends) => {
+    const certificate = smallCertificate([OID_RSA], [], [der(0x17), time]);
+    expect(certificateFields(certificate)?.notAfter).toBe(ends && Date.parse(ends));
   });
 
   test("cut anywhere give nothing, and no error", () => {

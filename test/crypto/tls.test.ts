@@ -146,6 +146,21 @@ describe("profiles on the wire", () => {
     });
     expect(peerIdentity(second.server)).toEqual(peerIdentity(first.server));
   });
+
+  test("a resumed session proves nothing any more once its certificate has expired", async () => {
+    const server = await listener([2]);
+    const first = await server.connect(await vehicle());
+    const [session] = (await once(first.client, "session")) as [Buffer];
+    const second = await server.connect({ ...(await vehicle()), session });
+    const ends = first.server.getPeerX509Certificate()?.validToDate.getTime() ?? 0;
+    const at = (now: number) => peerIdentity(second.server, undefined, now);
+    expect(at(ends)).toMatchObject({ kind: "vehicle", vehicleId: "VMG-001" });
+    expect(at(ends + 1)).toMatchObject({
+      kind: "refused",
+      code: "CERT_HAS_EXPIRED",
+      subject: "CN=VMG-001",
+    });
+  });
 });
 
 describe("handshakes that fail", () => {
