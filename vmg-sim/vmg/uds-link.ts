@@ -82,8 +82,8 @@ export interface UdsLink {
   close(): void;
 }
 
-/** An external tester's address as ISO 13400-2 reserves it. */
-const TESTER_ADDRESS = 0x0e80;
+/** A tester inside the vehicle, where no external one can be (ISO 13400-2, 0x0F00 to 0x0F7F). */
+const TESTER_ADDRESS = 0x0f00;
 
 const CONNECT_MS = 2_000;
 const MAX_PAYLOAD = 0xffff + 4;

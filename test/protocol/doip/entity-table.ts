@@ -16,7 +16,7 @@ const FULL = 0x1002;
 
 export const config: EntityConfig = {
   logicalAddress: OWN,
-  isTester: (source) => source >= 0x0e00 && source <= 0x0eff,
+  isTester: (source) => source >= 0x0e00 && source <= 0x0f7f,
   activationTypes: [0x00],
   maxSockets: 2,
   maxRequest: 100,
