@@ -1,3 +1,4 @@
+import { gte, valid } from "semver";
 import { assignedEcus, imageTraits, type Assigned } from "./ecu-target.ts";
 import type { Metadata, TargetFile } from "./metadata.ts";
 import { UptaneError } from "./uptane-error.ts";
@@ -8,6 +9,8 @@ export interface VehicleEcu {
   hardwareId: string;
   /** Where it is known, only images below its name are for this ECU: `brake-controller/1.2.3.bin`. */
   ecuType?: string;
+  /** Of the software that runs, where it is known; a semantic version. */
+  version?: string;
   /** Of the image that is installed, where it is known. */
   releaseCounter?: number;
 }
@@ -126,6 +129,25 @@ export function checkImage({ path, file, ecu }: Assignment, image: TargetFile): 
   if (differences.length > 0) {
     const what = `director and image repository differ in ${differences.join(", ")}`;
     throw new UptaneError("UPTANE_IMAGE_MISMATCH", path, what);
+  }
+}
+
+/**
+ * Whether the ECU runs a version that the image may be installed over, by the word of who signed the
+ * image: no director can leave out a step in between.
+ * @throws UptaneError UPTANE_STEP_SKIPPED, UPTANE_CUSTOM_MALFORMED
+ */
+export function checkStep(
+  { path, ecu }: Assignment,
+  image: TargetFile,
+  ecus: readonly VehicleEcu[],
+): void {
+  const { min_current_version: least } = imageTraits(path, image);
+  const version = ecus.find(({ ecuId }) => ecuId === ecu.ecu_id)?.version;
+  if (least === undefined || version === undefined) return;
+  if (valid(version) === null || !gte(version, least)) {
+    const what = `ECU ${ecu.ecu_id} runs ${version}, ${path} needs at least ${least}`;
+    throw new UptaneError("UPTANE_STEP_SKIPPED", path, what);
   }
 }
 

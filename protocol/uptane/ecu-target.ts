@@ -1,3 +1,4 @@
+import { valid } from "semver";
 import { Type, type Static } from "typebox";
 import { Compile } from "typebox/compile";
 import type { TargetFile } from "./metadata.ts";
@@ -47,6 +48,8 @@ export interface ImageTraits {
   ecu_type?: string;
   hardware_ids: readonly string[];
   release_counter?: number;
+  /** The lowest version of an ECU's software that it may be installed over. */
+  min_current_version?: string;
 }
 
 const optionalCounter = { releaseCounter: Type.Optional(counter) };
@@ -94,7 +97,13 @@ export function assignedEcus(path: string, { custom }: TargetFile): Assigned[] {
 
 /** As {@link assignedEcus}, of the image repository. @throws UptaneError UPTANE_CUSTOM_MALFORMED */
 export function imageTraits(path: string, { custom }: TargetFile): ImageTraits {
-  if (image.own.Check(custom)) return custom;
+  if (image.own.Check(custom)) {
+    const { min_current_version } = custom;
+    if (min_current_version !== undefined && valid(min_current_version) === null) {
+      throw malformed(path, "has a min_current_version that is none");
+    }
+    return custom;
+  }
   if (image.pouf.Check(custom)) {
     return { hardware_ids: [custom.hardwareIdentifier], ...releaseCounter(custom) };
   }

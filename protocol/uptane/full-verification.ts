@@ -1,6 +1,7 @@
 import {
   checkAssignment,
   checkImage,
+  checkStep,
   readAssignments,
   type Assignment,
   type Vehicle,
@@ -53,6 +54,7 @@ export function* verifyFully(
     const found = yield* within("image", roots, search);
     image = found.trusted;
     checkImage(assignment, found.file);
+    checkStep(assignment, found.file, vehicle.ecus);
     verified.push({ ...assignment, signedBy: found.role });
   }
   const releaseCounters = withAssigned(state.releaseCounters, assignments);

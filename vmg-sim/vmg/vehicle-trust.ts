@@ -156,6 +156,7 @@ function vehicleEcu({ ecu_id, ecu_type, hardware_version, software_version }: Vc
     ecuId: ecu_id,
     hardwareId: hardwareId(ecu_type, hardware_version),
     ecuType: ecu_type,
+    version: software_version,
     releaseCounter: knownReleaseCounter(software_version) ?? 0,
   };
 }

@@ -239,6 +239,22 @@ describe("an image is refused", () => {
     expect(code(changed("image", change))).toBe("UPTANE_IMAGE_MISMATCH");
   });
 
+  test.each([
+    ["1.1.0", "UPTANE_STEP_SKIPPED"],
+    ["1.2.0-rc.1", "UPTANE_STEP_SKIPPED"],
+    ["1.2.0", "accepted"],
+    ["1.10.0", "accepted"],
+  ])("that needs 1.2.0 at least on an ECU that runs %s: %s", (version, outcome) => {
+    const pair = changed("image", withCustom({ ...TRAITS, min_current_version: "1.2.0" }));
+    const ecus = [{ ecuId: "ECU_001", hardwareId: "HW-A", version }];
+    expect(code(pair, { ecus })).toBe(outcome);
+  });
+
+  test("that needs a version which is none", () => {
+    const pair = changed("image", withCustom({ ...TRAITS, min_current_version: "newest" }));
+    expect(code(pair)).toBe("UPTANE_CUSTOM_MALFORMED");
+  });
+
   test("of which it does not say for what hardware", () => {
     expect(code(changed("image", withCustom({})))).toBe("UPTANE_CUSTOM_MALFORMED");
   });

@@ -129,6 +129,16 @@ const attacks: [code: string, name: string, attack: Attack][] = [
     { before: retarget((file) => (file.hashes["sha256"] = "0".repeat(64))) },
   ],
   [
+    "UPTANE_STEP_SKIPPED",
+    "a release that needs one in between",
+    {
+      before: ({ image }) => {
+        const file = image.targets.targets[`${TYPE}/${VERSION}.bin`];
+        if (file) file.custom = { ...file.custom, min_current_version: "1.1.0" };
+      },
+    },
+  ],
+  [
     "UPTANE_TARGET_UNKNOWN",
     "an image that no release key has signed",
     { before: ({ image }) => (image.targets.targets = {}) },
