@@ -102,17 +102,18 @@ export async function revokeCertificates(
   return rows.map(asRecord);
 }
 
-/** Certificates that were revoked after that moment and could still be shown. */
+/** Certificates that were revoked after that moment, without those that expired longer ago than so. */
 export async function revokedSince(
   db: Db,
   since: Date,
-): Promise<{ fingerprint: string; changed_at: Date }[]> {
+  expiredMs: number,
+): Promise<{ fingerprint: string; not_after: Date; changed_at: Date }[]> {
   return db
     .selectFrom("certificate")
-    .select("fingerprint")
+    .select(["fingerprint", "not_after"])
     .select((each) => each.ref("revoked_at").$notNull().as("changed_at"))
     .where("revoked_at", ">", since)
-    .where("not_after", ">", sql<Date>`now()`)
+    .where("not_after", ">", sql<Date>`now() - ${expiredMs} * interval '1 millisecond'`)
     .execute();
 }
 

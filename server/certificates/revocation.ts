@@ -7,7 +7,7 @@ import type { CertificateRecord, RevokeRequest } from "#protocol/api/certificate
 import { ProblemError } from "#protocol/api/problem.ts";
 import type { Db, Tx } from "#server/database/connection.ts";
 import { follow, type Followed } from "#server/database/follow.ts";
-import type { Admission } from "#server/runtime/admission.ts";
+import { REMEMBERED_MS, type Admission } from "#server/runtime/admission.ts";
 import type { Log } from "#server/runtime/log.ts";
 import { recordExternal } from "./issue.ts";
 import { revokeCertificates, revokedOf, revokedSince } from "./queries.ts";
@@ -23,8 +23,8 @@ export function followRevocations(deps: {
   const { db, admission, everyMs, log } = deps;
   return follow({
     what: "revoked certificates",
-    changedSince: (since) => revokedSince(db, since),
-    apply: (rows) => admission.revoke(rows.map(({ fingerprint }) => fingerprint)),
+    changedSince: (since) => revokedSince(db, since, REMEMBERED_MS),
+    apply: (rows) => admission.revoke(rows),
     everyMs,
     log,
   });

@@ -24,14 +24,21 @@ export interface Admission {
   refusal(connection: Handshake): Refusal | undefined;
   /** Keeps an open connection of a vehicle in mind, to cut it if it is to end. */
   opened(socket: TLSSocket, connection: Handshake): void;
-  /** Refuses these certificates from now on, and cuts what they have open. */
-  revoke(fingerprints: readonly string[]): void;
+  /** Refuses these certificates until they expire, and cuts what they have open. */
+  revoke(certificates: readonly { fingerprint: string; not_after: Date }[]): void;
   /** Sets the least profile of vehicles, null for none, and cuts what is open below it. */
   demand(minimums: readonly { vin: string; profile: number | null }[]): void;
 }
 
-export function createAdmission(log: Log): Admission {
-  const revoked = new Set<string>();
+/**
+ * A certificate that has expired proves nothing, revoked or not. It is forgotten later than that, as
+ * the database's clock and this one may differ.
+ */
+export const REMEMBERED_MS = 86_400_000;
+
+export function createAdmission(log: Log, now: () => number = Date.now): Admission {
+  /** When each of them is forgotten. */
+  const revoked = new Map<string, number>();
   const minimums = new Map<string, number>();
   const open = new Map<TLSSocket, Handshake>();
 
@@ -63,10 +70,15 @@ export function createAdmission(log: Log): Admission {
       open.set(socket, connection);
       socket.once("close", () => open.delete(socket));
     },
-    revoke(fingerprints) {
+    revoke(certificates) {
       const before = revoked.size;
-      for (const fingerprint of fingerprints) revoked.add(fingerprint);
-      if (revoked.size > before) cut();
+      for (const { fingerprint, not_after } of certificates) {
+        revoked.set(fingerprint, not_after.getTime() + REMEMBERED_MS);
+      }
+      if (revoked.size === before) return;
+      cut();
+      const at = now();
+      for (const [fingerprint, until] of revoked) if (until < at) revoked.delete(fingerprint);
     },
     demand(changes) {
       let raised = false;
