@@ -19,16 +19,24 @@ export function rehearseCommand(): Command {
     );
 }
 
+type Reason = Pick<Rehearsal["roots"][number], "waiting_for" | "code" | "detail">;
+
+/** Until all is there that a root waits for, what was there before is served. */
+function reasonOf({ waiting_for = [], code, detail }: Partial<Reason>): string {
+  if (waiting_for.length > 0) return `until you publish ${waiting_for.join(", ")} too`;
+  return code === undefined ? "" : `${detail ?? ""} (${code})`;
+}
+
 /** @throws CeremonyError REHEARSAL_STRANDED, after the table was printed */
 async function rehearse(file: string): Promise<string> {
   const path = `/uptane/${repositoryOf(file)}/rehearsal`;
   const bytes = await readBounded(file, MAX_METADATA_BYTES.root);
   const answer = await withGateway((gateway) => gateway.post(path, bytes, Rehearsal));
-  const rows = answer.roots.map(({ root_version, vehicles, outcome, code, detail }) => [
+  const rows = answer.roots.map(({ root_version, vehicles, outcome, ...why }) => [
     root_version === null ? "never asked" : `root ${root_version}`,
     String(vehicles),
     outcome.replace("_", " "),
-    code === undefined ? "" : `${detail ?? ""} (${code})`,
+    reasonOf(why),
   ]);
   const overview =
     rows.length === 0

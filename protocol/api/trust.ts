@@ -84,12 +84,14 @@ export type TrustStatus = Static<typeof TrustStatus>;
 /** `POST /uptane/{repository}/rehearsal`: what publishing a root would do to the vehicles. */
 export const Rehearsal = Type.Object({
   goes_on: Type.Integer(),
+  waits: Type.Integer({ description: "Goes on once roles are published that the root waits for" }),
   stranded: Type.Integer(),
   unknown: Type.Integer(),
   roots: Type.Array(
     Type.Object({
       ...ByRoot,
       outcome: Type.String(),
+      waiting_for: Type.Optional(Type.Array(Type.String())),
       code: Type.Optional(Type.String()),
       detail: Type.Optional(Type.String()),
     }),

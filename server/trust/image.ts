@@ -2,12 +2,7 @@ import type { ServerConfig } from "#config/server.ts";
 import { buildSnapshot, buildTimestamp } from "#protocol/uptane/build.ts";
 import { parseMetadata, type Metadata } from "#protocol/uptane/metadata.ts";
 import { signMetadata } from "#protocol/uptane/sign.ts";
-import {
-  checkFresh,
-  trustRoot,
-  verifyBy,
-  type TrustedRepository,
-} from "#protocol/uptane/trusted.ts";
+import { checkFresh, verifyBy, type TrustedRepository } from "#protocol/uptane/trusted.ts";
 import { verifyDelegated, type Delegation } from "#protocol/uptane/update.ts";
 import { UptaneError } from "#protocol/uptane/uptane-error.ts";
 import type { Signer } from "#crypto/signing-keys.ts";
@@ -88,9 +83,10 @@ export function missingRoles(set: ImageSet, now: Date): string[] {
   return [...new Set(missing)];
 }
 
-/** What a client that trusts the set's root has of it. */
+/** What a client that trusts the set's root, without a question, has of it. */
 export function trustedFrom({ root, targets, delegated }: ImageSet): TrustedRepository {
-  return { ...trustRoot(root.bytes, {}), targets, delegated };
+  const listing = { timestamp: undefined, snapshot: undefined };
+  return { root, ...listing, targets, delegated, revokedKeyIds: new Set() };
 }
 
 /** The two files that say what is current. */

@@ -6,7 +6,7 @@ import { trustRoot } from "#protocol/uptane/trusted.ts";
 import { UptaneError } from "#protocol/uptane/uptane-error.ts";
 import type { RepositoryName } from "#protocol/uptane/vehicle-state.ts";
 import { answerFrom, type Served } from "./client.ts";
-import { readImageSet, signListing, versions } from "./image.ts";
+import { missingRoles, readImageSet, signListing, versions } from "./image.ts";
 import { liveRoots, newestFiles, vehiclesByRoot } from "./queries.ts";
 import { inHours, nextVersion, type TrustDeps } from "./trust.ts";
 
@@ -15,7 +15,9 @@ export interface RehearsalOutcome {
   /** Null: vehicles that have never asked for metadata. */
   root_version: number | null;
   vehicles: number;
-  outcome: "goes_on" | "stranded" | "unknown";
+  outcome: "goes_on" | "waits" | "stranded" | "unknown";
+  /** Roles that must come as well before the root is served, and they go on. */
+  waiting_for?: string[];
   /** Why they would be stranded. */
   code?: string;
   detail?: string;
@@ -41,7 +43,7 @@ export async function rehearse(
     const code = version <= newest ? "UPTANE_ROOT_ROLLBACK" : "UPTANE_ROOT_SKIPPED";
     throw new UptaneError(code, "root", `version ${version}, ${newest} is published`);
   }
-  const files = await (repository === "image"
+  const { files, waiting_for } = await (repository === "image"
     ? imageFiles(deps, proposed, now)
     : directorFiles(deps, proposed, now));
   const served: Served = {
@@ -51,52 +53,66 @@ export async function rehearse(
   return (await vehiclesByRoot(deps.db, repository)).map(({ root_version, vehicles }) => {
     const held = roots.find((root) => root.version === root_version);
     if (held === undefined) return { root_version, vehicles, outcome: "unknown" };
-    return { root_version, vehicles, ...outcomeOf(held.bytes, served, now) };
+    return { root_version, vehicles, ...outcomeOf(held.bytes, served, waiting_for, now) };
   });
 }
 
 function outcomeOf(
   held: Uint8Array,
   served: Served,
+  waiting_for: string[],
   now: Date,
-): Pick<RehearsalOutcome, "outcome" | "code" | "detail"> {
+): Omit<RehearsalOutcome, "root_version" | "vehicles"> {
+  const isWaiting = waiting_for.length > 0;
   try {
     answerFrom(refresh(trustRoot(held, {}), { now }), served);
-    return { outcome: "goes_on" };
   } catch (error) {
     if (!(error instanceof UptaneError)) throw error;
-    return { outcome: "stranded", code: error.code, detail: error.message };
+    // They came as far as there are files: what is missing is not served before it is there.
+    const isAhead = isWaiting && error.code === "UPTANE_METADATA_MISSING";
+    if (!isAhead) return { outcome: "stranded", code: error.code, detail: error.message };
   }
+  return isWaiting ? { outcome: "waits", waiting_for } : { outcome: "goes_on" };
 }
 
-type Files = ReadonlyMap<string, Uint8Array>;
+/** A repository as it would be under the root. */
+interface Rehearsed {
+  /** By role; what is waited for is not among them. */
+  files: ReadonlyMap<string, Uint8Array>;
+  waiting_for: string[];
+}
 
 /** What the gateway would issue under the root, with as many of its keys as there are. */
 async function imageFiles(
   { db, keys, config }: TrustDeps,
   root: Metadata<"root">,
   now: Date,
-): Promise<Files> {
-  const set = await readImageSet(db, "all");
-  if (set?.targets === undefined) return new Map();
+): Promise<Rehearsed> {
+  const known = await readImageSet(db, "all");
+  if (known === undefined) throw new TypeError("there is no root");
+  const set = { ...known, root };
+  const waiting_for = missingRoles(set, now).slice(0, 100);
+  if (set.targets === undefined) return { files: new Map(), waiting_for };
   const before = versions(await newestFiles(db, "image", "live"));
   const signers = {
     snapshot: await keys.held(root, "snapshot"),
     timestamp: await keys.held(root, "timestamp"),
   };
   const { snapshot, timestamp } = await signListing(set, before, signers, { config, now });
-  return new Map([
+  const files = new Map([
     ["targets", set.targets.bytes],
     ["snapshot", snapshot],
     ["timestamp", timestamp],
   ]);
+  for (const role of waiting_for) files.delete(role);
+  return { files, waiting_for };
 }
 
 async function directorFiles(
   { keys, config }: TrustDeps,
   root: Metadata<"root">,
   now: Date,
-): Promise<Files> {
+): Promise<Rehearsed> {
   const next = {
     version: nextVersion(undefined, now),
     expires: inHours(now, config.director_h),
@@ -110,9 +126,10 @@ async function directorFiles(
     buildSnapshot(next, { targets: { version, bytes: targets } }),
   );
   const timestamp = await sign("timestamp", buildTimestamp(next, { version, bytes: snapshot }));
-  return new Map([
+  const files = new Map([
     ["targets", targets],
     ["snapshot", snapshot],
     ["timestamp", timestamp],
   ]);
+  return { files, waiting_for: [] };
 }

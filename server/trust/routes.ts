@@ -188,6 +188,7 @@ function rehearsal(http: Http, deps: TrustDeps): void {
           .reduce((sum, { vehicles }) => sum + vehicles, 0);
       return {
         goes_on: count("goes_on"),
+        waits: count("waits"),
         stranded: count("stranded"),
         unknown: count("unknown"),
         roots,

@@ -241,6 +241,7 @@ describe("from upload to vehicle", () => {
     });
     expect(rehearsal.json).toEqual({
       goes_on: 1,
+      waits: 0,
       stranded: 0,
       unknown: 0,
       roots: [{ root_version: 1, vehicles: 1, outcome: "goes_on" }],
