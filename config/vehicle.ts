@@ -78,7 +78,20 @@ export const VehicleConfig = group({
     retries: Type.Integer({ minimum: 1, maximum: 100, description: "1 to 100" }),
     interval_ms: Milliseconds,
   }),
-  doip: group({ tester_address: LogicalAddress, timeout_ms: Milliseconds }),
+  doip: group({
+    tester_address: LogicalAddress,
+    timeout_ms: Milliseconds,
+    edge: group({
+      host: Type.String({ minLength: 1, description: "an IP address or a host name" }),
+      port: Type.Integer({ minimum: 0, maximum: 65_535, description: "0 to 65535" }),
+      logical_address: LogicalAddress,
+      functional_address: LogicalAddress,
+      announce_to: Type.String({
+        pattern: "^([0-9]{1,3}(\\.[0-9]{1,3}){3})?$",
+        description: "an IPv4 address, or empty",
+      }),
+    }),
+  }),
   uds: group({
     security_secrets: Type.Record(
       Type.String({ pattern: "^[1-9][0-9]?$" }),

@@ -5,7 +5,7 @@ import { parseArgs, styleText } from "node:util";
 import pino, { destination } from "pino";
 import { loadVehicleConfig } from "#config/vehicle.ts";
 import { provisionVehicle } from "#vmg-sim/provision.ts";
-import { startVehicle } from "#vmg-sim/vehicle.ts";
+import { startVehicle, type SimulatedVehicle } from "#vmg-sim/vehicle.ts";
 import { createEventLog } from "./event-log.ts";
 import { startGatewayProcess, type GatewayProcess } from "./gateway-process.ts";
 import { createNarrator } from "./narrator.ts";
@@ -90,14 +90,14 @@ async function run(): Promise<void> {
     firmwareFile: options.firmware,
   };
   await publishFirmware(scenario);
-  await switchOn(scenario, gateway);
+  const { hardware } = await switchOn(scenario, gateway);
   await submitVci(scenario);
   await runUpdate(scenario);
   await runDiagnostics(scenario);
-  conclude(gateway, vin, performance.now() - started);
+  conclude(gateway, hardware.edge, vin, performance.now() - started);
 }
 
-async function switchOn({ events }: Scenario, gateway: GatewayProcess): Promise<void> {
+async function switchOn({ events }: Scenario, gateway: GatewayProcess): Promise<SimulatedVehicle> {
   const config = loadVehicleConfig();
   const vehicle = await startVehicle({
     config: {
@@ -110,12 +110,19 @@ async function switchOn({ events }: Scenario, gateway: GatewayProcess): Promise<
     },
     provisioning: await provisionVehicle(CERTS_DIR, config.vehicle.id, config.tls.profile),
     log: pino({ level: "info" }, destination(join(options.data, "vehicle.log"))),
+    hasConnector: true,
     onEvent: events.record,
   });
   stops.push(vehicle.stop);
+  return vehicle;
 }
 
-function conclude(gateway: GatewayProcess, vin: string, ms: number): void {
+function conclude(
+  gateway: GatewayProcess,
+  connector: SimulatedVehicle["hardware"]["edge"],
+  vin: string,
+  ms: number,
+): void {
   tell.chapter("Result");
   const failed = tell.failures();
   tell.note(
@@ -136,6 +143,12 @@ function conclude(gateway: GatewayProcess, vin: string, ms: number): void {
   tell.note(
     `  ${gateway.https_url}/docs in a browser: the API; ${gateway.https_url}/metrics: Prometheus`,
   );
+  if (connector) {
+    const { port, udpPort } = connector;
+    tell.note(
+      `  a DoIP tester of yours at 127.0.0.1, TCP ${port} and UDP ${udpPort}: the car itself`,
+    );
+  }
   tell.note("Ctrl+C ends it.");
 }
 

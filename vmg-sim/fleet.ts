@@ -35,6 +35,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
       config: { ...config, vehicle: { ...config.vehicle, id: vin } },
       provisioning: await provisionVehicle(config.certs_dir, vin, config.tls.profile, config.trust),
       log: log.child({ vehicle: vin }),
+      hasConnector: vin === vins[0],
       ...(onEvent && { onEvent: (event: AgentEvent) => onEvent(vin, event) }),
     });
     vehicles.push(vehicle);

@@ -6,9 +6,16 @@ import type { EcuConfig } from "#vmg-sim/ecu/config.ts";
 import { startEcu, type Ecu } from "#vmg-sim/ecu/ecu.ts";
 import { startEcuNode, type EcuNode } from "#vmg-sim/ecu/node.ts";
 import type { TrustOptions } from "#vmg-sim/ecu/trust.ts";
+import { startEdge, type EdgeGateway } from "#vmg-sim/edge/edge.ts";
 import { startZone } from "#vmg-sim/zone/zone.ts";
 
 const HOST = "127.0.0.1";
+
+/** Where testers listen for announcements (ISO 13400-2, UDP_DISCOVERY). */
+const DISCOVERY_PORT = 13_400;
+
+/** What the edge gateway is called where ECUs are named. */
+const EDGE_ID = "VMG.edge";
 
 /** The group address of a zone that names none. */
 const DEFAULT_FUNCTIONAL_ADDRESS = 0xe400;
@@ -22,9 +29,22 @@ export interface ZoneConfig {
   ecus: readonly Omit<EcuConfig, "vin">[];
 }
 
+/** The diagnostic connector. */
+export interface EdgeConfig {
+  host: string;
+  /** TCP and UDP; 0 for any free ones. */
+  port: number;
+  logical_address: number;
+  functional_address: number;
+  /** An IPv4 address, or empty for none. */
+  announce_to: string;
+}
+
 export interface HardwareOptions {
   vin: string;
   zones: readonly ZoneConfig[];
+  /** Absent: no tester can be connected. */
+  edge?: EdgeConfig | undefined;
   /** Each ECU keeps its banks and its state in a folder of its id below this one. */
   stateFolder: string;
   /** Faults, by ECU id. */
@@ -56,6 +76,7 @@ export interface HardwareZone {
 /** The ECUs and zonal gateways of one vehicle, switched on. */
 export interface Hardware {
   zones: HardwareZone[];
+  edge: EdgeGateway | undefined;
   stop(): Promise<void>;
 }
 
@@ -71,7 +92,8 @@ export async function startHardware(options: HardwareOptions): Promise<Hardware>
   try {
     const zones: HardwareZone[] = [];
     for (const zone of options.zones) zones.push(await startZoneWithEcus(zone, options, running));
-    return { zones, stop };
+    const { edge } = options;
+    return { zones, edge: edge && (await startConnector(edge, zones, options, running)), stop };
   } catch (error) {
     await stop();
     throw error;
@@ -102,7 +124,7 @@ async function startZoneWithEcus(
     nodes.push(node);
   }
   const { trust } = options;
-  const own = trust && (await startOwnEcu(config, { ...options, trust }, clock));
+  const own = trust && (await startZoneEcu(config, options, clock));
   if (own) running.push(own);
   const zone = await startZone({
     logical_address,
@@ -128,15 +150,43 @@ async function startZoneWithEcus(
   return { zone_id, host: HOST, port: zone.port, logical_address, functional_address, ecus };
 }
 
+/**
+ * The edge gateway, with diagnostics of its own. Where its port is taken, by another vehicle for
+ * one, the vehicle does without.
+ */
+async function startConnector(
+  { announce_to, ...config }: EdgeConfig,
+  zones: readonly HardwareZone[],
+  options: HardwareOptions,
+  running: { stop(): Promise<void> }[],
+): Promise<EdgeGateway | undefined> {
+  const { vin, clock = systemClock, onFault = warn } = options;
+  const self = { id: EDGE_ID, type: "management-gateway", logical_address: config.logical_address };
+  const own = await startGatewayEcu({ ...self, folder: EDGE_ID, behind: [] }, options, clock);
+  running.push(own);
+  try {
+    const edge = await startEdge({
+      ...config,
+      vin,
+      zones,
+      own,
+      clock,
+      tls_testers: [],
+      announceTo: announce_to ? { address: announce_to, port: DISCOVERY_PORT } : undefined,
+    });
+    running.push(edge);
+    return edge;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE") throw error;
+    onFault(EDGE_ID, error);
+    return undefined;
+  }
+}
+
 /** What a zonal gateway is itself: an ECU that looks after those behind it. */
-function startOwnEcu(
+function startZoneEcu(
   { zone_id, logical_address, ecus }: ZoneConfig,
-  {
-    vin,
-    stateFolder,
-    trust,
-    onFault = warn,
-  }: HardwareOptions & Required<Pick<HardwareOptions, "trust">>,
+  options: HardwareOptions,
   clock: Clock,
 ): Promise<Ecu> {
   const behind = ecus.map(({ ecu_id, ecu_type, hardware_version }) => ({
@@ -144,23 +194,42 @@ function startOwnEcu(
     hardwareId: hardwareId(ecu_type, hardware_version),
     ecuType: ecu_type,
   }));
-  const [security] = ecus.map((ecu) => ecu.security);
+  const self = { id: zone_id, type: "zonal-gateway", folder: `${zone_id}.zone`, logical_address };
+  return startGatewayEcu({ ...self, behind }, options, clock);
+}
+
+interface GatewaySelf {
+  id: string;
+  type: string;
+  logical_address: number;
+  /** Below the state folder. */
+  folder: string;
+  /** The ECUs whose assignments it verifies. */
+  behind: NonNullable<TrustOptions["ecus"]>;
+}
+
+function startGatewayEcu(
+  { id, type, logical_address, folder, behind }: GatewaySelf,
+  { vin, zones, stateFolder, trust, onFault = warn }: HardwareOptions,
+  clock: Clock,
+): Promise<Ecu> {
+  const [security] = zones.flatMap(({ ecus }) => ecus.map((ecu) => ecu.security));
   return startEcu({
     config: {
-      ecu_id: zone_id,
+      ecu_id: id,
       logical_address,
-      ecu_type: "zonal-gateway",
+      ecu_type: type,
       hardware_version: "HW-1.0",
       software_version: "1.0.0",
-      serial_number: `${vin}-${zone_id}`,
+      serial_number: `${vin}-${id}`,
       vin,
       dtcs: [],
       ...(security && { security }),
     },
-    stateFolder: join(stateFolder, `${zone_id}.zone`),
+    stateFolder: join(stateFolder, folder),
     clock,
-    trust: { ...trust, ecus: behind },
-    onFault: (error) => onFault(zone_id, error),
+    trust: trust && { ...trust, ecus: behind },
+    onFault: (error) => onFault(id, error),
   });
 }
 

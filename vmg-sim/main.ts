@@ -96,6 +96,9 @@ function introduce({ vin, hardware, folder }: SimulatedVehicle): void {
       `${zone_id} on ${host}:${port} (${ecus.map(({ ecu_id }) => ecu_id).join(", ")})`,
   );
   console.log(`${vin}: ${zones.join("; ")}; state in ${folder}`);
+  const { edge } = hardware;
+  if (edge)
+    console.log(`${vin}: testers may connect by DoIP, TCP ${edge.port}, UDP ${edge.udpPort}`);
 }
 
 function stopOnSignal(stop: () => Promise<void>): void {

@@ -14,6 +14,8 @@ export interface VehicleOptions {
   provisioning: Provisioning;
   log: Logger;
   onEvent?: (event: AgentEvent) => void;
+  /** Whether testers can be connected to the vehicle itself; by default none can. */
+  hasConnector?: boolean;
   /** Faults, by ECU id. */
   behaviours?: Readonly<Record<string, EcuBehaviour>>;
   pace?: Pace;
@@ -47,12 +49,17 @@ export async function startVehicle(options: VehicleOptions): Promise<SimulatedVe
         security: { secrets: config.uds.security_secrets },
       })),
     })),
+    ...(options.hasConnector && { edge: config.doip.edge }),
     stateFolder: join(folder, "ecus"),
     ...(behaviours && { behaviours }),
     ...(provisioning.roots && {
       trust: { root: provisioning.roots.director, ...(pace && { now: () => pace.now() }) },
     }),
-    onFault: (ecu_id, error) => log.error({ ecu_id, err: error }, "an ECU failed"),
+    onFault(ecu_id, error) {
+      if ((error as NodeJS.ErrnoException).code === "EADDRINUSE") {
+        log.warn({ err: error }, "the vehicle has no diagnostic connector: its port is taken");
+      } else log.error({ ecu_id, err: error }, "an ECU failed");
+    },
   });
   try {
     const agent = await startAgent({

@@ -1,0 +1,68 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Clock } from "#protocol/doip/clock.ts";
+import type { EdgeGateway } from "#vmg-sim/edge/edge.ts";
+import { startHardware, type Hardware } from "#vmg-sim/hardware.ts";
+
+const VIN = "LATTICE0000000001";
+/** Logical addresses: the edge gateway, two zonal gateways, an ECU of the one, two of the other. */
+export const EDGE = 0x0001;
+export const FRONT = 0x1001;
+export const REAR = 0x2001;
+export const REAR_TOO = 0x2002;
+/** Groups: the front zone, the rear zone, the vehicle. */
+export const FRONT_GROUP = 0xe400;
+const REAR_GROUP = 0xe401;
+export const ALL = 0xe4ff;
+
+export interface EdgeRig {
+  readonly hardware: Hardware;
+  readonly edge: EdgeGateway;
+  dispose(): Promise<void>;
+}
+
+/** A vehicle of two zones with its diagnostic connector, on free ports. */
+export async function edgeRig(clock: Clock): Promise<EdgeRig> {
+  const stateFolder = await mkdtemp(join(tmpdir(), "latticeway-edge-"));
+  const ecu = (logical_address: number) => ({
+    ecu_id: `ECU_${logical_address.toString(16)}`,
+    logical_address,
+    ecu_type: "brake-controller",
+    hardware_version: "HW-1.0",
+    software_version: "1.0.0",
+    serial_number: `SN-${logical_address}`,
+  });
+  const zone = (zone_id: string, address: number, group: number, ecus: number[]) => ({
+    zone_id,
+    logical_address: address,
+    functional_address: group,
+    ecus: ecus.map(ecu),
+  });
+  const hardware = await startHardware({
+    vin: VIN,
+    stateFolder,
+    clock,
+    zones: [
+      zone("F", 0x1000, FRONT_GROUP, [FRONT]),
+      zone("R", 0x2000, REAR_GROUP, [REAR, REAR_TOO]),
+    ],
+    edge: {
+      host: "127.0.0.1",
+      port: 0,
+      logical_address: EDGE,
+      functional_address: ALL,
+      announce_to: "",
+    },
+  });
+  const { edge } = hardware;
+  if (edge === undefined) throw new Error("the vehicle has no connector");
+  return {
+    hardware,
+    edge,
+    async dispose() {
+      await hardware.stop();
+      await rm(stateFolder, { recursive: true });
+    },
+  };
+}
