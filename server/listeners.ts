@@ -4,6 +4,7 @@ import { folderIssuer } from "#crypto/certificate-issuer.ts";
 import { HYBRID_ALGORITHMS, type KeyAlgorithm } from "#crypto/key-algorithm.ts";
 import { findProfile } from "#crypto/profiles.ts";
 import { watchExpiry } from "#server/certificates/expiry.ts";
+import { createRevocationLists } from "#server/certificates/revocation-list.ts";
 import { followRevocations } from "#server/certificates/revocation.ts";
 import { certificateRoutes } from "#server/certificates/routes.ts";
 import { vehicleCertificateRoutes } from "#server/certificates/vehicle-routes.ts";
@@ -40,7 +41,10 @@ export async function createListeners(deps: ListenerDeps) {
   // Nobody else writes to an embedded database.
   const everyMs = database.kind === "embedded" ? undefined : config.certificates.poll_ms;
   const minimums = await followMinimumProfiles({ db, admission, everyMs, log });
-  const revocations = await followRevocations({ db, admission, everyMs, log });
+  const issuer = folderIssuer(folder);
+  const { vehicle_days, crl_h: hours } = config.certificates;
+  const lists = createRevocationLists({ db, issuer, hours });
+  const revocations = await followRevocations({ db, admission, lists, everyMs, log });
   const initial = await loadTlsFiles(folder);
   const listener = { config, ...initial, log, metrics, state, admission };
   const mqtt = await createMqtt({
@@ -57,15 +61,13 @@ export async function createListeners(deps: ListenerDeps) {
   const tls = reloadTlsFiles({ folder, profiles, initial, servers, log });
   watchExpiry({ registry: metrics.registry, files: tls.files, db, log });
 
-  const issuer = folderIssuer(folder);
-  const { vehicle_days, crl_h } = config.certificates;
   const issuing = { db, issuer, algorithms: certified(profiles), log };
   return {
     mqtt,
     http,
     minimumChanged: minimums.refresh,
     certificateRoutes: [
-      certificateRoutes({ db, issuer, revocations, listHours: crl_h, log }),
+      certificateRoutes({ db, issuer, revocations, lists, log }),
       vehicleCertificateRoutes({ ...issuing, lifetimeMs: vehicle_days * DAY }),
     ],
     reload: tls.reload,

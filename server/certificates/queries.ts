@@ -117,22 +117,27 @@ export async function revokedSince(
     .execute();
 }
 
-/** What a list of this authority has to name now. */
-export async function revokedOf(db: Db, issuer: string): Promise<RevokedCertificate[]> {
+/** The revoked certificates of an authority that expire after that moment, in the order of a list. */
+export async function revokedOf(
+  db: Db,
+  issuer: string,
+  since: Date,
+): Promise<(RevokedCertificate & { notAfter: Date })[]> {
   const rows = await db
     .selectFrom("certificate")
-    .select(["serial", "revocation_reason"])
+    .select(["serial", "revocation_reason", "not_after"])
     .select((each) => each.ref("revoked_at").$notNull().as("revoked_at"))
     .where("issuer", "=", issuer)
     .where("revoked_at", "is not", null)
-    .where("not_after", ">", sql<Date>`now()`)
+    .where("not_after", ">", since)
     .orderBy("revoked_at")
     .orderBy("serial")
     .execute();
-  return rows.map(({ serial, revoked_at, revocation_reason }) => ({
+  return rows.map(({ serial, revoked_at, revocation_reason, not_after }) => ({
     serial,
     revokedAt: revoked_at,
     reason: revocation_reason ?? "unspecified",
+    notAfter: not_after,
   }));
 }
 

@@ -11,14 +11,14 @@ import { page } from "#server/http/page.ts";
 import { hashToken } from "#server/operators/token.ts";
 import { newEnrollmentToken } from "./enrollment-token.ts";
 import { insertEnrollmentToken, listCertificates } from "./queries.ts";
-import { currentRevocationList, revoke, type RevocationDeps } from "./revocation.ts";
+import type { RevocationLists } from "./revocation-list.ts";
+import { revoke, type RevocationDeps } from "./revocation.ts";
 
 const tags = ["certificates"];
 const adminOnly = { access: { by: "operator", roles: ["admin"] } } as const;
 
 export interface CertificateDeps extends RevocationDeps {
-  /** Hours until a revocation list is due again. */
-  listHours: number;
+  lists: RevocationLists;
 }
 
 /** Operators' side of vehicles' certificates: enrolment tokens, the record, revocation. */
@@ -144,7 +144,7 @@ function revocation(http: Http, deps: CertificateDeps): void {
       },
     },
     async ({ query }, reply) => {
-      const list = await currentRevocationList({ ...deps, hours: deps.listHours }, query.algorithm);
+      const list = await deps.lists.current(query.algorithm);
       return reply.type("application/pkix-crl").header("cache-control", "no-cache").send(list);
     },
   );

@@ -22,7 +22,11 @@ const EXPECTED: ReadonlySet<ProblemCode> = new Set([
 /** Answers an error as an RFC 9457 problem document with a stable code. */
 export function answerError(error: FastifyError, request: FastifyRequest, reply: FastifyReply) {
   const problem = asProblem(error);
-  if (problems[problem.code].status >= 500) {
+  const { status } = problems[problem.code];
+  if (status === 503) {
+    // A state that was foreseen: what is wrong is in the message, not in the stack.
+    request.log.warn({ code: problem.code }, `Request not served: ${problem.message}`);
+  } else if (status >= 500) {
     request.log.error({ err: error, code: problem.code }, "Request failed");
   } else {
     const level = EXPECTED.has(problem.code) ? "debug" : "warn";

@@ -257,6 +257,9 @@ describe("the revocation list", () => {
     expect(quantum.bytes.length).toBeGreaterThan(3309);
     expect(problemOf(await list("?algorithm=rsa"))).toBe("REQUEST_INVALID");
     expect(problemOf(await list("?algorithm=ml-dsa-87"))).toBe("ISSUER_UNAVAILABLE");
+    const line = gateway.log.find(({ code }) => code === "ISSUER_UNAVAILABLE");
+    expect(line).toMatchObject({ level: 40, msg: expect.stringContaining("no such certificate") });
+    expect(line).not.toHaveProperty("err");
   });
 
   it("has one number for those who ask at once", async () => {
