@@ -1,4 +1,3 @@
-import { hash } from "node:crypto";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import Type from "typebox";
 import { VehicleId } from "#protocol/api/identifier.ts";
@@ -9,14 +8,16 @@ import type { Http } from "#server/http/http.ts";
 import { evaluatePreconditions } from "#server/http/preconditions.ts";
 import type { Director } from "./director.ts";
 import { issuedFile } from "./director-queries.ts";
-import { liveFile, noteRoot } from "./queries.ts";
+import { noteRoot } from "./queries.ts";
+import { asServed, cacheServedFiles, type ServedFile, type ServedFiles } from "./served-files.ts";
 import type { TrustDeps } from "./trust.ts";
 
 const tags = ["uptane"];
 const File = Type.String({ maxLength: 256, examples: ["timestamp.json", "2.root.json"] });
 
 /** The two repositories, file by file, as a client's workflow asks for them. */
-export function metadataRoutes(deps: TrustDeps & { director: Director }) {
+export function metadataRoutes(base: TrustDeps & { director: Director }) {
+  const deps = { ...base, files: cacheServedFiles(base.db) };
   return async (http: Http): Promise<void> => {
     http.get(
       "/uptane/image/:file",
@@ -35,7 +36,7 @@ export function metadataRoutes(deps: TrustDeps & { director: Director }) {
           request,
           reply,
           asked,
-          await liveFile(deps.db, "image", asked.role, asked.version),
+          await deps.files.find("image", asked.role, asked.version),
         );
       },
     );
@@ -109,13 +110,15 @@ async function noteAsked(
 }
 
 async function directorFile(
-  { db, director }: TrustDeps & { director: Director },
+  { db, director, files }: TrustDeps & { director: Director; files: ServedFiles },
   vin: string,
   { role, version }: Asked,
-): Promise<Buffer | undefined> {
-  if (version === undefined) return director.timestamp(vin);
-  if (role === "root") return liveFile(db, "director", role, version);
-  return role === "snapshot" || role === "targets" ? issuedFile(db, vin, role, version) : undefined;
+): Promise<ServedFile | undefined> {
+  if (version === undefined) return asServed(await director.timestamp(vin));
+  if (role === "root") return files.find("director", role, version);
+  if (role !== "snapshot" && role !== "targets") return undefined;
+  const bytes = await issuedFile(db, vin, role, version);
+  return bytes && asServed(bytes);
 }
 
 /** @throws ProblemError METADATA_UNKNOWN, PRECONDITION_FAILED */
@@ -123,12 +126,12 @@ function send(
   request: FastifyRequest,
   reply: FastifyReply,
   { role, version }: Asked,
-  bytes: Buffer | undefined,
+  file: ServedFile | undefined,
 ) {
-  if (bytes === undefined) {
+  if (file === undefined) {
     throw new ProblemError("METADATA_UNKNOWN", version === undefined ? role : `${version}.${role}`);
   }
-  const etag = `"${hash("sha256", bytes, "hex")}"`;
+  const { bytes, etag } = file;
   const { "if-match": ifMatch, "if-none-match": ifNoneMatch } = request.headers;
   // Of what has a number there is one for ever; a vehicle's own is for no one else's cache.
   const age = version === undefined ? "no-cache" : "max-age=31536000, immutable";
