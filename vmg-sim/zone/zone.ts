@@ -1,7 +1,7 @@
 import type { Clock } from "#protocol/doip/clock.ts";
 import { startDoipGateway, type OwnDiagnostics } from "#vmg-sim/network/doip-gateway.ts";
 import type { NetworkNode } from "#vmg-sim/network/tester-routes.ts";
-import { refusalOf } from "./flash-gate.ts";
+import { flashGate, type SignedImage } from "./flash-gate.ts";
 
 /** The VMG, and the testers that come through it. */
 const MAX_SOCKETS = 6;
@@ -19,9 +19,9 @@ export interface ZoneOptions {
   own?: OwnDiagnostics;
   /**
    * The image that the zonal gateway has verified for an ECU, by logical address. Flash is neither
-   * erased nor written without one; where this is absent, everything passes.
+   * erased nor written without one, nor with another; where this is absent, everything passes.
    */
-  imageFor?: (ecu: number) => { length: number } | undefined;
+  imageFor?: (ecu: number) => SignedImage | undefined;
 }
 
 /** A zonal gateway that runs. */
@@ -36,6 +36,7 @@ export interface Zone {
  */
 export async function startZone(options: ZoneOptions): Promise<Zone> {
   const { host, port, clock, own, logical_address, functional_address: group, imageFor } = options;
+  const gate = imageFor && flashGate(imageFor);
   const ecus = new Map(options.ecus.map((ecu) => [ecu.logical_address, ecu]));
   const listener = await startDoipGateway({
     host,
@@ -51,7 +52,7 @@ export async function startZone(options: ZoneOptions): Promise<Zone> {
       const node = ecus.get(target);
       return node === undefined ? [] : [{ node, target }];
     },
-    refuse: ({ node }, request) => imageFor && refusalOf(request, imageFor(node.logical_address)),
+    refuse: ({ node }, request) => gate?.refusalOf(node.logical_address, request),
   });
   return { port: listener.port, stop: () => listener.close() };
 }

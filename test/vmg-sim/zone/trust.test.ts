@@ -1,15 +1,33 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { systemClock } from "#protocol/doip/clock.ts";
 import { decodeRefusal } from "#protocol/uds/metadata-verdict.ts";
 import { encodeRequestDownload, startRoutine } from "#protocol/uds/programming.ts";
 import { Rid } from "#protocol/uds/rid.ts";
 import { hardwareId } from "#protocol/uptane/hardware-id.ts";
+import { testFolder } from "#test/helpers/folder.ts";
 import { NOW } from "#test/protocol/uptane/test-repository.ts";
-import { metadataRequests, testDirector, type TestDirector } from "#test/vmg-sim/ecu/director.ts";
-import { programmingRequests } from "#test/vmg-sim/ecu/ecu-rig.ts";
-import type { UdsLink } from "#vmg-sim/vmg/uds-link.ts";
-import { FIRST, GROUP, SECOND, securityKey, vehicleRig, type VehicleRig } from "./vehicle-rig.ts";
+import {
+  metadataRequests,
+  sha256,
+  testDirector,
+  type TestDirector,
+} from "#test/vmg-sim/ecu/director.ts";
+import { ecuConfig, programmingRequests } from "#test/vmg-sim/ecu/ecu-rig.ts";
+import { startEcuNode } from "#vmg-sim/ecu/node.ts";
+import { flashEcu, restartIntoNewBank } from "#vmg-sim/vmg/flash.ts";
+import { createUdsLink, type UdsLink } from "#vmg-sim/vmg/uds-link.ts";
+import { startZone } from "#vmg-sim/zone/zone.ts";
+import {
+  FIRST,
+  flashOptions,
+  GROUP,
+  SECOND,
+  securityKey,
+  vehicleRig,
+  type VehicleRig,
+} from "./vehicle-rig.ts";
 
 const VIN = "WAUZZZ8V0JA000001";
 const ZONE = 0x1000;
@@ -76,6 +94,26 @@ describe("a zonal gateway that trusts a director", () => {
     // A length in a field of 15 bytes: not to be read here, so not to be passed on.
     expect(await ask(FIRST, Uint8Array.of(0x34, 0, 0xf4, 0, 0, 0, 0, 1))).toBe("7f3422");
     expect([isFlashed("E1"), isFlashed("E2")]).toEqual([false, false]);
+  });
+
+  test("refuses the end of another image of the same length, and takes the right one then", async () => {
+    director.assign(E1, "2.0.0", image);
+    expect(await hand(ZONE, director.bundle())).toBe("passed");
+    expect(await hand(FIRST, director.bundle())).toBe("passed");
+    const other = Buffer.alloc(image.length, "malware!");
+    const requests = programmingRequests(other, "2.0.0", 0x1000);
+    const exit = requests.findIndex(([sid]) => sid === 0x37);
+    for (const request of requests.slice(0, exit)) {
+      expect(await ask(FIRST, request)).not.toMatch(/^7f/);
+    }
+    expect(await ask(FIRST, Uint8Array.of(0x37))).toBe("7f3772");
+    expect(await ask(FIRST, requests[exit + 1] ?? ERASE)).toBe("710102020139");
+
+    expect(await hand(FIRST, director.bundle())).toBe("passed");
+    for (const request of programmingRequests(image, "2.0.0")) {
+      expect(await ask(FIRST, request)).not.toMatch(/^7f/);
+    }
+    await ask(FIRST, Buffer.from("1101", "hex"));
   });
 
   test("lets a whole group be erased no more than one of it", async () => {
@@ -153,4 +191,39 @@ describe("a zonal gateway that trusts a director", () => {
     expect(await ask(SECOND, download, workshop)).toBe("7f3422");
     expect(await ask(SECOND, Buffer.from("31010205", "hex"), workshop)).toBe("7f317f");
   });
+});
+
+test("a zonal gateway stands in for an ECU that verifies nothing", async () => {
+  const folder = testFolder();
+  const host = "127.0.0.1";
+  const node = await startEcuNode({
+    config: ecuConfig,
+    stateFolder: folder,
+    clock: systemClock,
+    behaviour: {},
+    host,
+    functionalAddresses: [],
+  });
+  const length = image.length;
+  const signed = { length, hashes: { sha256: sha256(image).toString("hex") } };
+  const zone = await startZone({
+    logical_address: ZONE,
+    functional_address: GROUP,
+    host,
+    port: 0,
+    ecus: [{ logical_address: FIRST, host, port: node.port }],
+    clock: systemClock,
+    imageFor: () => signed,
+  });
+  const link = createUdsLink({ host, port: zone.port });
+  onTestFinished(async () => {
+    link.close();
+    await zone.stop();
+    await node.stop();
+  });
+  const flash = (bytes: Buffer) => flashEcu(link, FIRST, flashOptions(bytes, "2.0.0"));
+  await expect(flash(Buffer.alloc(length, "malware!"))).rejects.toMatchObject({ wireCode: 0x72 });
+  await flash(image);
+  await restartIntoNewBank(link, FIRST);
+  expect(node.ecu.softwareVersion).toBe("2.0.0");
 });
