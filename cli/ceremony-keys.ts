@@ -1,10 +1,9 @@
-import { readdir } from "node:fs/promises";
 import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
 import { Option, type Command } from "commander";
 import { HYBRID_ALGORITHMS } from "#crypto/key-algorithm.ts";
 import { KeyStoreError } from "#crypto/key-store-error.ts";
-import { openKeyStore, type KeyStore } from "#crypto/key-store.ts";
+import { keyFileNames, openKeyStore, type KeyStore } from "#crypto/key-store.ts";
 import { demandLength, readPassphrase } from "#crypto/passphrase.ts";
 import { keyRecord, type UptaneKey } from "#protocol/uptane/key.ts";
 
@@ -16,14 +15,16 @@ export interface KeyOptions {
 
 /** The options of all commands that use private keys. */
 export function withKeyOptions(command: Command): Command {
-  return command
-    .addOption(new Option("--keys <folder>", "this machine's private keys (default: {dir}/keys)"))
-    .addOption(
-      new Option(
-        "--passphrase-file <file>",
-        "its first line opens the keys (default: LATTICEWAY_TRUST_PASSPHRASE, or it is asked for)",
-      ),
-    );
+  return withKeysFolder(command).addOption(
+    new Option(
+      "--passphrase-file <file>",
+      "its first line opens the keys (default: LATTICEWAY_TRUST_PASSPHRASE, or it is asked for)",
+    ),
+  );
+}
+
+export function withKeysFolder(command: Command): Command {
+  return command.option("--keys <folder>", "this machine's private keys (default: {dir}/keys)");
 }
 
 /** Opens the private keys of this machine. Here they are always encrypted. @throws KeyStoreError */
@@ -31,7 +32,7 @@ export async function openKeys(
   folder: string,
   options: Pick<KeyOptions, "passphraseFile">,
 ): Promise<KeyStore> {
-  const isNew = !(await holdsKeys(folder));
+  const isNew = (await keyFileNames(folder)).length === 0;
   return openKeyStore(folder, await passphraseFor(folder, isNew, options));
 }
 
@@ -67,11 +68,6 @@ async function ask(folder: string, isNew: boolean): Promise<string> {
     throw new KeyStoreError("KEY_STORE_PASSPHRASE_INVALID", "the two passphrases differ");
   }
   return passphrase;
-}
-
-async function holdsKeys(folder: string): Promise<boolean> {
-  const names = await readdir(folder).catch(() => []);
-  return names.some((name) => name.endsWith(".key"));
 }
 
 /** Asks on the terminal without showing what is typed. */

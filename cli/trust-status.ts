@@ -1,10 +1,13 @@
+import { join } from "node:path";
 import { Command } from "commander";
 import { TrustStatus } from "#protocol/api/trust.ts";
 import { keyId } from "#protocol/uptane/key.ts";
 import type { Metadata } from "#protocol/uptane/metadata.ts";
 import type { RepositoryName } from "#protocol/uptane/vehicle-state.ts";
 import { currentRoot, readRepository, type Repository } from "./ceremony.ts";
-import { rootRoles, targetsContent } from "./ceremony-edit.ts";
+import { keysFolder, rootRoles, targetsContent } from "./ceremony-edit.ts";
+import { keyFileUses } from "./ceremony-key-files.ts";
+import { withKeysFolder } from "./ceremony-keys.ts";
 import { withGateway } from "./gateway.ts";
 import { printable } from "./printable.ts";
 import { reporting } from "./reporting.ts";
@@ -14,22 +17,40 @@ import { withFolder } from "./trust-options.ts";
 
 interface StatusOptions {
   dir: string;
+  keys?: string;
   gateway?: true;
 }
 
 /** `latticeway trust status` */
 export function statusCommand(): Command {
-  return withFolder(new Command("status"))
-    .description("Show versions, expiry, missing signatures and keys of the ceremony's folder")
+  return withKeysFolder(withFolder(new Command("status")))
+    .description(
+      "Show versions, expiry, missing signatures and keys, and which private key here is for what",
+    )
     .option("--gateway", "show what the gateway has published instead")
-    .action(({ dir, gateway }: StatusOptions, command: Command) =>
+    .action((options: StatusOptions, command: Command) =>
       reporting(command, async () => {
-        if (gateway)
+        if (options.gateway)
           return published(await withGateway((it) => it.get("/uptane/status", TrustStatus)));
-        const parts = [await status(dir, "director"), await status(dir, "image")];
-        return parts.join("\n\n");
+        const repositories = [
+          await readRepository(options.dir, "director"),
+          await readRepository(options.dir, "image"),
+        ];
+        const files = await keyFileTable(keysFolder(options), repositories);
+        return [...repositories.map(status), ...files].join("\n\n");
       }),
     );
+}
+
+/** Nothing where this machine has no private keys. */
+async function keyFileTable(
+  folder: string,
+  repositories: readonly Repository[],
+): Promise<string[]> {
+  const uses = await keyFileUses(folder, repositories);
+  if (uses.length === 0) return [];
+  const rows = uses.map(({ file, role, named }) => [join(folder, file), role ?? "-", named]);
+  return [table(["KEY FILE", "FOR", "NAMED"], rows)];
 }
 
 function published({ mode, awaiting_signature, ...repositories }: TrustStatus): string {
@@ -59,9 +80,8 @@ function published({ mode, awaiting_signature, ...repositories }: TrustStatus): 
   ].join("\n");
 }
 
-async function status(dir: string, name: RepositoryName): Promise<string> {
-  const repository = await readRepository(dir, name);
-  const { roots, targets, drafts } = repository;
+function status(repository: Repository): string {
+  const { name, roots, targets, drafts } = repository;
   const newest = roots.at(-1);
   const rows = [
     ...(newest ? [row(name, "root", newest, "signed")] : []),

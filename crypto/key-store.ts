@@ -104,9 +104,8 @@ function lockOf(folder: string, passphrase: string | undefined, cost?: ScryptCos
 /** By file name. */
 async function readKeys(folder: string, lock: Lock | undefined): Promise<Map<string, StoredKey>> {
   const keys = new Map<string, StoredKey>();
-  const names = (await readdir(folder)).filter((name) => FILE_NAME.test(name));
   // One at a time: files of several salts each take scrypt's memory.
-  for (const name of names) {
+  for (const name of await keyFileNames(folder)) {
     const file = join(folder, name);
     const key = await readKeyFile(file, lock);
     const { algorithm, privateKey } = key;
@@ -125,8 +124,20 @@ function plain(folder: string, name: string): KeyStoreError {
   return new KeyStoreError("KEY_STORE_FILE_PLAIN", `${what}: ${advice}`);
 }
 
-/** Names a key by SHA-256 of its SubjectPublicKeyInfo. */
 function keyFileName({ algorithm, publicKey }: Pick<Signer, "algorithm" | "publicKey">): string {
-  const spki = publicKey.export({ type: "spki", format: "der" });
+  return nameOfKey(algorithm, publicKey.export({ type: "spki", format: "der" }));
+}
+
+/** The file of a key's private half: by SHA-256 of its SubjectPublicKeyInfo. @param spki DER */
+export function nameOfKey(algorithm: string, spki: Uint8Array): string {
   return `${algorithm}-${createHash("sha256").update(spki).digest("hex").slice(0, 16)}.key`;
+}
+
+/** The names of the private keys in a folder, which need not be there. */
+export async function keyFileNames(folder: string): Promise<string[]> {
+  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return [];
+    throw error;
+  });
+  return names.filter((name) => FILE_NAME.test(name)).sort();
 }
