@@ -11,6 +11,9 @@ interface Optional {
 /** Project Wycheproof's vectors, beside the repository. */
 export const vectorsFolder = new URL("../../../shared/vectors/", import.meta.url);
 
+/** The system's own, which has Debian's packages; another one on the PATH has not. */
+export const PYTHON = "/usr/bin/python3";
+
 /** What some tests need beyond `npm ci`; without it they are left out. */
 const optional = {
   postgresql: {
@@ -24,6 +27,10 @@ const optional = {
   "docker-compose": {
     present: () => versionOf("docker-compose", "version") !== "",
     how: "install docker-compose",
+  },
+  scapy: {
+    present: () => versionOf(PYTHON, "-c", "import scapy.contrib.automotive.doip; print(1)") !== "",
+    how: "install python3-scapy",
   },
   vectors: {
     present: () => existsSync(vectorsFolder),
@@ -66,8 +73,8 @@ export function leftOut(required: string, present = isPresent): string[] {
   return absent.map((name) => `${name} (to include it: ${optional[name].how})`);
 }
 
-function versionOf(program: string, argument: string): string {
-  const { status, stdout } = spawnSync(program, [argument], { encoding: "utf8" });
+function versionOf(program: string, ...command: string[]): string {
+  const { status, stdout } = spawnSync(program, command, { encoding: "utf8" });
   return status === 0 ? stdout : "";
 }
 
