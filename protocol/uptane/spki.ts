@@ -1,4 +1,5 @@
 import { derChildren, derSequence, DerTag } from "#crypto/der.ts";
+import { derInteger, derSequenceOf } from "#crypto/der-writer.ts";
 
 /** The public keys that Uptane and TUF metadata carry here. */
 export type PublicKeyAlgorithm =
@@ -20,7 +21,7 @@ export interface PublicKeyInfo {
 
 /**
  * Reads a SubjectPublicKeyInfo (RFC 5280 §4.1; RFC 5480, RFC 8410, RFC 8017 and RFC 9881 for the
- * algorithms). Points must be uncompressed, so that one key has one encoding.
+ * algorithms). Points must be uncompressed and RSA keys in DER, so that one key has one encoding.
  * @returns undefined for another structure, algorithm or length.
  */
 function readSpki(der: Buffer): PublicKeyInfo | undefined {
@@ -62,15 +63,21 @@ interface Encoding {
 
 const point = (length: number) => (key: Buffer) => key.length === length && key[0] === 0x04;
 const bytes = (length: number) => (key: Buffer) => key.length === length;
-/** 2,048 to 8,192 bits of modulus, and a short exponent. */
-const modulus = (key: Buffer) => key.length >= 266 && key.length <= 1050;
+
+/** 2,048 to 8,192 bits of modulus and a short exponent, as DER writes them: OpenSSL takes more. */
+function isRsaKey(key: Buffer): boolean {
+  if (key.length < 266 || key.length > 1050) return false;
+  const numbers = derSequence(key) ?? [];
+  const written = numbers.map(({ start, end }) => derInteger(key.toString("hex", start, end)));
+  return numbers.length === 2 && derSequenceOf(...written).equals(key);
+}
 
 /** By the content of the AlgorithmIdentifier: the object identifier and its parameters. */
 const ENCODINGS: Readonly<Record<string, Encoding>> = {
   "06072a8648ce3d020106082a8648ce3d030107": { algorithm: "ecdsa-p256", fits: point(65) },
   "06072a8648ce3d020106052b81040022": { algorithm: "ecdsa-p384", fits: point(97) },
   "06032b6570": { algorithm: "ed25519", fits: bytes(32) },
-  "06092a864886f70d0101010500": { algorithm: "rsa", fits: modulus },
+  "06092a864886f70d0101010500": { algorithm: "rsa", fits: isRsaKey },
   "0609608648016503040311": { algorithm: "ml-dsa-44", fits: bytes(1312) },
   "0609608648016503040312": { algorithm: "ml-dsa-65", fits: bytes(1952) },
   "0609608648016503040313": { algorithm: "ml-dsa-87", fits: bytes(2592) },
