@@ -144,6 +144,19 @@ describe("the search", () => {
     });
   });
 
+  test("takes a newer version of a role that it has", () => {
+    const repository = graph({ from: "targets", to: "A" });
+    repository.addTarget("x", CONTENT, undefined, "A");
+    repository.publishAll();
+    const { trusted } = run(findTarget(refreshed(repository), "x", checks), repository);
+    repository.addTarget("x", Buffer.from("newer image"), undefined, "A");
+    repository.publishAll();
+    const current = run(refresh(trusted, checks), repository);
+    expect(search(repository, "x", current).visited).toEqual(["A"]);
+    const { file } = run(findTarget(current, "x", checks), repository);
+    expect(file.length).toBe("newer image".length);
+  });
+
   test("ends at a number of roles", () => {
     const edges = Array.from({ length: 33 }, (_, index) => ({
       from: index === 0 ? "targets" : `R${index}`,
@@ -181,6 +194,15 @@ describe("the search", () => {
     repository.publishAll();
     expect(search(repository, "x").found).toBe("A");
     expect(search(repository, "y").visited).toEqual([]);
+  });
+
+  test("takes a hash prefix at the start of the hash alone", () => {
+    const repository = testRepository();
+    const inside = createHash("sha256").update("x").digest("hex").slice(2, 8);
+    repository.delegate("targets", "A", { path_hash_prefixes: [inside] });
+    repository.addTarget("x", CONTENT, undefined, "A");
+    repository.publishAll();
+    expect(search(repository, "x")).toMatchObject({ code: "UPTANE_TARGET_UNKNOWN", visited: [] });
   });
 });
 

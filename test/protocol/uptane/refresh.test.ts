@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import type { KeyFamily } from "#protocol/uptane/scheme.ts";
 import { MAX_METADATA_BYTES } from "#protocol/uptane/metadata.ts";
@@ -245,6 +246,33 @@ describe("files that don't belong together", () => {
     expect(targets?.bytes).not.toEqual(trusted.targets?.bytes);
   });
 
+  test.each(["length", "hashes"])(
+    "targets at hand are held against the new %s alone, too",
+    (by) => {
+      const repository = testRepository();
+      const trusted = refreshed(repository);
+      repository.targets["other"] = "x".repeat(100);
+      repository.sign("targets");
+      const file = repository.files.get("1.targets.json") ?? Buffer.alloc(0);
+      const sha256 = createHash("sha256").update(file).digest("hex");
+      const listed = by === "length" ? { length: file.length } : { hashes: { sha256 } };
+      repository.snapshot.meta["targets.json"] = { version: 1, ...listed };
+      repository.publish("snapshot");
+      repository.timestamp.meta["snapshot.json"] = { version: repository.snapshot.version };
+      repository.publish("timestamp");
+      expect(refreshed(repository, trusted).targets?.bytes).toEqual(file);
+    },
+  );
+
+  test.each(["sha256", "sha512"])("a file of which %s alone is another", (name) => {
+    const repository = testRepository({ withHashes: true });
+    const { hashes } = repository.timestamp.meta["snapshot.json"] ?? {};
+    if (hashes?.[name] === undefined) throw new Error(`no ${name} is listed`);
+    hashes[name] = "0".repeat(hashes[name].length);
+    repository.sign("timestamp");
+    expect(code(repository)).toBe("UPTANE_SNAPSHOT_MISMATCH");
+  });
+
   test("hashes that nobody can check are no proof", () => {
     const repository = testRepository();
     repository.timestamp.meta["snapshot.json"] = { version: 1, hashes: { md5: "00" } };
@@ -338,5 +366,12 @@ describe("a stored state", () => {
     expect(trusted).toMatchObject({ timestamp: undefined, snapshot: undefined });
     expect(trusted.targets).toBeDefined();
     expect(code(repository, trusted)).toBe("accepted");
+  });
+
+  test.each(["timestamp", "snapshot", "targets"] as const)("leaves out an altered %s", (role) => {
+    const stored = storeTrusted(refreshed(testRepository()));
+    const altered = stored[role]?.replace('"version": 1', '"version": 9') ?? "";
+    expect(restoreTrusted({ ...stored, [role]: altered }, {})[role]).toBeUndefined();
+    expect(restoreTrusted(stored, {})[role]).toBeDefined();
   });
 });

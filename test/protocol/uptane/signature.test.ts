@@ -205,6 +205,16 @@ describe("the hybrid threshold", () => {
     expect(code(twice, 2, trusted)).toBe("SIGNATURE_UNDER_THRESHOLD");
   });
 
+  test("without the hybrid rule the threshold is asked of all trusted keys together", () => {
+    const together = (signatures: Signature[], threshold = 1) =>
+      verifyThreshold(MESSAGE, signatures, { keys, threshold, families: [] });
+    expect(together(of(classical))).toEqual({ signed: true });
+    expect(together(of(classical, postQuantum), 2)).toEqual({ signed: true });
+    expect(together([])).toMatchObject({ signed: false, code: "SIGNATURE_MISSING" });
+    expect(together(of(stranger))).toMatchObject({ signed: false, code: "SIGNATURE_MISSING" });
+    expect(together(of(classical), 2)).toMatchObject({ code: "SIGNATURE_UNDER_THRESHOLD" });
+  });
+
   test.each([0, -1, 1.5, Number.NaN])("a threshold of %d is refused", (threshold) => {
     expect(() => outcome(of(classical, postQuantum), threshold)).toThrow(RangeError);
   });
