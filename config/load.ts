@@ -43,7 +43,7 @@ export function loadConfig<Schema extends TObject>(source: ConfigSource<Schema>)
   if (!validator.Check(tree)) {
     for (const error of validator.Errors(tree)) {
       // An unknown key is reported twice: as such, and as a value that nothing fits.
-      if (error.keyword !== "boolean") problems.push(describe(error, tree, source.schema));
+      if (error.keyword !== "boolean") problems.push(...describe(error, tree, source.schema));
     }
   }
   if (problems.length > 0) throw new ConfigError(source.file, [...new Set(problems)]);
@@ -132,23 +132,25 @@ interface SchemaError {
   message: string;
 }
 
-function describe(error: SchemaError, tree: unknown, schema: TSchema): string {
+function describe(error: SchemaError, tree: unknown, schema: TSchema): string[] {
   const path = error.instancePath.split("/").slice(1);
+  const at: Annotated | undefined = schemaAt(schema, path);
+  const accepts = at?.description ? ` (accepts ${at.description})` : "";
   const params = error.params as { requiredProperties?: string[]; additionalProperties?: string[] };
   if (params.requiredProperties) {
-    return `${[...path, ...params.requiredProperties].join(".")}: is missing`;
+    return params.requiredProperties.map((key) => `${[...path, key].join(".")}: is missing`);
   }
   if (params.additionalProperties) {
-    return `${[...path, ...params.additionalProperties].join(".")}: no such key`;
+    return params.additionalProperties.map(
+      (key) => `${[...path, key].join(".")}: no such key${accepts}`,
+    );
   }
   const got = path.reduce<unknown>(
     (at, key) => (at as Record<string, unknown> | undefined)?.[key],
     tree,
   );
-  const at: Annotated | undefined = schemaAt(schema, path);
-  const accepts = at?.description ? ` (accepts ${at.description})` : "";
   const shown = at && holdsSecret(at) ? "(hidden)" : JSON.stringify(got);
-  return `${path.join(".")}: got ${shown}, ${error.message}${accepts}`;
+  return [`${path.join(".")}: got ${shown}, ${error.message}${accepts}`];
 }
 
 interface Annotated {

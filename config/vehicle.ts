@@ -94,9 +94,14 @@ export const VehicleConfig = group({
   }),
   uds: group({
     security_secrets: Type.Record(
-      Type.String({ pattern: "^[1-9][0-9]?$" }),
+      // Of the sub-function that asks for the seed; the next one sends the key.
+      Type.String({ pattern: "^([13579]|[1-9][13579]|1[01][13579]|12[135])$" }),
       Type.String({ pattern: "^([0-9A-Fa-f]{2}){1,64}$" }),
-      { description: "level: 1 to 64 bytes in hex", writeOnly: true },
+      {
+        description: "level, odd from 1 to 125: 1 to 64 bytes in hex",
+        writeOnly: true,
+        additionalProperties: false,
+      },
     ),
   }),
   zones: Type.Array(ZoneConfig, { minItems: 1, maxItems: 16, description: "a list of zones" }),

@@ -102,7 +102,10 @@ describe("a configuration file", () => {
     expect(problems(good.replace("port: 1", "prot: 1"))).toEqual(
       expect.arrayContaining(["listener.port: is missing", "listener.prot: no such key"]),
     );
-    expect(problems(`${good}extra: 1\n`)).toEqual(["extra: no such key"]);
+    expect(problems(`${good}extra: 1\nmore: 2\n`)).toEqual([
+      "extra: no such key",
+      "more: no such key",
+    ]);
   });
 
   it("names everything that is wrong at once", () => {

@@ -48,6 +48,23 @@ describe("vehicle configuration", () => {
     expect(() => loadVehicleConfig(env)).toThrow(key);
   });
 
+  it.each(["abc", "0", "'01'", "2", "127", "1000", "-1", "'1 '"])(
+    "refuses secrets of a security level that can't be: %s",
+    (level) => {
+      const env = edited('"3": 4c61', `${level}: 4c61`);
+      const key = level.replaceAll("'", "");
+      expect(() => loadVehicleConfig(env)).toThrow(
+        `uds.security_secrets.${key}: no such key (accepts level, odd from 1 to 125: 1 to 64 bytes in hex)`,
+      );
+      expect(() => loadVehicleConfig(env)).not.toThrow("4c61");
+    },
+  );
+
+  it.each(["5", "65", "125", "0x11"])("takes secrets of the security level %s", (level) => {
+    const { uds } = loadVehicleConfig(edited('"3": 4c61', `${level}: 4c61`));
+    expect(Object.keys(uds.security_secrets)).toContain(String(Number(level)));
+  });
+
   it.each(["{ '1': c0ffe }", "c0ffe"])("does not print secrets: %s", (secrets) => {
     const load = () => loadVehicleConfig({ VMG_UDS_SECURITY_SECRETS: secrets });
     expect(load).toThrow("uds.security_secrets");
