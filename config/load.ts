@@ -87,7 +87,8 @@ function override<Schema extends TObject>(
     if (path !== undefined && text) {
       // A secret is what it is to the letter: `1234` is no number, and `a: b` no list.
       const at: Annotated | undefined = schemaAt(schema, path);
-      setPath(tree, path, at?.writeOnly === true ? text : readValue(text));
+      const isText = at?.writeOnly === true && at.type === "string";
+      setPath(tree, path, isText ? text : readValue(text));
     }
     if (path === undefined && name.startsWith(`${prefix}_`) && !reserved.includes(name)) {
       problems.push(`${name}: no such setting; see the keys of the file`);
@@ -154,6 +155,7 @@ function describe(error: SchemaError, tree: unknown, schema: TSchema): string[] 
 }
 
 interface Annotated {
+  type?: string;
   description?: string;
   writeOnly?: boolean;
   properties?: Record<string, Annotated>;

@@ -32,8 +32,10 @@ describe("vehicle configuration", () => {
     const config = loadVehicleConfig({
       VMG_VEHICLE_ID: "VMG-042",
       VMG_INTERVALS_TELEMETRY_S: "0.5",
+      VMG_UDS_SECURITY_SECRETS: '{ "5": "00ff" }',
     });
     expect(config.vehicle.id).toBe("VMG-042");
+    expect(config.uds.security_secrets).toEqual({ 5: "00ff" });
     expect(config.intervals.telemetry_s).toBe(0.5);
   });
 
