@@ -68,7 +68,7 @@ describe("a VCI", () => {
     await send(manifest);
     expect(await history()).toMatchObject([{ evidence: "signed", nonce }]);
     const lines = gateway.log.filter(({ vehicle: of, code }) => of === vin && code !== undefined);
-    const refused = lines.map(({ code }) => code);
+    const refused = lines.map(({ code }) => String(code));
     expect(refused.toSorted()).toEqual(["VCI_MANIFEST_INVALID", "VCI_NONCE_REPEATED"]);
   });
 
