@@ -4,8 +4,13 @@ import Type from "typebox";
 import { isVehicleId } from "#crypto/identity.ts";
 import { KeyAlgorithm } from "#crypto/key-algorithm.ts";
 import { REVOCATION_REASONS } from "#crypto/revocation-list.ts";
-import { CertificateRecord, type RevokeRequest } from "#protocol/api/certificate.ts";
+import {
+  RevokeAnswer,
+  type CertificateRecord,
+  type RevokeRequest,
+} from "#protocol/api/certificate.ts";
 import { withGateway } from "./gateway.ts";
+import { printable } from "./printable.ts";
 import { reporting } from "./reporting.ts";
 import { table } from "./table.ts";
 
@@ -58,9 +63,10 @@ function revokeCommand(): Command {
     .action(async (name: string, options: RevokeOptions, command: Command) => {
       await reporting(command, async () => {
         const request = { ...(await choiceOf(name)), reason: options.reason };
-        const { items } = await withGateway((gateway) =>
-          gateway.post("/certificates/revoke", json(request), Revoked),
+        const { items, warnings } = await withGateway((gateway) =>
+          gateway.post("/certificates/revoke", json(request), RevokeAnswer),
         );
+        for (const warning of warnings) console.error(`Note: ${printable(warning)}`);
         return options.json === true ? JSON.stringify(items, null, 2) : revokedTable(items);
       });
     });
@@ -70,8 +76,6 @@ interface RevokeOptions {
   reason: NonNullable<RevokeRequest["reason"]>;
   json?: true;
 }
-
-const Revoked = Type.Object({ items: Type.Array(CertificateRecord) });
 
 function revokedTable(items: readonly CertificateRecord[]): string {
   return table(

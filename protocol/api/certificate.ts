@@ -69,3 +69,11 @@ export const RevokeRequest = Type.Object(
   { additionalProperties: false },
 );
 export type RevokeRequest = Static<typeof RevokeRequest>;
+
+export const RevokeAnswer = Type.Object({
+  items: Type.Array(CertificateRecord, {
+    description: "Those that the request names; for key_compromise also others for the same keys",
+  }),
+  warnings: Type.Array(Type.String(), { description: "What was not revoked and may still hold" }),
+});
+export type RevokeAnswer = Static<typeof RevokeAnswer>;

@@ -72,6 +72,10 @@ export const problems = {
     status: 422,
     title: "The certificate request is for somebody else than who may have one",
   },
+  CSR_KEY_COMPROMISED: {
+    status: 422,
+    title: "A certificate for this key was revoked because the key is compromised",
+  },
   CERTIFICATE_MALFORMED: { status: 422, title: "This is no vehicle's certificate" },
   FIRMWARE_EMPTY: { status: 422, title: "The image is empty" },
   FIRMWARE_CHAIN_INVALID: { status: 422, title: "min_current_version must be below the version" },

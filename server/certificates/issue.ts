@@ -13,12 +13,14 @@ import type { Db, Tx } from "#server/database/connection.ts";
 import type { Log } from "#server/runtime/log.ts";
 import {
   countIssued,
+  holdKeys,
+  isCompromised,
   isRevoked,
   lockCertificates,
   recordCertificate,
   useEnrollmentToken,
 } from "./queries.ts";
-import { certificateFacts } from "./record.ts";
+import { certificateFacts, keySha256 } from "./record.ts";
 
 export interface IssueDeps {
   db: Db;
@@ -42,6 +44,7 @@ export async function enrollByToken(
   return deps.db.transaction().execute(async (tx) => {
     const token = await useEnrollmentToken(tx, request.tokenSha256);
     if (token === undefined) throw new ProblemError("ENROLLMENT_TOKEN_INVALID");
+    await holdKeys(tx);
     await lockCertificates(tx, token.vin);
     return issue(deps, tx, csr, { vin: token.vin, by: `token:${token.token_id}` });
   });
@@ -59,6 +62,7 @@ export async function issueToVehicle(
   const { vin, by, shown } = request;
   const csr = readRequest(request.csr, deps.algorithms);
   return deps.db.transaction().execute(async (tx) => {
+    await holdKeys(tx);
     await lockCertificates(tx, vin);
     const { fingerprint } = await recordExternal(tx, deps.issuer, shown);
     // The connection may be older than a revocation of which this process has not heard.
@@ -119,6 +123,9 @@ async function issue(
       "CSR_SUBJECT_MISMATCH",
       `the request is for ${commonName === undefined ? "nobody" : "another id"}, not for ${vin}`,
     );
+  }
+  if (await isCompromised(tx, keySha256(publicKey))) {
+    throw new ProblemError("CSR_KEY_COMPROMISED");
   }
   if ((await countIssued(tx, vin, new Date(Date.now() - DAY))) >= MOST_A_DAY) {
     throw new ProblemError("CERTIFICATES_TOO_MANY");

@@ -16,6 +16,33 @@ export async function lockCertificates(tx: Tx, vin: string): Promise<void> {
   );
 }
 
+/** Lets nobody else revoke for `key_compromise` until the transaction ends; taken before other locks. */
+export async function holdKeys(tx: Tx): Promise<void> {
+  await sql`select pg_advisory_xact_lock_shared(hashtextextended('compromised keys', 0))`.execute(
+    tx,
+  );
+}
+
+/**
+ * Lets nobody issue a certificate until the transaction ends, so that none for a compromised key is
+ * missed; taken before other locks.
+ */
+export async function lockKeys(tx: Tx): Promise<void> {
+  await sql`select pg_advisory_xact_lock(hashtextextended('compromised keys', 0))`.execute(tx);
+}
+
+/** Whether a certificate for this key was revoked because somebody else may have the key. */
+export async function isCompromised(db: Db, key: string): Promise<boolean> {
+  const row = await db
+    .selectFrom("certificate")
+    .select("fingerprint")
+    .where("key_sha256", "=", key)
+    .where("revocation_reason", "=", "key_compromise")
+    .limit(1)
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
 /** Whether a certificate is revoked. Who revokes it from here on waits until the transaction ends. */
 export async function isRevoked(tx: Tx, fingerprint: string): Promise<boolean> {
   const row = await tx
@@ -75,9 +102,9 @@ export interface Revocation {
 }
 
 /**
- * Revokes one certificate, or all of a vehicle that have not expired. One that is revoked already
- * stays as it is.
- * @returns those that the choice names, also if they were revoked before
+ * Revokes one certificate, or all on record of a vehicle, and for `key_compromise` all others that are
+ * for the same keys, too. One that is revoked already stays as it is.
+ * @returns all of these, also if they were revoked before
  */
 export async function revokeCertificates(
   tx: Tx,
@@ -85,21 +112,38 @@ export async function revokeCertificates(
   { by, reason }: Revocation,
 ): Promise<CertificateRecord[]> {
   if ("vin" in choice) await lockCertificates(tx, choice.vin);
+  const chosen = reason === "key_compromise" ? withSameKeys(tx, choice) : named(tx, choice);
   await tx
     .updateTable("certificate")
     .set({ revoked_at: sql<Date>`now()`, revoked_by: by, revocation_reason: reason })
     .where("revoked_at", "is", null)
-    .where((where) => where.and(choice))
+    .where("fingerprint", "in", chosen)
     .execute();
   const rows = await tx
     .selectFrom("certificate")
     .selectAll()
-    .where((where) => where.and(choice))
+    .where("fingerprint", "in", chosen)
     .where("revoked_at", "is not", null)
     .orderBy("certificate_id", "desc")
     .limit(500)
     .execute();
   return rows.map(asRecord);
+}
+
+function named(tx: Tx, choice: { fingerprint: string } | { vin: string }) {
+  return tx
+    .selectFrom("certificate as named")
+    .select("named.fingerprint")
+    .where((where) => where.and(choice));
+}
+
+function withSameKeys(tx: Tx, choice: { fingerprint: string } | { vin: string }) {
+  return named(tx, choice).union(
+    tx
+      .selectFrom("certificate as same")
+      .select("same.fingerprint")
+      .where("same.key_sha256", "in", named(tx, choice).clearSelect().select("named.key_sha256")),
+  );
 }
 
 /** Certificates that were revoked after that moment, without those that expired longer ago than so. */
@@ -183,7 +227,7 @@ export async function useEnrollmentToken(
 }
 
 function asRecord(row: Selectable<CertificateTable>): CertificateRecord {
-  const { issuer: _, ...shown } = row;
+  const { issuer: _issuer, key_sha256: _key, ...shown } = row;
   return {
     ...shown,
     not_before: row.not_before.toISOString(),

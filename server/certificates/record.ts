@@ -1,4 +1,4 @@
-import type { X509Certificate } from "node:crypto";
+import { hash, type KeyObject, type X509Certificate } from "node:crypto";
 import { certificateFields } from "#crypto/certificate-fields.ts";
 import { isVehicleId } from "#crypto/identity.ts";
 import { keyAlgorithmOf, type KeyAlgorithm } from "#crypto/key-algorithm.ts";
@@ -9,6 +9,7 @@ export interface CertificateFacts {
   vin: string;
   serial: string;
   algorithm: KeyAlgorithm;
+  key_sha256: string;
   not_before: Date;
   not_after: Date;
 }
@@ -23,7 +24,13 @@ export function certificateFacts(certificate: X509Certificate): CertificateFacts
     vin,
     serial: certificate.serialNumber.toLowerCase(),
     algorithm,
+    key_sha256: keySha256(certificate.publicKey),
     not_before: certificate.validFromDate,
     not_after: certificate.validToDate,
   };
+}
+
+/** Names a public key: SHA-256 of its SubjectPublicKeyInfo, lower-case hex. */
+export function keySha256(publicKey: KeyObject): string {
+  return hash("sha256", publicKey.export({ type: "spki", format: "der" }), "hex");
 }

@@ -1,13 +1,13 @@
 import { X509Certificate } from "node:crypto";
 import type { CertificateIssuer } from "#crypto/certificate-issuer.ts";
-import type { CertificateRecord, RevokeRequest } from "#protocol/api/certificate.ts";
+import type { RevokeAnswer, RevokeRequest } from "#protocol/api/certificate.ts";
 import { ProblemError } from "#protocol/api/problem.ts";
 import type { Db } from "#server/database/connection.ts";
 import { follow, type Followed } from "#server/database/follow.ts";
 import { REMEMBERED_MS, type Admission } from "#server/runtime/admission.ts";
 import type { Log } from "#server/runtime/log.ts";
 import { recordExternal } from "./issue.ts";
-import { revokeCertificates, revokedSince } from "./queries.ts";
+import { lockKeys, revokeCertificates, revokedSince } from "./queries.ts";
 import type { RevocationLists } from "./revocation-list.ts";
 
 /** Has listeners and lists take up revoked certificates, also those that another process revokes. */
@@ -41,20 +41,21 @@ export interface RevocationDeps {
 
 /**
  * Revokes certificates: from now on they are refused, and what they have open is cut.
- * @returns all that the request names, also those that were revoked before
+ * @returns all that the request names, also those that were revoked before, and what it did not do
  * @throws ProblemError
  */
 export async function revoke(
   { db, issuer, revocations, log }: RevocationDeps,
   request: RevokeRequest,
   by: string,
-): Promise<CertificateRecord[]> {
+): Promise<RevokeAnswer> {
   const { fingerprint, certificate, vin, reason = "unspecified" } = request;
   const named = [fingerprint, certificate, vin].filter((each) => each !== undefined);
   if (named.length !== 1) {
     throw new ProblemError("REQUEST_INVALID", "name a fingerprint, a certificate or a vin");
   }
   const revoked = await db.transaction().execute(async (tx) => {
+    if (reason === "key_compromise") await lockKeys(tx);
     const choice =
       certificate !== undefined
         ? { fingerprint: (await recordExternal(tx, issuer, parse(certificate))).fingerprint }
@@ -71,7 +72,11 @@ export async function revoke(
   for (const { vin: vehicle, serial, revocation_reason } of revoked) {
     log.warn({ vehicle, serial, by, reason: revocation_reason }, "Certificate revoked");
   }
-  return revoked;
+  return { items: revoked, warnings: vin === undefined ? [] : [notOnRecord(vin)] };
+}
+
+function notOnRecord(vin: string): string {
+  return `certificates of ${vin} that are not on record still hold: one of the factory that it has never enrolled or renewed with is revoked by the certificate itself`;
 }
 
 function parse(pem: string): X509Certificate {

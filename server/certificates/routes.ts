@@ -1,7 +1,7 @@
 import { randomUUIDv7 } from "node:crypto";
 import Type from "typebox";
 import { KeyAlgorithm } from "#crypto/key-algorithm.ts";
-import { CertificateRecord, RevokeRequest } from "#protocol/api/certificate.ts";
+import { CertificateRecord, RevokeAnswer, RevokeRequest } from "#protocol/api/certificate.ts";
 import { Timestamp, Uuid, VehicleId } from "#protocol/api/identifier.ts";
 import { Page, PageQuery } from "#protocol/api/page.ts";
 import { ProblemError } from "#protocol/api/problem.ts";
@@ -118,12 +118,10 @@ function revocation(http: Http, deps: CertificateDeps): void {
         tags,
         summary: "Revokes a certificate, or all on record of a vehicle; open connections are cut",
         body: RevokeRequest,
-        response: { 200: Type.Object({ items: Type.Array(CertificateRecord) }) },
+        response: { 200: RevokeAnswer },
       },
     },
-    async (request) => ({
-      items: await revoke(deps, request.body, callingOperator(request).name),
-    }),
+    (request) => revoke(deps, request.body, callingOperator(request).name),
   );
 
   http.get(

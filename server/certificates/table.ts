@@ -20,6 +20,8 @@ export interface CertificateTable {
   /** Key identifier of the authority; null for one whose lists are not made here. */
   issuer: string | null;
   algorithm: KeyAlgorithm;
+  /** SHA-256 of the public key (SubjectPublicKeyInfo), hex; null where it was not noted. */
+  key_sha256: string | null;
   not_before: Date;
   not_after: Date;
   issued_at: Generated<Date>;

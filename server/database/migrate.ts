@@ -7,6 +7,7 @@ import * as m0004 from "./migrations/0004-telemetry.ts";
 import * as m0005 from "./migrations/0005-superseded-packages.ts";
 import * as m0006 from "./migrations/0006-vci-digest.ts";
 import * as m0007 from "./migrations/0007-detected-attacks.ts";
+import * as m0008 from "./migrations/0008-certificate-keys.ts";
 
 /** Every migration, by the name that marks it as done in a database. Never rename or reorder. */
 const migrations: Record<string, Migration> = {
@@ -17,6 +18,7 @@ const migrations: Record<string, Migration> = {
   "0005-superseded-packages": m0005,
   "0006-vci-digest": m0006,
   "0007-detected-attacks": m0007,
+  "0008-certificate-keys": m0008,
 };
 
 /** @throws the error of the migration that failed; the database then stays as it was before it */

@@ -67,9 +67,12 @@ describe("latticeway certs at a gateway", () => {
     expect(first.output).toMatch(/CLI-002 .* first-admin +key_compromise$/);
     const spelled = fingerprint.toUpperCase().replaceAll(/..(?=.)/g, "$&:");
     expect((await certs("revoke", spelled)).output).toBe(first.output);
+    const note = vi.spyOn(console, "error").mockImplementation(() => {});
     expect((await certs("revoke", vin)).output).toBe(first.output);
+    expect(note).toHaveBeenCalledWith(expect.stringMatching(/^Note: certificates of CLI-002 /));
     const items = JSON.parse((await certs("revoke", vin, "--json")).output) as unknown[];
     expect(items).toMatchObject([{ vin, fingerprint, revocation_reason: "key_compromise" }]);
+    note.mockRestore();
   });
 
   test("fetches a revocation list that OpenSSL reads", async (context) => {

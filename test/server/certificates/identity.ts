@@ -1,4 +1,4 @@
-import { X509Certificate } from "node:crypto";
+import { X509Certificate, type KeyObject } from "node:crypto";
 import type { ConnectionOptions } from "node:tls";
 import { makeCertificateRequest } from "#crypto/certificate-request.ts";
 import { generateKeys, type KeyAlgorithm } from "#crypto/key-algorithm.ts";
@@ -10,14 +10,19 @@ import { tlsAs } from "#test/server/raw-client.ts";
 
 /** A key that a vehicle made, and the request for a certificate. */
 export interface Order {
+  privateKey: KeyObject;
   csr: string;
   /** With the chain that the gateway answered. */
   identity(chain: string): TlsIdentity;
 }
 
-export function orderFor(vin: string, algorithm: KeyAlgorithm = "ecdsa-p256"): Order {
-  const { privateKey } = generateKeys(algorithm);
+export function orderFor(
+  vin: string,
+  algorithm: KeyAlgorithm = "ecdsa-p256",
+  { privateKey } = generateKeys(algorithm) as { privateKey: KeyObject },
+): Order {
   return {
+    privateKey,
     csr: makeCertificateRequest(vin, privateKey),
     identity: (chain) => ({ algorithm, key: privateKeyPem(privateKey), chain }),
   };

@@ -5,6 +5,7 @@ import { folderIssuer } from "#crypto/certificate-issuer.ts";
 import { ensureDevelopmentPki, issueVehicleCertificate, loadVehicleIdentity } from "#crypto/pki.ts";
 import { issueToVehicle, type IssueDeps } from "#server/certificates/issue.ts";
 import { listCertificates, revokeCertificates } from "#server/certificates/queries.ts";
+import { revoke } from "#server/certificates/revocation.ts";
 import { temporaryFolder } from "#test/helpers/folder.ts";
 import { ownDatabase, silentLog, type OwnDatabase } from "#test/server/own-database.ts";
 import { fingerprintOf, orderFor } from "./identity.ts";
@@ -34,9 +35,9 @@ const deps = (change: Partial<IssueDeps> = {}): IssueDeps => ({
 async function vehicle(vin: string) {
   await issueVehicleCertificate(folder.path, { vehicleId: vin });
   const { chain } = await loadVehicleIdentity(folder.path, vin);
-  const renew = (by: IssueDeps = deps()) =>
+  const renew = (by: IssueDeps = deps(), { csr } = orderFor(vin)) =>
     issueToVehicle(by, {
-      csr: orderFor(vin).csr,
+      csr,
       vin,
       shown: new X509Certificate(chain),
       by: "renewal",
@@ -84,6 +85,43 @@ describe("a certificate that another process has revoked", () => {
     goOn.resolve();
     await Promise.all([renewing, revoking]);
     expect(await left()).toBe(0);
+  });
+
+  it("takes with it what is being issued for its key, if that is compromised", async () => {
+    const [one, other] = [await vehicle("RACE-003"), await vehicle("RACE-004")];
+    const order = orderFor(one.vin);
+    await one.renew(deps(), order);
+    const [{ fingerprint } = { fingerprint: "" }] = await listCertificates(own.db, {
+      limit: 1,
+      vin: one.vin,
+    });
+    const started = Promise.withResolvers<void>();
+    const goOn = Promise.withResolvers<void>();
+    const slow: IssueDeps["issuer"] = {
+      ...issuer,
+      async issue(request) {
+        started.resolve();
+        await goOn.promise;
+        return issuer.issue(request);
+      },
+    };
+    const sameKey = orderFor(other.vin, "ecdsa-p256", order);
+    const renewing = other.renew(deps({ issuer: slow }), sameKey);
+    await started.promise;
+    let ended = false;
+    const revocations = { refresh: async () => {}, stop: () => {} };
+    const revoking = revoke(
+      { db: own.db, issuer, revocations, log: silentLog },
+      { fingerprint, reason: "key_compromise" },
+      "test",
+    ).finally(() => (ended = true));
+    while (own.kind !== "embedded" && !ended && !(await somebodyWaits()));
+    goOn.resolve();
+    await renewing;
+    expect((await revoking).items.map(({ vin }) => vin).sort()).toEqual(["RACE-003", "RACE-004"]);
+    await expect(other.renew(deps(), sameKey)).rejects.toMatchObject({
+      code: "CSR_KEY_COMPROMISED",
+    });
   });
 });
 

@@ -46,6 +46,7 @@ async function revoked(endsMs: number): Promise<Buffer> {
     vin: "LIST-001",
     serial,
     algorithm: "ecdsa-p256",
+    key_sha256: fingerprint,
     not_before: new Date(Date.now() - 48 * HOUR),
     not_after: new Date(Date.now() + endsMs),
     issuer: await issuer.authority("ecdsa-p256"),

@@ -27,8 +27,7 @@ const revoke = (body: object, caller = gateway.admin) =>
   caller.send("POST", `${path}/revoke`, { body });
 
 /** A certificate issued over the API, and how to connect with it. */
-async function issued(vin: string) {
-  const order = orderFor(vin);
+async function issued(vin: string, order = orderFor(vin)) {
   const made = await gateway.admin.send("POST", `${path}/enrollment-tokens`, { body: { vin } });
   const { json } = await gateway
     .operator("")
@@ -148,6 +147,51 @@ describe("a certificate that is revoked", () => {
     }
     const { json } = await gateway.admin.send("GET", `${path}?vin=${vin}&revoked=true`);
     expect(json.items).toHaveLength(2);
+  });
+
+  it("by its vehicle says what may still hold, as factory certificates are not known", async () => {
+    const vin = "REV-011";
+    const { fingerprint } = await issued(vin);
+    const factory = await factoryIdentity(gateway, vin);
+    const answer = await revoke({ vin });
+    expect(answer.json.items).toMatchObject([{ fingerprint }]);
+    expect(answer.json.warnings).toEqual([expect.stringMatching(/REV-011 .* still hold/)]);
+    const client = await gateway.mqtt(vin, factory.options as IClientOptions);
+    expect(client.connected).toBe(true);
+    expect((await revoke({ certificate: factory.identity.chain })).json.warnings).toEqual([]);
+  });
+
+  it("takes others for the same key with it only if the key is compromised", async () => {
+    const order = orderFor("REV-012");
+    const same = [await issued("REV-012", order), await issued("REV-012", order)];
+    const elsewhere = orderFor("REV-013", "ecdsa-p256", order);
+    same.push(await issued("REV-013", elsewhere));
+    const other = await issued("REV-012");
+    const [first, ...rest] = same.map(({ fingerprint }) => fingerprint);
+    const revokedBy = async (body: object) =>
+      (await revoke(body)).json.items.map((each: { fingerprint: string }) => each.fingerprint);
+    expect(await revokedBy({ fingerprint: first, reason: "superseded" })).toEqual([first]);
+    const all: string[] = await revokedBy({ fingerprint: first, reason: "key_compromise" });
+    expect(new Set(all)).toEqual(new Set([first, ...rest]));
+    const [left] = (await gateway.admin.send("GET", `${path}?vin=REV-012&revoked=false`)).json
+      .items as { fingerprint: string }[];
+    expect(left?.fingerprint).toBe(other.fingerprint);
+    const client = await gateway.mqtt("REV-012", other.options as IClientOptions);
+    expect(client.connected).toBe(true);
+  });
+
+  it("for a compromised key is followed by no other for it, and uses no token up", async () => {
+    const vin = "REV-014";
+    const order = orderFor(vin);
+    const { fingerprint } = await issued(vin, order);
+    await revoke({ fingerprint, reason: "key_compromise" });
+    const made = await gateway.admin.send("POST", `${path}/enrollment-tokens`, { body: { vin } });
+    const enroll = (csr: string) =>
+      gateway
+        .operator("")
+        .send("POST", `${path}/enroll`, { body: { csr, token: made.json.token } });
+    expect(problemOf(await enroll(order.csr))).toBe("CSR_KEY_COMPROMISED");
+    expect((await enroll(orderFor(vin).csr)).status).toBe(201);
   });
 
   it("keeps the reason and time that it was first revoked with", async () => {
