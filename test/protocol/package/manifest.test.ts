@@ -72,7 +72,12 @@ const malformed: [string, (manifest: Loose) => void][] = [
   ["a member too many", (m) => (m["extra"] = 1)],
   ["a member too many in an ECU", (m) => (ecu(m, 0, 0)["extra"] = 1)],
   ["no zones", (m) => (m.zones = [])],
+  ["65 zones", (m) => (m.zones = Array.from({ length: 65 }, () => m.zones[0] as never))],
   ["an empty zone", (m) => (m.zones[0] = { zone_id: "Z", ecus: [] } as never)],
+  [
+    "257 ECUs in a zone",
+    (m) => (m.zones = [{ zone_id: "Z", ecus: Array(257).fill(ecu(m, 0, 0)) } as never]),
+  ],
   ["an ECU id with a slash", (m) => (ecu(m, 0, 0)["ecu_id"] = "../x")],
   ["an ECU id of dots", (m) => (ecu(m, 0, 0)["ecu_id"] = "..")],
   ["an empty ECU id", (m) => (ecu(m, 0, 0)["ecu_id"] = "")],
@@ -104,6 +109,15 @@ describe("a manifest is refused with", () => {
     expect(codeOf(twice)).toBe("PACKAGE_MANIFEST_DUPLICATE");
     const moved = SAMPLE_ECUS.map((e) => ({ ...e, ecu_id: "ECU_001" }));
     expect(() => encodeManifest(sampleZones(moved))).toThrow(
+      expect.objectContaining({ code: "PACKAGE_MANIFEST_DUPLICATE" }) as PackageError,
+    );
+  });
+
+  test("one zone twice", () => {
+    const [front] = zones.filter(({ ecus }) => ecus.length === 2);
+    if (front === undefined) throw new Error("the sample has a zone of two ECUs");
+    const split = front.ecus.map((one) => ({ ...front, ecus: [one] }));
+    expect(() => encodeManifest(split)).toThrow(
       expect.objectContaining({ code: "PACKAGE_MANIFEST_DUPLICATE" }) as PackageError,
     );
   });

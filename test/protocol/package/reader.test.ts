@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { decompressImage } from "#protocol/package/image.ts";
 import { packageId } from "#protocol/package/manifest.ts";
 import { PackageError } from "#protocol/package/package-error.ts";
+import { imageHeader } from "#protocol/package/layout.ts";
 import { openPackage, type PackageEntry } from "#protocol/package/reader.ts";
 import { END_OF_ARCHIVE, fileHeader, padding } from "#protocol/package/tar-header.ts";
 import { chunked, collect, imageBytes, SAMPLE_ECUS, samplePackage, type Sample } from "./sample.ts";
@@ -18,9 +19,10 @@ const ignore = async () => {};
 async function codeOf(
   bytes: Uint8Array,
   visit: (entry: PackageEntry) => Promise<unknown> = ignore,
+  { keys = sample.keys, threshold = 1 } = {},
 ): Promise<string> {
   try {
-    const { entries } = await openPackage(chunked(bytes), { keys: sample.keys });
+    const { entries } = await openPackage(chunked(bytes), { keys, threshold });
     for await (const entry of entries) await visit(entry);
   } catch (error) {
     if (error instanceof PackageError) return error.code;
@@ -57,6 +59,18 @@ function firstParts(): [Buffer, Buffer, Buffer] {
   return parts as [Buffer, Buffer, Buffer];
 }
 
+/** Paths of about 150 characters. */
+function longSample(): Promise<Sample> {
+  return samplePackage(
+    SAMPLE_ECUS.map((ecu, index) => ({
+      ...ecu,
+      zone_id: "Z".repeat(64),
+      ecu_id: `${index}${"E".repeat(20 + index * 20)}`,
+      version: `1.0.0-${"v".repeat(50)}`,
+    })),
+  );
+}
+
 describe("a package", () => {
   test.each([1, 511, 512, 513, 65_536])("is read in chunks of %d bytes", async (size) => {
     const opened = await openPackage(chunked(sample.bytes, size), { keys: sample.keys });
@@ -75,14 +89,7 @@ describe("a package", () => {
   });
 
   test("with names that need a prefix and a pax record is read too", async () => {
-    const long = await samplePackage(
-      SAMPLE_ECUS.map((ecu, index) => ({
-        ...ecu,
-        zone_id: "Z".repeat(64),
-        ecu_id: `${index}${"E".repeat(20 + index * 20)}`,
-        version: `1.0.0-${"v".repeat(50)}`,
-      })),
-    );
+    const long = await longSample();
     const { entries } = await openPackage(chunked(long.bytes), { keys: long.keys });
     let count = 0;
     for await (const _entry of entries) count += 1;
@@ -232,7 +239,28 @@ describe("a package is refused", () => {
       const header = withChecksum(a.subarray(0, 512), at, byte);
       const changed = Buffer.concat([header, a.subarray(512)]);
       expect(await codeOf(rebuilt([changed, b, c]))).toBe("PACKAGE_HEADER_INVALID");
+      const manifest = withChecksum(sample.bytes.subarray(0, 512), at, byte);
+      const first = Buffer.concat([manifest, sample.bytes.subarray(512)]);
+      expect(await codeOf(first)).toBe("PACKAGE_HEADER_INVALID");
     }
+  });
+
+  test("with another byte in any block of a header of several", async () => {
+    const long = await longSample();
+    const headers = long.layout.manifest.zones.flatMap(({ ecus }) => ecus.map(imageHeader));
+    const header = headers.find(({ length }) => length > 512);
+    if (header === undefined) throw new Error("a path of the sample needs a pax record");
+    const start = long.bytes.indexOf(header);
+    for (let at = start; at < start + header.length; at += 512) {
+      const wrong = Buffer.from(long.bytes);
+      wrong[at] = (wrong[at] ?? 0) ^ 1;
+      expect(await codeOf(wrong, ignore, long)).toBe("PACKAGE_HEADER_INVALID");
+    }
+    expect(await codeOf(long.bytes, ignore, long)).toBe("accepted");
+  });
+
+  test("signed by fewer than are demanded", async () => {
+    expect(await codeOf(sample.bytes, ignore, { threshold: 2 })).toBe("PACKAGE_UNDER_SIGNED");
   });
 
   test("with metadata files that are huge, empty, misnamed or swapped", async () => {
