@@ -68,6 +68,8 @@ describe("latticeway trust add-target", () => {
     ["another version", { version: "1.2.2" }],
     ["a later release", { release_counter: 99_990_000_000_000 }],
     ["another type", { ecu_type: "lights" }],
+    ["an older release, whole", { version: "1.2.2", release_counter: 10_000_200_002 }],
+    ["another type, whole", { ecu_type: "lights", hardware_ids: ["lights:HW-1.0"] }],
     ["hardware of another type", { hardware_ids: ["brake-controller:HW-1.0", "lights:HW-1.0"] }],
   ])("refuses an image whose description is not what its path says: %s", async (_name, change) => {
     const ceremony = await signedCeremony();
