@@ -112,6 +112,7 @@ export const ServerConfig = group({
     update_events_days: Days,
     diagnostics_days: Days,
     commands_days: Days,
+    certificates_days: Days,
   }),
   log: LogConfig,
 });

@@ -8,6 +8,7 @@ import * as m0005 from "./migrations/0005-superseded-packages.ts";
 import * as m0006 from "./migrations/0006-vci-digest.ts";
 import * as m0007 from "./migrations/0007-detected-attacks.ts";
 import * as m0008 from "./migrations/0008-certificate-keys.ts";
+import * as m0009 from "./migrations/0009-certificate-ends.ts";
 
 /** Every migration, by the name that marks it as done in a database. Never rename or reorder. */
 const migrations: Record<string, Migration> = {
@@ -19,6 +20,7 @@ const migrations: Record<string, Migration> = {
   "0006-vci-digest": m0006,
   "0007-detected-attacks": m0007,
   "0008-certificate-keys": m0008,
+  "0009-certificate-ends": m0009,
 };
 
 /** @throws the error of the migration that failed; the database then stays as it was before it */

@@ -56,7 +56,7 @@ export async function maintain(
     updatesEnded,
     requestsExpired: await expireRequests(db),
     commandsExpired: await expireCommands(db),
-    rowsTrimmed: await trimAll(db, config.retention, now, mayGoOn),
+    rowsTrimmed: await trimAll(db, config, now, mayGoOn),
   };
 }
 

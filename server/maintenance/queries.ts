@@ -12,6 +12,8 @@ export const trimmed = {
   package_assignment: sql`expires_at < `,
   superseded_package: sql`expires_at < `,
   director_issue: sql`expires_at < `,
+  certificate: sql`not_after < `,
+  enrollment_token: sql`coalesce(used_at, expires_at) < `,
 } as const;
 
 /** Deletes at most `limit` rows that are older than `before`. @returns how many */

@@ -16,7 +16,7 @@ const DAYS_AFTER_EXPIRY = 1;
  */
 export async function trimAll(
   db: Db,
-  days: ServerConfig["retention"],
+  { retention: days, certificates }: Pick<ServerConfig, "retention" | "certificates">,
   now: Date,
   mayGoOn: () => boolean,
 ): Promise<number> {
@@ -31,6 +31,9 @@ export async function trimAll(
     superseded_package: days.update_events_days,
     // Versions follow the clock, so that none comes twice when the vehicle asks again.
     director_issue: DAYS_AFTER_EXPIRY,
+    // A list that was made before a certificate ended may be used so long; the next one must have it.
+    certificate: Math.max(days.certificates_days, certificates.crl_h / 24),
+    enrollment_token: days.certificates_days,
   };
   let tables = Object.entries(keep) as [keyof typeof trimmed, number][];
   let rows = 0;
