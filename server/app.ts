@@ -134,6 +134,7 @@ async function compose(base: Base) {
           maxSize: config.firmware.max_size,
           level: config.firmware.compression_level,
           imagesChanged: trust.imagesChanged,
+          demandRoom: trust.demandRoom,
         }),
       );
       await api.register(

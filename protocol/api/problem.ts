@@ -49,6 +49,7 @@ export const problems = {
   TRUST_ROLE_ONLINE: { status: 409, title: "The gateway signs this role itself" },
   TRUST_ROLE_OFFLINE: { status: 409, title: "This role's keys are not the gateway's" },
   TRUST_KEY_MISSING: { status: 409, title: "The gateway lacks keys that the root names" },
+  TRUST_TARGETS_FULL: { status: 409, title: "Signed targets can name no further image" },
   PACKAGE_EXPIRED: { status: 410, title: "The package's download has expired" },
   PRECONDITION_FAILED: { status: 412, title: "The file is not the one that the request is about" },
   BODY_TOO_LARGE: { status: 413, title: "The body is over its limit" },

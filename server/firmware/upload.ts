@@ -18,6 +18,8 @@ export interface UploadDeps {
   level: number;
   /** What signed targets say of images has changed; resolves when that is settled. */
   imagesChanged: () => Promise<void>;
+  /** @throws ProblemError TRUST_TARGETS_FULL when signed targets can name no further image */
+  demandRoom: () => Promise<void>;
 }
 
 /**
@@ -25,7 +27,7 @@ export interface UploadDeps {
  * (`hardware_versions` separated by commas), in any order. When all that must be there comes before
  * the file, it is checked before the file is read. Nothing stays behind unless everything held.
  * @throws ProblemError REQUEST_INVALID, FIRMWARE_CHAIN_INVALID, FIRMWARE_EXISTS, FIRMWARE_TOO_LARGE,
- *   FIRMWARE_EMPTY, UPLOAD_INCOMPLETE
+ *   FIRMWARE_EMPTY, UPLOAD_INCOMPLETE, TRUST_TARGETS_FULL
  */
 export async function receiveUpload(
   request: FastifyRequest,
@@ -35,6 +37,7 @@ export async function receiveUpload(
   const fields: Record<string, string> = {};
   let image: IngestedImage | undefined;
   try {
+    await deps.demandRoom();
     for await (const part of request.parts()) {
       if (part.type === "field") {
         fields[part.fieldname] = String(part.value);

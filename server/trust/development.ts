@@ -2,10 +2,16 @@ import { createPublicKey } from "node:crypto";
 import { HYBRID_ALGORITHMS } from "#crypto/key-algorithm.ts";
 import { openKeyStore, type KeyStore } from "#crypto/key-store.ts";
 import type { Signer } from "#crypto/signing-keys.ts";
+import { ProblemError } from "#protocol/api/problem.ts";
 import { buildRoot, type RoleKeys } from "#protocol/uptane/build.ts";
 import { canonicalJson } from "#protocol/uptane/canonical-json.ts";
 import { keyRecord } from "#protocol/uptane/key.ts";
-import type { Metadata, TargetFile, TopLevelRole } from "#protocol/uptane/metadata.ts";
+import {
+  MAX_METADATA_BYTES,
+  type Metadata,
+  type TargetFile,
+  type TopLevelRole,
+} from "#protocol/uptane/metadata.ts";
 import { signMetadata } from "#protocol/uptane/sign.ts";
 import type { RepositoryName } from "#protocol/uptane/vehicle-state.ts";
 import { createBatcher } from "#server/database/batch.ts";
@@ -15,11 +21,17 @@ import { readImageSet, type ImageSet } from "./image.ts";
 import { imageTarget } from "./image-target.ts";
 import { publishWithin } from "./publication.ts";
 import { markPublished } from "./published-images.ts";
-import { liveExpiries, lockRepository } from "./queries.ts";
+import { liveExpiries, liveSize, lockRepository } from "./queries.ts";
 import { inHours, isDue, nextVersion, ONLINE_ROLES, type TrustDeps } from "./trust.ts";
 
 const ROOT_HOURS = 10 * 365 * 24;
 const TARGETS_HOURS = 365 * 24;
+/** One file names all images, some 13,000 at most: from this size on that is warned of. */
+const MANY_BYTES = 0.75 * MAX_METADATA_BYTES.targets;
+/** From this size on no image is taken: there is room for uploads that end at once. */
+const FULL_BYTES = MAX_METADATA_BYTES.targets - 256 * 1024;
+/** So much is for images; the rest is for signatures, and for what is changed of images later. */
+const IMAGES_BYTES = MAX_METADATA_BYTES.targets - 128 * 1024;
 
 /** What is done offline in production: here the gateway holds those keys too. */
 export interface OfflineRoles {
@@ -27,6 +39,8 @@ export interface OfflineRoles {
   makeRoot(repository: RepositoryName): Promise<Buffer>;
   /** Signs image targets that name every image, if there are none that do. */
   signTargets(now: Date): Promise<void>;
+  /** @throws ProblemError TRUST_TARGETS_FULL when the targets have no room for another image */
+  demandRoom(): Promise<void>;
   /** Do images wait, or do the targets end soon? */
   areDue(now: Date): Promise<boolean>;
 }
@@ -47,6 +61,12 @@ export async function openOfflineRoles(
   return {
     makeRoot: (repository) => makeRoot(deps, store, repository),
     signTargets: (now) => batcher.push(now),
+    async demandRoom() {
+      const size = await liveSize(deps.db, "image", "targets");
+      if (size <= FULL_BYTES) return;
+      const what = `${size} of ${MAX_METADATA_BYTES.targets} bytes are taken`;
+      throw new ProblemError("TRUST_TARGETS_FULL", what);
+    },
     areDue: async (now) => {
       if ((await countAwaiting(deps.db)) > 0) return true;
       const ends = (await liveExpiries(deps.db)).find(
@@ -89,7 +109,7 @@ async function signTargets(deps: TrustDeps, tx: Tx, store: KeyStore, now: Date):
   await lockRepository(tx, "image");
   const set = await readImageSet(tx, "live");
   if (set === undefined) throw new TypeError("there is no root");
-  const targets = { ...set.targets?.signed.targets, ...(await imageTargets(tx)) };
+  const targets = withNew(deps, set.targets?.signed.targets ?? {}, await imageTargets(tx));
   if (isSettled(set, targets, deps, now)) {
     await markPublished(tx, set);
     return;
@@ -107,6 +127,34 @@ async function signTargets(deps: TrustDeps, tx: Tx, store: KeyStore, now: Date):
     offlineSigners(set.root, store),
   );
   await publishWithin(deps, tx, { repository: "image", bytes }, now);
+  if (bytes.length > MANY_BYTES && (set.targets?.bytes.length ?? 0) <= MANY_BYTES) {
+    const share = `${bytes.length} of ${MAX_METADATA_BYTES.targets} bytes`;
+    deps.log.warn(`Image targets have ${share}; uploads are refused when they are full`);
+  }
+}
+
+/** What is named already, as it is described now, and as many other images as there is room for. */
+function withNew(
+  { log }: TrustDeps,
+  named: Record<string, TargetFile>,
+  images: Record<string, TargetFile>,
+): Record<string, TargetFile> {
+  const targets = { ...named };
+  let size = JSON.stringify(named).length;
+  let left = 0;
+  for (const [path, file] of Object.entries(images)) {
+    const added = Object.hasOwn(named, path) ? 0 : JSON.stringify({ [path]: file }).length;
+    if (added > 0 && size + added > IMAGES_BYTES) {
+      left++;
+      continue;
+    }
+    size += added;
+    targets[path] = file;
+  }
+  if (left > 0) {
+    log.error({ code: "TRUST_TARGETS_FULL", images: left }, "Image targets are full; images wait");
+  }
+  return targets;
 }
 
 async function imageTargets(tx: Tx): Promise<Record<string, TargetFile>> {

@@ -17,6 +17,11 @@ export interface Trust extends TrustDeps {
   director: Director;
   /** An image or what is said of it has changed: signs it (development), or sees what is signed. */
   imagesChanged(now?: Date): Promise<void>;
+  /**
+   * Where the gateway signs images itself, there must be room for one more; in production they wait.
+   * @throws ProblemError TRUST_TARGETS_FULL
+   */
+  demandRoom(): Promise<void>;
   /** A round of maintenance. */
   maintain(now: Date): Promise<void>;
 }
@@ -57,6 +62,7 @@ export async function openTrust(base: Omit<TrustDeps, "keys">, certsDir: string)
     ...deps,
     director: createDirector(deps),
     imagesChanged,
+    demandRoom: async () => offline?.demandRoom(),
     async maintain(now) {
       // Renews development's targets, and tries again what had failed.
       if (await offline?.areDue(now)) await imagesChanged(now);

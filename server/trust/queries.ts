@@ -77,6 +77,20 @@ export async function liveVersion(
   return row?.version;
 }
 
+/** Bytes of the newest file of a role that is served; 0 without one. */
+export async function liveSize(db: Db, repository: RepositoryName, role: string): Promise<number> {
+  const row = await db
+    .selectFrom("trust_metadata")
+    .select(sql<number>`length(bytes)`.as("size"))
+    .where("repository", "=", repository)
+    .where("role", "=", role)
+    .where("live", "=", true)
+    .orderBy("version", "desc")
+    .limit(1)
+    .executeTakeFirst();
+  return row?.size ?? 0;
+}
+
 /** Every root that is served, from the first. */
 export async function liveRoots(db: Db, repository: RepositoryName): Promise<StoredFile[]> {
   return db
