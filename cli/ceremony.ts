@@ -63,9 +63,18 @@ export async function writeDraft(
   signed: { version: number },
 ): Promise<string> {
   const file = join(folder, DRAFT, metadataFileName(roleName, signed.version));
-  await writeWhole(file, await signMetadata(signed, []));
+  const bytes = await signMetadata(signed, []);
+  const most = MAX_METADATA_BYTES[roleName === "root" ? "root" : "targets"] - SIGNATURES_BYTES;
+  if (bytes.length > most) {
+    const what = `${roleName} would have ${bytes.length} bytes, ${most} are left beside signatures`;
+    throw new CeremonyError("CEREMONY_FILE_TOO_LARGE", what);
+  }
+  await writeWhole(file, bytes);
   return file;
 }
+
+/** Sixteen holders' ECDSA and ML-DSA-65 signatures. */
+const SIGNATURES_BYTES = 128 * 1024;
 
 /** What is signed by all moves out of `draft/`. @returns where it is now */
 export async function finishDraft(file: string, bytes: Uint8Array): Promise<string> {

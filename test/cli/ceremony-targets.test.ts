@@ -31,6 +31,19 @@ describe("latticeway trust add-target", () => {
     expect(signed.targets[PATH]).toEqual(description);
   });
 
+  test("writes no targets that no vehicle would take", async () => {
+    const ceremony = await signedCeremony();
+    const file = join(ceremony.folder, "pending.json");
+    const pending = Array.from({ length: 83 }, (_, index) => {
+      const target = pendingTarget(`brake-controller/1.2.${index}.bin`, IMAGE);
+      return { ...target, custom: { ...target.custom, notes: "x".repeat(100_000) } };
+    });
+    await writeFile(file, JSON.stringify(pending));
+    expect(await ceremony.refusal("add-target", "--pending", file)).toBe("CEREMONY_FILE_TOO_LARGE");
+    expect(await ceremony.names("image", "draft")).toEqual([]);
+    await ceremony.run("add-target", "--pending", file, PATH.replace("3", "5"));
+  });
+
   test("never replaces an image under its path", async () => {
     const ceremony = await signedCeremony();
     const file = join(ceremony.folder, "pending.json");
