@@ -59,9 +59,9 @@ export function connectMqtt(deps: MqttLinkDeps): MqttLink {
   const stopping = new AbortController();
   const firstConnection = Promise.withResolvers<void>();
   let attempt = 0;
-  let failing = false;
   let unacknowledged = 0;
 
+  reportFailures(client, log, stopping.signal);
   const drainOutbox = outboxSender(client, deps, stopping.signal);
   const take = callbackify((packet: { topic: string; payload: Buffer | string }) =>
     handle(deps, packet.topic, packet.payload),
@@ -73,7 +73,6 @@ export function connectMqtt(deps: MqttLinkDeps): MqttLink {
     });
   client.on("connect", () => {
     attempt = 0;
-    failing = false;
     client.options.reconnectPeriod = backoffMs(attempt, backoff, pace.random);
     if (client.stream instanceof TLSSocket) {
       // Messages are small and somebody waits for their answers.
@@ -87,13 +86,6 @@ export function connectMqtt(deps: MqttLinkDeps): MqttLink {
     client.options.reconnectPeriod = backoffMs(++attempt, backoff, pace.random);
   });
   client.on("offline", () => deps.onDisconnected());
-  client.on("error", (error) => {
-    if (stopping.signal.aborted) return;
-    // Once for a gateway that is away, not once for each of the tries.
-    const level = failing ? "debug" : "warn";
-    failing = true;
-    log[level]({ err: error }, "no MQTT connection; trying again and again");
-  });
   outbox.onPut(() => void drainOutbox());
 
   return {
@@ -121,6 +113,30 @@ export function connectMqtt(deps: MqttLinkDeps): MqttLink {
       await outbox.close();
     },
   };
+}
+
+/** Once for a gateway that is away, not once for each of the tries. */
+function reportFailures(client: MqttClient, log: Logger, stopping: AbortSignal): void {
+  let failing = false;
+  let isLetIn = false;
+  const report = (fields: object, why: string) => {
+    if (!stopping.aborted) {
+      const level = failing ? "debug" : "warn";
+      log[level](fields, `no MQTT connection${why}; trying again and again`);
+    }
+    failing = true;
+  };
+  client.on("connect", () => {
+    failing = false;
+    isLetIn = true;
+  });
+  client.on("error", (error) => report({ err: error }, ""));
+  client.on("close", () => {
+    // Which certificates it refuses, a gateway can't say: TLS 1.3 is done when it sees them.
+    const why = ": the gateway closes it at once, its log says why (a revoked certificate?)";
+    if (!isLetIn && !failing) report({}, why);
+    isLetIn = false;
+  });
 }
 
 /** Sends what is in the outbox, one message after the other, for as long as there is a connection. */

@@ -109,6 +109,24 @@ const newOutbox = () => openOutbox(join(testFolder(), "outbox.jsonl"));
 const topic = (name: string) => `vehicle/VMG-001/${name}`;
 
 describe("MQTT link", () => {
+  it("says once that a gateway does not let it in, as with a revoked certificate", async () => {
+    const lines: { level: number; msg: string }[] = [];
+    const record = { write: (line: string) => void lines.push(JSON.parse(line)) };
+    const tries = Promise.withResolvers<void>();
+    let count = 0;
+    const server = createServer(pki.server, (socket) => {
+      socket.on("error", () => {}).end();
+      if (++count === 3) tries.resolve();
+    });
+    await new Promise<void>((resolve) => server.listen(0, "localhost", resolve));
+    onTestFinished(() => void server.close());
+    const { port } = server.address() as AddressInfo;
+    link(port, await newOutbox(), { log: pino({ level: "warn" }, record) });
+    await tries.promise;
+    expect(lines).toHaveLength(1);
+    expect(lines[0]?.msg).toMatch(/the gateway closes it at once.* revoked certificate/);
+  });
+
   it("subscribes, and hands each kind of message to its own handler", async () => {
     const at = await startBroker();
     const seen: [string, unknown][] = [];
