@@ -12,7 +12,7 @@ import {
 import { withGateway } from "./gateway.ts";
 import { printable } from "./printable.ts";
 import { reporting } from "./reporting.ts";
-import { table } from "./table.ts";
+import { table, toSecond } from "./table.ts";
 
 /** `latticeway certs …` for what only a running gateway can do. */
 export function gatewayCommands(): Command[] {
@@ -84,7 +84,7 @@ function revokedTable(items: readonly CertificateRecord[]): string {
       each.vin,
       each.serial,
       each.algorithm,
-      each.revoked_at ?? "",
+      toSecond(each.revoked_at ?? ""),
       each.revoked_by ?? "",
       each.revocation_reason ?? "",
     ]),

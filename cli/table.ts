@@ -14,3 +14,8 @@ export function table(heading: readonly string[], content: readonly (readonly st
       .trimEnd();
   return [styleText("bold", line(heading)), ...rows.map(line)].join("\n");
 }
+
+/** An RFC 3339 time without fractions of a second, which tell people nothing. */
+export function toSecond(time: string): string {
+  return time.replace(/\.\d+(?=Z$)/, "");
+}

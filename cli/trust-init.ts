@@ -63,7 +63,10 @@ async function demandNothingThere(dir: string): Promise<void> {
   for (const name of ["director", "image"] as const) {
     const { roots, drafts } = await readFolder(join(dir, name), name);
     if (roots.length > 0 || drafts.root !== undefined) {
-      throw new CeremonyError("CEREMONY_EXISTS", `${join(dir, name)} holds a root already`);
+      const what = `${join(dir, name)} holds a root already`;
+      const advice =
+        "`latticeway trust status` says how to go on with it; another ceremony needs another --dir";
+      throw new CeremonyError("CEREMONY_EXISTS", `${what}: ${advice}`);
     }
   }
 }

@@ -12,7 +12,7 @@ import { withGateway } from "./gateway.ts";
 import { printable } from "./printable.ts";
 import { reporting } from "./reporting.ts";
 import { missingSignatures, signingRules } from "./signing-rules.ts";
-import { table } from "./table.ts";
+import { table, toSecond } from "./table.ts";
 import { withFolder } from "./trust-options.ts";
 
 interface StatusOptions {
@@ -109,7 +109,7 @@ function row(
 }
 
 function until(expires: string): string {
-  return `${expires}${Date.parse(expires) <= Date.now() ? " (expired)" : ""}`;
+  return `${toSecond(expires)}${Date.parse(expires) <= Date.now() ? " (expired)" : ""}`;
 }
 
 function missing(

@@ -49,7 +49,11 @@ describe("latticeway trust init and sign", () => {
     const ceremony = await beginCeremony();
     const before = await readFile(ceremony.file("image", "draft", "1.root.json"));
     const keys = join(ceremony.folder, "online-keys.json");
-    expect(await ceremony.refusal("init", "--online-keys", keys)).toBe("CEREMONY_EXISTS");
+    const again = await trust("init", "--dir", ceremony.dir, "--online-keys", keys);
+    expect(again.code).toBe("CEREMONY_EXISTS");
+    expect(again.errors).toMatch(
+      /director holds a root already: `latticeway trust status` .* --dir/,
+    );
     expect(await readFile(ceremony.file("image", "draft", "1.root.json"))).toEqual(before);
     expect(await ceremony.names("keys")).toHaveLength(6);
   });

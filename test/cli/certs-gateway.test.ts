@@ -64,7 +64,7 @@ describe("latticeway certs at a gateway", () => {
     const file = vehicleFiles(gateway.config.certs_dir, vin, "ecdsa-p256").certificate;
     const first = await certs("revoke", file, "--reason", "key_compromise");
     await closed;
-    expect(first.output).toMatch(/CLI-002 .* first-admin +key_compromise$/);
+    expect(first.output).toMatch(/CLI-002 .*:\d\dZ +first-admin +key_compromise$/);
     const spelled = fingerprint.toUpperCase().replaceAll(/..(?=.)/g, "$&:");
     expect((await certs("revoke", spelled)).output).toBe(first.output);
     const note = vi.spyOn(console, "error").mockImplementation(() => {});

@@ -92,7 +92,7 @@ describe("latticeway trust, with a gateway", () => {
       expect((await ceremony.run("publish")).split("\n")).toEqual(expected);
     }
     const status = await ceremony.run("status", "--gateway");
-    expect(status).toMatch(/^image +targets +1 .* served +ceremony$/m);
+    expect(status).toMatch(/^image +targets +1 +\S+T\d\d:\d\d:\d\dZ +served +ceremony$/m);
     expect(status).toMatch(/^director +root +1 /m);
   });
 
