@@ -31,7 +31,7 @@ export interface Gateway {
  * `LATTICEWAY_CA` is a PEM file with the authorities that its certificate may be of.
  * @throws GatewayError GATEWAY_UNNAMED
  */
-async function openGateway(env: NodeJS.ProcessEnv): Promise<Gateway> {
+export async function openGateway(env: NodeJS.ProcessEnv): Promise<Gateway> {
   const { LATTICEWAY_URL: url, LATTICEWAY_TOKEN: token, LATTICEWAY_CA: ca } = env;
   if (!url || !token) {
     const what = "set LATTICEWAY_URL, LATTICEWAY_TOKEN and, for a private CA, LATTICEWAY_CA";

@@ -1,12 +1,13 @@
 import { join } from "node:path";
 import { systemClock, type Clock } from "#protocol/doip/clock.ts";
+import type { DiscoverableGateway } from "#protocol/doip/discovery-socket.ts";
 import { hardwareId } from "#protocol/uptane/hardware-id.ts";
 import type { EcuBehaviour } from "#vmg-sim/ecu/behaviour.ts";
 import type { EcuConfig } from "#vmg-sim/ecu/config.ts";
 import { startEcu, type Ecu } from "#vmg-sim/ecu/ecu.ts";
 import { startEcuNode, type EcuNode } from "#vmg-sim/ecu/node.ts";
 import type { TrustOptions } from "#vmg-sim/ecu/trust.ts";
-import { startEdge, type EdgeGateway } from "#vmg-sim/edge/edge.ts";
+import { startEdge } from "#vmg-sim/edge/edge.ts";
 import { startZone } from "#vmg-sim/zone/zone.ts";
 
 const HOST = "127.0.0.1";
@@ -76,7 +77,7 @@ export interface HardwareZone {
 /** The ECUs and zonal gateways of one vehicle, switched on. */
 export interface Hardware {
   zones: HardwareZone[];
-  edge: EdgeGateway | undefined;
+  edge: DiscoverableGateway | undefined;
   stop(): Promise<void>;
 }
 
@@ -159,7 +160,7 @@ async function startConnector(
   zones: readonly HardwareZone[],
   options: HardwareOptions,
   running: { stop(): Promise<void> }[],
-): Promise<EdgeGateway | undefined> {
+): Promise<DiscoverableGateway | undefined> {
   const { vin, clock = systemClock, onFault = warn } = options;
   const self = { id: EDGE_ID, type: "management-gateway", logical_address: config.logical_address };
   const own = await startGatewayEcu({ ...self, folder: EDGE_ID, behind: [] }, options, clock);
@@ -174,7 +175,7 @@ async function startConnector(
       tls_testers: [],
       announceTo: announce_to ? { address: announce_to, port: DISCOVERY_PORT } : undefined,
     });
-    running.push(edge);
+    running.push({ stop: () => edge.close() });
     return edge;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE") throw error;

@@ -6,6 +6,7 @@ import {
   type EntityIdentity,
   type EntityStatus,
 } from "./discovery.ts";
+import type { DoipListener } from "./listener.ts";
 import { encodeFrame, ProtocolVersion, type DoipMessage } from "./frame.ts";
 
 /** A_DoIP_Announce_Wait: at most so long before an identification is answered or announced. */
@@ -27,6 +28,54 @@ export interface DiscoveryOptions {
   announceTo?: { address: string; port: number } | undefined;
   /** A number from 0 to 1. */
   random?: () => number;
+}
+
+/** A gateway that can be found by UDP and reached by TCP. */
+export interface DiscoverableGateway {
+  readonly port: number;
+  readonly udpPort: number;
+  readonly tlsPort: number | undefined;
+  close(): Promise<void>;
+}
+
+const NODE_TYPE_GATEWAY = 0x00;
+const POWER_MODE_READY = 0x01;
+
+/**
+ * Makes a listening gateway discoverable on the UDP port of the same number.
+ * @throws the bind error of `node:dgram`; the listener is closed then
+ */
+export async function discoverable(
+  listener: DoipListener,
+  {
+    maxSockets,
+    maxDataSize,
+    ...options
+  }: Omit<DiscoveryOptions, "status"> & Pick<EntityStatus, "maxSockets" | "maxDataSize">,
+): Promise<DiscoverableGateway> {
+  const status = () => ({
+    nodeType: NODE_TYPE_GATEWAY,
+    maxSockets,
+    openSockets: listener.activeSockets,
+    maxDataSize,
+    powerMode: POWER_MODE_READY,
+  });
+  try {
+    const port = options.port === 0 ? 0 : listener.port;
+    const discovery = await listenDiscovery({ ...options, port, status });
+    return {
+      port: listener.port,
+      udpPort: discovery.port,
+      tlsPort: listener.tlsPort,
+      async close() {
+        await discovery.close();
+        await listener.close();
+      },
+    };
+  } catch (error) {
+    await listener.close();
+    throw error;
+  }
 }
 
 export interface Discovery {

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { HeaderNack, PayloadType } from "./codes.ts";
 import type { VehicleAnnouncement } from "./discovery-messages.ts";
 import {
@@ -90,6 +91,16 @@ export function answerDatagram(
   if (verdict.length !== payload.length) return nack(datagram, HeaderNack.invalidPayloadLength);
   const message = answer(identity, status, decodePayload(type, payload));
   return message && { message, version: answerVersion(version), delayed: isIdentification(type) };
+}
+
+/**
+ * An EID for an entity without a MAC address of its own: locally administered, and the same for a
+ * name each time.
+ */
+export function entityIdOf(name: string): Buffer {
+  const id = createHash("sha256").update(name).digest().subarray(0, 6);
+  id.writeUInt8(((id[0] ?? 0) & 0xfc) | 0x02, 0);
+  return id;
 }
 
 /** The vehicle announcement, which is the answer to an identification request as well. */

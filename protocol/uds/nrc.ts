@@ -8,6 +8,7 @@ export const Nrc = {
   busyRepeatRequest: 0x21,
   conditionsNotCorrect: 0x22,
   requestSequenceError: 0x24,
+  noResponseFromSubnetComponent: 0x25,
   requestOutOfRange: 0x31,
   securityAccessDenied: 0x33,
   invalidKey: 0x35,

@@ -32,6 +32,7 @@ const optional = {
     present: () => versionOf(PYTHON, "-c", "import scapy.contrib.automotive.doip; print(1)") !== "",
     how: "install python3-scapy",
   },
+  tshark: { present: () => versionOf("tshark", "--version") !== "", how: "install tshark" },
   vectors: {
     present: () => existsSync(vectorsFolder),
     how: "put Wycheproof's vectors into ../shared/vectors",

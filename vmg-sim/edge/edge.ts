@@ -1,10 +1,9 @@
-import { createHash } from "node:crypto";
 import type { TlsOptions } from "node:tls";
 import { ActivationCode, ActivationType } from "#protocol/doip/codes.ts";
 import type { Clock } from "#protocol/doip/clock.ts";
 import type { RoutingActivationRequest } from "#protocol/doip/control-messages.ts";
-import type { EntityIdentity } from "#protocol/doip/discovery.ts";
-import { listenDiscovery } from "#protocol/doip/discovery-socket.ts";
+import { entityIdOf, type EntityIdentity } from "#protocol/doip/discovery.ts";
+import { discoverable, type DiscoverableGateway } from "#protocol/doip/discovery-socket.ts";
 import type { Admission, EntityConfig, Security } from "#protocol/doip/entity-state.ts";
 import {
   MAX_REQUEST,
@@ -19,8 +18,6 @@ const MAX_SOCKETS = 4;
 /** Functional addressing of emissions-related systems (ISO 13400-2, WWH-OBD). */
 const OBD_GROUP = 0xe000;
 
-const NODE_TYPE_GATEWAY = 0x00;
-const POWER_MODE_READY = 0x01;
 const NO_FURTHER_ACTION = 0x00;
 const IN_SYNC = 0x00;
 
@@ -51,20 +48,12 @@ export interface EdgeOptions {
   clock: Clock;
 }
 
-/** The vehicle's diagnostic connector. */
-export interface EdgeGateway {
-  readonly port: number;
-  readonly udpPort: number;
-  readonly tlsPort: number | undefined;
-  stop(): Promise<void>;
-}
-
 /**
  * Starts the VMG's side towards the workshop: the DoIP edge gateway through which a tester reaches
  * every ECU of the vehicle, by the zonal gateways.
  * @throws the listeners' errors, EADDRINUSE for one; nothing is left listening then
  */
-export async function startEdge(options: EdgeOptions): Promise<EdgeGateway> {
+export async function startEdge(options: EdgeOptions): Promise<DiscoverableGateway> {
   const { host, port, tls, confirm, clock, zones, functional_address } = options;
   const listener = await startDoipGateway({
     host,
@@ -79,34 +68,15 @@ export async function startEdge(options: EdgeOptions): Promise<EdgeGateway> {
     activation: activation(options),
     ...routing(zones, [functional_address, OBD_GROUP]),
   });
-  try {
-    const discovery = await listenDiscovery({
-      host,
-      port: port === 0 ? 0 : listener.port,
-      identity: identityOf(options),
-      status: () => ({
-        nodeType: NODE_TYPE_GATEWAY,
-        maxSockets: MAX_SOCKETS,
-        openSockets: listener.activeSockets,
-        maxDataSize: MAX_REQUEST,
-        powerMode: POWER_MODE_READY,
-      }),
-      clock,
-      announceTo: options.announceTo,
-    });
-    return {
-      port: listener.port,
-      udpPort: discovery.port,
-      tlsPort: listener.tlsPort,
-      async stop() {
-        await discovery.close();
-        await listener.close();
-      },
-    };
-  } catch (error) {
-    await listener.close();
-    throw error;
-  }
+  return discoverable(listener, {
+    host,
+    port,
+    identity: identityOf(options),
+    maxSockets: MAX_SOCKETS,
+    maxDataSize: MAX_REQUEST,
+    clock,
+    announceTo: options.announceTo,
+  });
 }
 
 /** Where each address of the vehicle is, and what each group of it reaches. */
@@ -153,7 +123,7 @@ function activation({ tls_testers }: EdgeOptions): Partial<EntityConfig> {
 }
 
 function identityOf({ vin, logical_address }: EdgeOptions): EntityIdentity {
-  const eid = entityId(vin);
+  const eid = entityIdOf(vin);
   return {
     vin,
     logicalAddress: logical_address,
@@ -163,11 +133,4 @@ function identityOf({ vin, logical_address }: EdgeOptions): EntityIdentity {
     furtherAction: NO_FURTHER_ACTION,
     syncStatus: IN_SYNC,
   };
-}
-
-/** In place of a MAC address: locally administered, unicast, and the same for a VIN each time. */
-function entityId(vin: string): Buffer {
-  const id = createHash("sha256").update(vin).digest().subarray(0, 6);
-  id.writeUInt8(((id[0] ?? 0) & 0xfc) | 0x02, 0);
-  return id;
 }

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "#protocol/doip/clock.ts";
-import type { EdgeGateway } from "#vmg-sim/edge/edge.ts";
+import type { DiscoverableGateway } from "#protocol/doip/discovery-socket.ts";
 import { startHardware, type Hardware } from "#vmg-sim/hardware.ts";
 
 const VIN = "LATTICE0000000001";
@@ -18,7 +18,7 @@ export const ALL = 0xe4ff;
 
 export interface EdgeRig {
   readonly hardware: Hardware;
-  readonly edge: EdgeGateway;
+  readonly edge: DiscoverableGateway;
   dispose(): Promise<void>;
 }
 

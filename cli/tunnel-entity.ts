@@ -1,0 +1,146 @@
+import { ActivationType, PayloadType } from "#protocol/doip/codes.ts";
+import type { Clock } from "#protocol/doip/clock.ts";
+import type { DiagnosticMessage } from "#protocol/doip/diagnostic-messages.ts";
+import { entityIdOf, type EntityIdentity } from "#protocol/doip/discovery.ts";
+import { discoverable, type DiscoverableGateway } from "#protocol/doip/discovery-socket.ts";
+import { standardTiming, type EntityConfig } from "#protocol/doip/entity-state.ts";
+import { listenDoip, type DoipConnection } from "#protocol/doip/listener.ts";
+import { Nrc } from "#protocol/uds/nrc.ts";
+import { negativeResponse } from "#protocol/uds/response.ts";
+import { suppressesPositive } from "#protocol/uds/service.ts";
+import type { RemoteCar, RemoteOutcome } from "./remote-car.ts";
+
+/** What a tester has asked and heard, with the time that it took. */
+export interface TunnelledExchange {
+  tester: number;
+  target: number;
+  request: Uint8Array;
+  outcome: RemoteOutcome;
+  duration_ms: number;
+}
+
+export interface TunnelOptions {
+  car: RemoteCar;
+  host: string;
+  /** TCP and UDP; 0 for any that are free. */
+  port: number;
+  clock: Clock;
+  onExchange?: (exchange: TunnelledExchange) => void;
+  /** Every message, as it goes by. */
+  onMessage?: (from: "tester" | "vehicle", message: DiagnosticMessage) => void;
+}
+
+const LOGICAL_ADDRESS = 0x0001;
+/** They reach every ECU: WWH-OBD, and the range for groups of the manufacturer's. */
+const isGroup = (target: number) => target === 0xe000 || (target >= 0xe400 && target <= 0xefff);
+
+const MAX_SOCKETS = 8;
+/** The gateway takes no longer request. */
+const MAX_REQUEST = 4095;
+/** Requests on their way to the car; more are refused as the standard has it. */
+const MAX_UNDER_WAY = 32;
+
+/** The first 78 goes out with a reserve to P2 (50 ms), the ones after it with one to P2* (5 s). */
+const FIRST_PENDING_MS = 40;
+const NEXT_PENDING_MS = 2_000;
+
+/**
+ * Starts a DoIP entity on this machine that stands for a car far away: a tester that connects finds the car's ECUs under their own addresses.
+ * @throws the listeners' errors, EADDRINUSE for one
+ */
+export async function startTunnel(options: TunnelOptions): Promise<DiscoverableGateway> {
+  const { car, host, port, clock } = options;
+  const ecus = new Map(car.ecus.map((ecu) => [ecu.logical_address, ecu]));
+  let underWay = 0;
+  const entity: EntityConfig = {
+    logicalAddress: LOGICAL_ADDRESS,
+    isTester: (source) => source >= 0x0e00 && source <= 0x0eff,
+    activationTypes: [ActivationType.default, ActivationType.regulatory],
+    maxSockets: MAX_SOCKETS,
+    maxRequest: MAX_REQUEST,
+    routeOf(target) {
+      if (!ecus.has(target) && !isGroup(target)) return "unknown";
+      return underWay < MAX_UNDER_WAY ? "own" : "full";
+    },
+    timing: standardTiming,
+  };
+
+  function send(connection: DoipConnection, source: number, target: number, userData: Uint8Array) {
+    const message = { type: PayloadType.diagnosticMessage, source, target, userData } as const;
+    options.onMessage?.("vehicle", message);
+    connection.send(message);
+  }
+
+  async function carry(connection: DoipConnection, message: DiagnosticMessage): Promise<void> {
+    const { source: tester, target } = message;
+    // The segment it came in is used again for the next one.
+    const request = Uint8Array.from(message.userData);
+    options.onMessage?.("tester", { ...message, userData: request });
+    const started = clock.now();
+    const ecu = ecus.get(target);
+    const answer = (from: number, response: Uint8Array) => send(connection, from, tester, response);
+    const settle =
+      ecu && !suppressesPositive(request)
+        ? keepWaiting(clock, () => answer(target, pending(request)))
+        : () => {};
+    underWay += 1;
+    const outcome = await (ecu ? car.ask(ecu, request) : car.askAll(request));
+    underWay -= 1;
+    settle();
+    if (outcome.kind === "answered") {
+      for (const { logical_address, response } of outcome.answers)
+        answer(logical_address, response);
+    } else if (ecu) answer(target, negativeResponse(request[0] ?? 0, nrcOf(outcome.code)));
+    const duration_ms = clock.now() - started;
+    options.onExchange?.({ tester, target, request, outcome, duration_ms });
+  }
+
+  const listener = await listenDoip({
+    host,
+    port,
+    entity,
+    clock,
+    onDiagnostic: (connection, message) => void carry(connection, message),
+  });
+  return discoverable(listener, {
+    host,
+    port,
+    clock,
+    identity: identityOf(car.vin),
+    maxSockets: MAX_SOCKETS,
+    maxDataSize: MAX_REQUEST,
+  });
+}
+
+/** Says again and again that the answer will come, as the tester's P2 and P2* demand. */
+function keepWaiting(clock: Clock, sayPending: () => void): () => void {
+  let cancel = clock.after(FIRST_PENDING_MS, again);
+  function again(): void {
+    sayPending();
+    cancel = clock.after(NEXT_PENDING_MS, again);
+  }
+  return () => cancel();
+}
+
+function pending(request: Uint8Array): Uint8Array {
+  return negativeResponse(request[0] ?? 0, Nrc.responsePending);
+}
+
+/** What a tester hears when no ECU has said anything. */
+function nrcOf(code: string): number {
+  switch (code) {
+    case "VEHICLE_BUSY":
+      return Nrc.busyRepeatRequest;
+    case "PROGRAMMING_REFUSED":
+    case "ROLE_REQUIRED":
+      return Nrc.conditionsNotCorrect;
+    default:
+      return Nrc.noResponseFromSubnetComponent;
+  }
+}
+
+function identityOf(vin: string): EntityIdentity {
+  const eid = entityIdOf(`tunnel to ${vin}`);
+  const logicalAddress = LOGICAL_ADDRESS;
+  return { vin, logicalAddress, eid, gid: eid, furtherAction: 0x00, syncStatus: 0x00 };
+}
