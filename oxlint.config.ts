@@ -23,6 +23,7 @@ const mayImport: Record<string, readonly string[]> = {
   "protocol/bytes": [],
   crypto: ["#protocol/bytes"],
   "protocol/doip": ["#protocol/bytes", "#crypto"],
+  "protocol/capture": ["#protocol/bytes", "#crypto", "#protocol/doip"],
   "protocol/uds": ["#protocol/bytes", "#crypto", "#protocol/uptane"],
   "protocol/uptane": ["#protocol/bytes", "#crypto"],
   "protocol/package": ["#protocol/bytes", "#crypto", "#protocol/uptane"],
@@ -71,7 +72,9 @@ const mayImport: Record<string, readonly string[]> = {
   server: [...foundations, "#server"],
 
   "vmg-sim/ecu": foundations,
-  "vmg-sim/zone": foundations,
+  "vmg-sim/network": foundations,
+  "vmg-sim/zone": [...foundations, "#vmg-sim/network"],
+  "vmg-sim/edge": [...foundations, "#vmg-sim/network"],
   "vmg-sim/vmg": foundations,
   "vmg-sim": [...foundations, "#vmg-sim"],
 
