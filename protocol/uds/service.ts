@@ -12,6 +12,7 @@ export const Sid = {
   transferData: 0x36,
   requestTransferExit: 0x37,
   testerPresent: 0x3e,
+  controlDtcSetting: 0x85,
   negativeResponse: 0x7f,
 } as const;
 

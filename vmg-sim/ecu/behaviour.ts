@@ -16,6 +16,8 @@ export interface EcuBehaviour {
   resetAtBlock?: number;
   /** Fails to write this block of a transfer. */
   failAtBlock?: number;
+  /** The ECU's own tests run, at once and in each operation cycle, and those of these DTCs fail. */
+  failingTests?: readonly string[];
   /** The self test fails while a new image runs on trial. */
   unhealthyAfterUpdate?: boolean;
 }

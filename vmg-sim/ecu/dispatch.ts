@@ -1,6 +1,7 @@
 import { Nrc } from "#protocol/uds/nrc.ts";
 import { clearDtc } from "./clear-dtc.ts";
 import { requestDownload } from "./download.ts";
+import { dtcSetting } from "./dtc-setting.ts";
 import { readDid } from "./read-did.ts";
 import { readDtc } from "./read-dtc.ts";
 import { ecuReset } from "./reset.ts";
@@ -28,6 +29,7 @@ const services = new Map<number, EcuService>(
     transferData,
     transferExit,
     testerPresent,
+    dtcSetting,
   ].map((service) => [service.sid, service]),
 );
 

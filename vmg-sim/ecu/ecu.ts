@@ -8,11 +8,12 @@ import type { Assignment } from "#protocol/uptane/assignment.ts";
 import type { EcuBehaviour } from "./behaviour.ts";
 import { completeEcuConfig, type CompleteEcuConfig, type EcuConfig } from "./config.ts";
 import { dispatch } from "./dispatch.ts";
+import { runMonitors, startOperationCycle } from "./dtc-memory.ts";
 import { flashMemory } from "./flash-memory.ts";
 import { endTransfer, negative, volatileState, type EcuRuntime, type Outcome } from "./runtime.ts";
 import { expireSession, P2_SERVER_MS, P2_STAR_SERVER_MS } from "./session.ts";
 import { openState } from "./state-file.ts";
-import { storedDtcs } from "./stored-dtc.ts";
+
 import { ecuTrust, type TrustOptions } from "./trust.ts";
 
 /** The first 78 goes out with a reserve to P2, the ones after it with a reserve to P2*. */
@@ -103,6 +104,7 @@ export async function startEcu(options: EcuOptions): Promise<Ecu> {
     await ecu.flash.boot();
     await ecu.sleep(ecu.behaviour.bootMs ?? 0);
     ecu.now = volatileState(ecu.clock, ecu.config, ecu.store.current.failed_keys);
+    await startOperationCycle(ecu);
     options.onRestarted?.();
   }
 
@@ -135,6 +137,10 @@ export async function startEcu(options: EcuOptions): Promise<Ecu> {
     },
     setBehaviour(behaviour) {
       ecu.behaviour = { ...behaviour };
+      // In turn with requests, which work on the same memory.
+      work = work
+        .then(() => runMonitors(ecu, behaviour.failingTests))
+        .catch((error: unknown) => options.onFault?.(error));
     },
     async stop() {
       off = true;
@@ -152,8 +158,7 @@ async function powerOn(options: EcuOptions): Promise<EcuRuntime & { wake(): void
   const store = await openState(stateFolder, config.software_version);
   const flash = flashMemory(stateFolder, store);
   await flash.boot();
-  storedDtcs({ config, store });
-  return {
+  const ecu = {
     config,
     clock,
     random: options.random ?? randomBytes,
@@ -166,6 +171,8 @@ async function powerOn(options: EcuOptions): Promise<EcuRuntime & { wake(): void
     now: volatileState(clock, config, store.current.failed_keys),
     ...sleeper(clock),
   };
+  await startOperationCycle(ecu);
+  return ecu;
 }
 
 function sleeper(clock: Clock): { sleep(ms: number): Promise<void>; wake(): void } {

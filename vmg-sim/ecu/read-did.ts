@@ -60,7 +60,8 @@ export const readDid: EcuService = {
   },
 };
 
-function readRecord(ecu: EcuRuntime, did: number): Uint8Array | undefined {
+/** The data record of a DID; undefined for one that the ECU does not have. */
+export function readRecord(ecu: EcuRuntime, did: number): Uint8Array | undefined {
   const written = ecu.store.current.written[did.toString(16)];
   if (written !== undefined) return Buffer.from(written, "hex");
   const value = values.get(did)?.(ecu);

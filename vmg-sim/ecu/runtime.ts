@@ -52,6 +52,8 @@ export interface VolatileState {
   /** Status records of routines that have run. */
   routineResults: Map<number, Uint8Array>;
   selfTestPassed: boolean;
+  /** Whether results of tests are noted (85). */
+  dtcSetting: boolean;
 }
 
 /** All that a service works on. */
@@ -104,7 +106,7 @@ export function negative(nrc: number): Outcome {
 }
 
 /** Bytes and byte strings, one after the other. */
-export function joinBytes(parts: readonly (number | Uint8Array)[]): Uint8Array {
+export function joinBytes(parts: readonly (number | Uint8Array)[]): Buffer {
   return Buffer.concat(
     parts.map((part) => (typeof part === "number" ? Uint8Array.of(part) : part)),
   );
@@ -133,6 +135,7 @@ export function volatileState(
     delayUntil: failedKeys >= max_attempts ? now + delay_ms : now,
     routineResults: new Map(),
     selfTestPassed: false,
+    dtcSetting: true,
   };
 }
 

@@ -49,5 +49,6 @@ async function enterSession(ecu: EcuRuntime, session: Session): Promise<void> {
   delete ecu.now.unlocked;
   delete ecu.now.seed;
   ecu.now.session = session;
+  if (session === Session.default) ecu.now.dtcSetting = true;
   await endTransfer(ecu);
 }

@@ -25,6 +25,19 @@ const BankState = Type.Object({
 });
 export type BankState = Static<typeof BankState>;
 
+/** What is recorded of a DTC beside its status: counters of one byte, the last freeze frame in hex. */
+const DtcRecord = Type.Object({
+  occurrences: Type.Integer({ minimum: 0, maximum: 255 }),
+  /** Operation cycles with a failure, one after the other. */
+  failed_cycles: Type.Integer({ minimum: 0, maximum: 255 }),
+  /** Operation cycles without one since. */
+  aging: Type.Integer({ minimum: 0, maximum: 255 }),
+  snapshot: Type.Optional(Type.String({ pattern: "^([0-9a-f]{2})+$" })),
+});
+export interface DtcRecord extends Omit<Static<typeof DtcRecord>, "snapshot"> {
+  snapshot?: string | undefined;
+}
+
 const EcuState = Type.Object({
   format: Type.Literal(1),
   /** The bank that runs when nothing is on trial. */
@@ -36,6 +49,8 @@ const EcuState = Type.Object({
   written: Type.Record(Type.String(), Type.String()),
   /** Status bytes of the DTCs that differ from the configuration. */
   dtc_status: Type.Record(Type.String(), Type.Integer({ minimum: 0, maximum: 255 })),
+  /** Absent before the first operation cycle. */
+  dtc_records: Type.Optional(Type.Record(Type.String(), DtcRecord)),
   /** Wrong keys since the last right one: the delay they cost survives a reset. */
   failed_keys: Type.Integer({ minimum: 0 }),
   /** What was trusted of the director, and the hash of the root that it began with. */

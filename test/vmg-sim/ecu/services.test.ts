@@ -199,7 +199,7 @@ describe("19 and 14, trouble codes", () => {
     ["1902", "7f1913"],
     ["1902ffff", "7f1913"],
     ["190aff", "7f1913"],
-    ["1906", "7f1912"],
+    ["1906", "7f1913"],
   ])("%s → %s", async (request, answer) => {
     expect(await rig.ask(request)).toEqual([answer]);
   });
