@@ -163,7 +163,10 @@ export async function listImages(
   limit?: number,
 ): Promise<FirmwareImage[]> {
   let query = db.selectFrom("firmware").select(imageColumns).orderBy("firmware_id");
-  if (which === "awaiting_signature") query = query.where("published_at", "is", null);
+  // What was archived before it was signed is not wanted any more.
+  if (which === "awaiting_signature") {
+    query = query.where("published_at", "is", null).where("status", "=", "active");
+  }
   if (limit !== undefined) query = query.limit(limit);
   return query.execute();
 }
@@ -186,6 +189,7 @@ export async function countAwaiting(db: Db): Promise<number> {
     .selectFrom("firmware")
     .select(sql<number>`count(*)`.as("count"))
     .where("published_at", "is", null)
+    .where("status", "=", "active")
     .executeTakeFirstOrThrow();
   return count;
 }

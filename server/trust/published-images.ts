@@ -2,7 +2,7 @@ import { findTarget } from "#protocol/uptane/find-target.ts";
 import type { Metadata } from "#protocol/uptane/metadata.ts";
 import type { TrustedRepository } from "#protocol/uptane/trusted.ts";
 import { UptaneError } from "#protocol/uptane/uptane-error.ts";
-import type { Tx } from "#server/database/connection.ts";
+import type { Db, Tx } from "#server/database/connection.ts";
 import { listImages, setPublished } from "#server/firmware/queries.ts";
 import { readImageSet, trustedFrom, type ImageSet } from "./image.ts";
 import { imageTarget, isSameTarget, type ImageTarget } from "./image-target.ts";
@@ -23,6 +23,12 @@ export async function markPublished(tx: Tx, set: ImageSet): Promise<number> {
     tx,
     published.map(({ firmware_id }) => firmware_id),
   );
+}
+
+/** The images that wait for a signature, as targets would name them. */
+export async function pendingTargets(db: Db, limit?: number): Promise<ImageTarget[]> {
+  const images = await listImages(db, "awaiting_signature", limit);
+  return images.flatMap((image) => imageTarget(image) ?? []);
 }
 
 /** As {@link markPublished}, after an image has changed rather than what is signed. */

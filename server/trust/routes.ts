@@ -10,12 +10,11 @@ import {
 import { CanonicalJsonError } from "#protocol/uptane/canonical-json.ts";
 import { MAX_METADATA_BYTES } from "#protocol/uptane/metadata.ts";
 import { UptaneError } from "#protocol/uptane/uptane-error.ts";
-import { listImages } from "#server/firmware/queries.ts";
 import { callingOperator } from "#server/http/access.ts";
 import type { Http } from "#server/http/http.ts";
-import { imageTarget } from "./image-target.ts";
 import { makeKeys, nextKeys } from "./key-rotation.ts";
 import { publishMetadata } from "./publication.ts";
+import { pendingTargets } from "./published-images.ts";
 import { rehearse } from "./rehearsal.ts";
 import { statusOf } from "./status.ts";
 import type { TrustDeps } from "./trust.ts";
@@ -68,11 +67,8 @@ function status(http: Http, deps: TrustDeps): void {
       },
     },
     async (_request, reply) => {
-      const images = await listImages(deps.db, "awaiting_signature", MAX_PENDING);
-      const targets = images.flatMap((image) => {
-        const target = imageTarget(image);
-        return target === undefined ? [] : [{ path: target.path, ...target.file }];
-      });
+      const pending = await pendingTargets(deps.db, MAX_PENDING);
+      const targets = pending.map(({ path, file }) => ({ path, ...file }));
       // The schema's own serializer would leave out what it does not name in `custom`.
       return reply.serializer(JSON.stringify).send(targets);
     },

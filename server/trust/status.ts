@@ -1,7 +1,7 @@
 import type { TrustStatus } from "#protocol/api/trust.ts";
 import { parseMetadata, type Metadata, type TopLevelRole } from "#protocol/uptane/metadata.ts";
 import type { RepositoryName } from "#protocol/uptane/vehicle-state.ts";
-import { countAwaiting } from "#server/firmware/queries.ts";
+import { pendingTargets } from "./published-images.ts";
 import { liveFile, newestFiles, vehiclesByRoot } from "./queries.ts";
 import { ONLINE_ROLES, type TrustDeps } from "./trust.ts";
 
@@ -9,7 +9,7 @@ import { ONLINE_ROLES, type TrustDeps } from "./trust.ts";
 export async function statusOf({ db, config }: TrustDeps): Promise<TrustStatus> {
   return {
     mode: config.mode,
-    awaiting_signature: await countAwaiting(db),
+    awaiting_signature: (await pendingTargets(db)).length,
     director: await repositoryStatus(db, "director"),
     image: await repositoryStatus(db, "image"),
   };

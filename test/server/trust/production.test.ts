@@ -281,6 +281,18 @@ describe("from upload to vehicle", () => {
     expect((await rehearse("{}")).json.reason).toBe("UPTANE_METADATA_MALFORMED");
   });
 
+  test("what is archived before it is signed waits no more", async () => {
+    const upload = await publish(gateway.admin, { ecu_type: "brake", version: "9.9.9" });
+    const awaited = async () => {
+      const { json } = await gateway.admin.send("GET", "/api/v1/uptane/status");
+      const pending = await gateway.admin.send("GET", "/api/v1/uptane/pending");
+      return [json.awaiting_signature, (pending.json as unknown[]).length];
+    };
+    expect(await awaited()).toEqual([1, 1]);
+    await gateway.admin.send("DELETE", `/api/v1/firmware/${upload.firmware_id}`);
+    expect(await awaited()).toEqual([0, 0]);
+  });
+
   test("what ends when is a metric", async () => {
     await expect.poll(() => metric("director", "root"), { timeout: 30_000 }).toBeGreaterThan(0);
     expect(await metric("image", "targets")).toBeGreaterThan(86_400);
