@@ -80,12 +80,11 @@ export function pendingCommand(): Command {
     .description("Export the images at the gateway that no signed targets name yet")
     .option("--out <file>", "file to write (default: prints)")
     .action((options: { out?: string }, command: Command) =>
-      reporting(command, async () =>
-        exported(
-          await withGateway((gateway) => gateway.get("/uptane/pending", PendingTargets)),
-          options,
-        ),
-      ),
+      reporting(command, async () => {
+        const pending = await withGateway((it) => it.get("/uptane/pending", PendingTargets));
+        const outcome = await exported(pending, options);
+        return options.out === undefined ? outcome : `${outcome}, images: ${pending.length}`;
+      }),
     );
 }
 

@@ -67,12 +67,26 @@ function filesOf({ folder, roots, targets }: Repository, knownRoot: number): str
 }
 
 async function sendAll(gateway: Gateway, files: readonly string[]): Promise<string> {
-  const lines: string[] = [];
-  for (const file of files) lines.push(await send(gateway, file));
-  return lines.join("\n");
+  const sent: Sent[] = [];
+  for (const file of files) sent.push(await send(gateway, file));
+  return sent.map((each, index) => line(each, sent.slice(index + 1))).join("\n");
 }
 
-async function send(gateway: Gateway, file: string): Promise<string> {
+interface Sent extends PublishedMetadata {
+  roleName: string;
+}
+
+function line({ repository, roleName, version, ...sent }: Sent, later: readonly Sent[]): string {
+  const name = `${repository} ${roleName} ${version}`;
+  if (sent.live) return `${name}: ${sent.changed ? "published" : "served already"}`;
+  // What waits is served all at once.
+  const last = later.find((each) => each.repository === repository && each.live && each.changed);
+  if (last !== undefined) return `${name}: published, with ${last.roleName} ${last.version}`;
+  const missing = printable(sent.waiting_for.join(", "));
+  return `${name}: taken, and served once these are published too: ${missing}`;
+}
+
+async function send(gateway: Gateway, file: string): Promise<Sent> {
   const repository = repositoryOf(file);
   const { roleName } = readFileName(basename(file)) ?? {};
   if (roleName === undefined) throw notMetadata(file);
@@ -82,11 +96,7 @@ async function send(gateway: Gateway, file: string): Promise<string> {
   );
   const query = ["root", "targets"].includes(roleName) ? "" : `?role=${fileName(roleName)}`;
   const path = `/uptane/${repository}/metadata${query}`;
-  const { version, live, waiting_for } = await gateway.post(path, bytes, PublishedMetadata);
-  const state = live
-    ? "published"
-    : `taken, served as soon as there is ${printable(waiting_for.join(", "))}`;
-  return `${repository} ${roleName} ${version}: ${state}`;
+  return { ...(await gateway.post(path, bytes, PublishedMetadata)), repository, roleName };
 }
 
 /** A root or targets say not of which repository they are; the folder does. */

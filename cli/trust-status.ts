@@ -72,11 +72,13 @@ function published({ mode, awaiting_signature, ...repositories }: TrustStatus): 
     ]),
   );
   return [
-    `Mode ${printable(mode)}, ${awaiting_signature} images wait for a signature.`,
+    `Mode ${printable(mode)}. Images that wait for a signature: ${awaiting_signature}.`,
     "",
     table(["REPOSITORY", "ROLE", "VERSION", "UNTIL", "STATE", "SIGNED BY"], rows),
     "",
-    table(["REPOSITORY", "ROOT", "VEHICLES"], vehicles),
+    vehicles.length === 0
+      ? "No vehicle has registered."
+      : table(["REPOSITORY", "ROOT", "VEHICLES"], vehicles),
   ].join("\n");
 }
 

@@ -53,6 +53,9 @@ async function addTargets(paths: readonly string[], options: AddTargetOptions): 
     file === undefined
       ? await withGateway((gateway) => gateway.get("/uptane/pending", PendingTargets))
       : await readJsonFile(file, PendingTargets);
+  if (pending.length === 0) {
+    throw new CeremonyError("CEREMONY_NOTHING_TO_DO", "no image waits for a signature");
+  }
   const wanted = choose(pending, paths);
   for (const target of wanted) demandConsistent(target);
   if (images !== undefined) await demandBuilt(wanted, images);

@@ -46,6 +46,7 @@ export const PublishedMetadata = Type.Object({
   role: Type.String(),
   version: Type.Integer({ minimum: 1 }),
   live: Type.Boolean({ description: "Served from now on" }),
+  changed: Type.Boolean({ description: "False for what was served before" }),
   waiting_for: Type.Array(Type.String(), {
     description: "Roles that must come as well before it is served",
   }),

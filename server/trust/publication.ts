@@ -35,6 +35,8 @@ export interface Publication {
   version: number;
   /** Served from now on. */
   live: boolean;
+  /** Not what was served before. */
+  changed: boolean;
   /** Roles that must come as well before it is served. */
   waiting_for: string[];
 }
@@ -88,7 +90,8 @@ async function publishRoot(
   const known = await liveFile(tx, repository, "root");
   if (known === undefined) throw new TypeError(`the ${repository} has no root`);
   const live = parseMetadata("root", known);
-  if (live.bytes.equals(bytes)) return { repository, role: "root", version, ...LIVE };
+  const answer = { repository, role: "root", version };
+  if (live.bytes.equals(bytes)) return { ...answer, ...LIVE, changed: false };
   // One that takes the place of a root that waits is the successor of the same root.
   const isAhead = version > live.signed.version;
   const before = (isAhead ? await rootBefore(tx, repository, version) : undefined) ?? known;
@@ -96,8 +99,8 @@ async function publishRoot(
   checkFresh(root, "root", now);
   for (const role of ONLINE_ROLES[repository]) await deps.keys.signersFor(root, role);
   await insertFile(tx, repository, "root", root, repository === "director");
-  if (repository === "director") return { repository, role: "root", version, ...LIVE };
-  return { repository, role: "root", version, ...(await settle(deps, tx, live, now)) };
+  if (repository === "director") return { ...answer, ...LIVE, changed: true };
+  return { ...answer, ...(await settle(deps, tx, live, now)), changed: true };
 }
 
 async function publishTargets(
@@ -112,9 +115,9 @@ async function publishTargets(
   const known = role === "targets" ? live.targets : live.delegated.get(role);
   const metadata = verifyTargets(set, known, { role, bytes }, now);
   const answer = { repository: "image" as const, role, version: metadata.signed.version };
-  if (known?.bytes.equals(bytes) === true) return { ...answer, ...LIVE };
+  if (known?.bytes.equals(bytes) === true) return { ...answer, ...LIVE, changed: false };
   await insertFile(tx, "image", role, metadata, false);
-  return { ...answer, ...(await settle(deps, tx, live.root, now)) };
+  return { ...answer, ...(await settle(deps, tx, live.root, now)), changed: true };
 }
 
 const LIVE = { live: true, waiting_for: [] };

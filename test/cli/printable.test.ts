@@ -50,7 +50,7 @@ describe("what a gateway writes is shown, and acts on no terminal", () => {
     const file = join(folder, "1.root.json");
     await writeFile(file, "{}");
     const published = { repository: "image", role: "root", version: 1, live: false };
-    await answering(200, { ...published, waiting_for: [EVIL] });
+    await answering(200, { ...published, changed: true, waiting_for: [EVIL] });
     const text = await shown("publish", file);
     expect(text).toContain(HARMLESS);
     expect(text.split("\n")).toHaveLength(1);

@@ -83,17 +83,19 @@ function environment(url: string, token: string): void {
 
 describe("latticeway trust, with a gateway", () => {
   test("publishes what is signed, as often as it is told to", async () => {
-    const expected = [
-      "director root 1: published",
-      "image root 1: published",
-      "image targets 1: published",
-    ];
-    for (let i = 0; i < 2; i++) {
-      expect((await ceremony.run("publish")).split("\n")).toEqual(expected);
+    for (const state of ["published", "served already"]) {
+      expect((await ceremony.run("publish")).split("\n")).toEqual([
+        // The gateway was started with them.
+        "director root 1: served already",
+        "image root 1: served already",
+        `image targets 1: ${state}`,
+      ]);
     }
     const status = await ceremony.run("status", "--gateway");
     expect(status).toMatch(/^image +targets +1 +\S+T\d\d:\d\d:\d\dZ +served +ceremony$/m);
     expect(status).toMatch(/^director +root +1 /m);
+    expect(status).toContain("Images that wait for a signature: 0.");
+    expect(status).toMatch(/^No vehicle has registered\.$/m);
   });
 
   test("exports the keys, and has new ones made for one role", async () => {
@@ -115,7 +117,10 @@ describe("latticeway trust, with a gateway", () => {
 
   test("exports what waits for release", async () => {
     expect(JSON.parse((await trust("pending")).output)).toEqual([]);
+    const out = join(folder, "pending.json");
+    expect((await trust("pending", "--out", out)).output).toBe(`Wrote ${out}, images: 0`);
     expect(await ceremony.refusal("add-target")).toBe("CEREMONY_NOTHING_TO_DO");
+    expect((await trust("add-target", "--dir", ceremony.dir)).errors).toContain("no image waits");
   });
 
   test("rehearses a root: says who goes on, and who is stranded and why", async () => {
