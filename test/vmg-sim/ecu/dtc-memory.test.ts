@@ -74,7 +74,7 @@ describe("19 03 and 04, snapshots", () => {
       (await ask("2201000101")).match(/^620100(.{4})0101(.{4})$/)?.slice(1) ?? [];
     rig.clock.advance(5_000);
     rig.ecu.setBehaviour(FAILING);
-    const record = `0103` + `0100${voltage}` + `0101${temperature}` + "01030000005a";
+    const record = `01030100${voltage}0101${temperature}01030000005a`;
     expect(await ask(`1904${DTC}01`)).toBe(`5904${DTC}27${record}`);
     expect(await ask(`1904${DTC}ff`)).toBe(`5904${DTC}27${record}`);
     expect(await ask("1903")).toBe(`5903${DTC}01c1210001`);
