@@ -290,6 +290,16 @@ describe("servers that a vehicle must not trust", () => {
     expect(error.code).toBe("INVALID_PURPOSE");
   });
 
+  test("one that speaks no TLS 1.3", async () => {
+    const [identity] = identities;
+    const { key, chain: cert } = identity ?? { key: "", chain: "" };
+    const server = await tlsListener({ key, cert, maxVersion: "TLSv1.2" });
+    // The profile whose group TLS 1.2 has as well.
+    await expect(server.connect(anonymous(0))).rejects.toMatchObject({
+      code: "ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION",
+    });
+  });
+
   test("a server of another authority", async () => {
     const [identity] = await loadServerIdentities(foreign);
     if (identity === undefined) throw new Error("no foreign identity");
