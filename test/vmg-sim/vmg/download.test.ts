@@ -215,6 +215,20 @@ describe("download", () => {
     expect(count).toBe(1);
   });
 
+  it("refuses bytes with another hash, also when it has started over for them", async () => {
+    server.answer((request, response) => void serve(request, response));
+    const { file, run } = setUp();
+    await run();
+    truncateSync(file, 3_000_000);
+    let count = 0;
+    server.answer((request, response) => {
+      count++;
+      serve(request, response, { bytes: Buffer.from(content).fill(0, 3_500_000) });
+    });
+    await expect(run()).rejects.toMatchObject({ code: "DOWNLOAD_CHECKSUM_MISMATCH" });
+    expect(count).toBe(2);
+  });
+
   it("gives up when try after try brings nothing", async () => {
     let count = 0;
     server.answer((_, response) => {

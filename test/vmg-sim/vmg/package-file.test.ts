@@ -1,9 +1,11 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { packageId } from "#protocol/package/manifest.ts";
+import { packageLayout } from "#protocol/package/layout.ts";
+import { encodeManifest, packageId, type ManifestEcu } from "#protocol/package/manifest.ts";
+import { signManifest } from "#protocol/package/signatures.ts";
 import { testFolder } from "#test/helpers/folder.ts";
-import { collect, SAMPLE_ECUS, samplePackage } from "#test/protocol/package/sample.ts";
+import { collect, concatenate, SAMPLE_ECUS, samplePackage } from "#test/protocol/package/sample.ts";
 import { installPlan } from "#vmg-sim/vmg/install-plan.ts";
 import { imageBytes, verifyPackage } from "#vmg-sim/vmg/package-file.ts";
 
@@ -65,6 +67,22 @@ describe("package file", () => {
   ] as const)("is refused when it is good, but %s", async (_, record) => {
     const promise = verifyPackage(written(), record as typeof offered, sample.keys);
     await expect(promise).rejects.toMatchObject({ code: "PACKAGE_NOT_AS_OFFERED" });
+  });
+
+  it.each<[string, (image: ManifestEcu["image"]) => Partial<ManifestEcu["image"]>]>([
+    ["PACKAGE_IMAGE_HASH", () => ({ sha256: "0".repeat(64) })],
+    ["PACKAGE_IMAGE_LENGTH", ({ length }) => ({ length: length - 1 })],
+    ["PACKAGE_IMAGE_LENGTH", ({ length }) => ({ length: length + 1 })],
+  ])("is refused with %s for what a signed file expands to", async (code, change) => {
+    const zones = sample.zones.map((zone) => ({
+      ...zone,
+      ecus: zone.ecus.map((ecu) => ({ ...ecu, image: { ...ecu.image, ...change(ecu.image) } })),
+    }));
+    const manifest = encodeManifest(zones);
+    const layout = packageLayout(manifest, await signManifest(manifest, sample.signers));
+    const file = written(concatenate(layout.segments, sample.blobs));
+    const record = { ...offered, package_id: packageId(manifest) };
+    await expect(verifyPackage(file, record, sample.keys)).rejects.toMatchObject({ code });
   });
 
   it("does not flash an image that changed on disk after the check", async () => {

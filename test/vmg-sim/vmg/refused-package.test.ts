@@ -1,11 +1,12 @@
 import { randomBytes } from "node:crypto";
-import { rmSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import type { ServerResponse } from "node:http";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { publish } from "#test/helpers/fleet-data.ts";
 import { testFolder } from "#test/helpers/folder.ts";
 import { startGateway, type TestGateway } from "#test/helpers/gateway.ts";
+import type { UpdateRecord } from "#vmg-sim/vmg/update-state.ts";
 import {
   attacker,
   downloads,
@@ -182,6 +183,28 @@ describe("a vehicle behind an attacker", () => {
     expect([status, error?.code]).toEqual(["failed", "UPTANE_PACKAGE_MISMATCH"]);
     expect(flash(vehicle)).toEqual(before);
     expect(vehicle.events.some(({ type }) => type === "ecu_progress")).toBe(false);
+  });
+
+  it("takes up no update that was begun without assignments", async () => {
+    const own = "TRUST-9";
+    const tampering = await attacker(gateway, own);
+    const stateDir = testFolder();
+    const record: UpdateRecord = {
+      update_id: "01a1fa93-83c0-773c-8d01-0d1eed73784e",
+      package_id: "pkg-other",
+      download_url: "/api/v1/ota/package/pkg-other",
+      size: 1,
+      checksum: "sha256:00",
+      phase: "verifying",
+      progress: 40,
+      resumes: 0,
+      ecus: [],
+    };
+    mkdirSync(join(stateDir, own, "vmg"), { recursive: true });
+    writeFileSync(join(stateDir, own, "vmg", "update.json"), JSON.stringify(record));
+    const vehicle = await vehicleBehind(tampering, own, stateDir);
+    const { outcome, error } = await vehicle.event("update_finished");
+    expect([outcome, error?.code]).toEqual(["failed", "UPTANE_METADATA_MISSING"]);
   });
 
   it("fails before anything is written when an ECU refuses what the VMG believes", async () => {
