@@ -28,7 +28,7 @@ const status: EntityStatus = {
 
 const VIN = Buffer.from(identity.vin).toString("hex");
 const OTHER_VIN = Buffer.from("LATTICE0000000002").toString("hex");
-const ANNOUNCEMENT = `000400000021${VIN}1010020000000001020000000002${"0000"}`;
+const ANNOUNCEMENT = `000400000021${VIN}10100200000000010200000000020000`;
 const nack = (code: string) => `000000000001${code}`;
 
 function answer(hex: string) {
