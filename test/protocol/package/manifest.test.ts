@@ -83,6 +83,10 @@ const malformed: [string, (manifest: Loose) => void][] = [
   ["an empty ECU id", (m) => (ecu(m, 0, 0)["ecu_id"] = "")],
   ["an ECU id that is too long", (m) => (ecu(m, 0, 0)["ecu_id"] = "x".repeat(65))],
   ["a version with a slash", (m) => (ecu(m, 0, 0)["version"] = "1/2")],
+  [
+    "a delta against another base",
+    (m) => Object.assign(ecu(m, 0, 0), { encoding: "zstd-delta", from_version: "0.9.0" }),
+  ],
   ["another encoding", (m) => (ecu(m, 0, 0)["encoding"] = "gzip")],
   ["a negative length", (m) => (ecu(m, 0, 0)["length"] = -1)],
   ["an empty file", (m) => (ecu(m, 0, 0)["length"] = 0)],
