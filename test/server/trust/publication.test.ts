@@ -133,6 +133,14 @@ describe("metadata that a client would refuse", () => {
     expect(await served()).toBe(before);
   });
 
+  test.each(["director", "image"])("is refused for a root of the %s that is over", async (name) => {
+    const { signed } = await read(name, "1.root.json");
+    const over = { ...signed, version: 2, expires: "2026-01-01T00:00:00Z" };
+    const answer = await send(await signMetadata(over, store.list()), { repository: name });
+    expect(answer.json.reason).toBe("UPTANE_EXPIRED");
+    expect(await served()).toBe(before);
+  });
+
   test("is refused for roles that the gateway signs, or that nobody has delegated", async () => {
     expect(problemOf(await send(before))).toBe("TRUST_ROLE_ONLINE");
     const targets = await readFile(production.ceremony.file("image", "2.targets.json"));

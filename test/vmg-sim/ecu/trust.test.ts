@@ -199,9 +199,32 @@ describe("an ECU that trusts a director", () => {
     expect(await rig.ask(startRoutine(Rid.activateBank))).toEqual(["7f3122"]);
   });
 
+  test("checks and activates nothing once its assignment is over", async () => {
+    const { rig, director } = await trustingEcu();
+    director.assign(ecuConfig, "2.0.0", image);
+    const bundle = director.bundle();
+    const [check = ERASE, dependencies = ERASE, activate = ERASE] = programmingRequests(
+      image,
+      "2.0.0",
+    ).slice(-3);
+    expect(await verdict(rig, bundle)).toBe("passed");
+    await rig.expectPositive(...programmingRequests(image, "2.0.0").slice(0, -3));
+    expect(await verdict(rig, Buffer.from("nothing"))).toBe("UPTANE_METADATA_MALFORMED");
+    expect(await rig.ask(check)).toEqual(["7f3122"]);
+
+    expect(await verdict(rig, bundle)).toBe("passed");
+    await rig.expectPositive(check, dependencies);
+    expect(await verdict(rig, Buffer.from("nothing"))).toBe("UPTANE_METADATA_MALFORMED");
+    expect(await rig.ask(activate)).toEqual(["7f3122"]);
+    await rig.ask("1101");
+    expect(await rig.version()).toBe("1.0.0");
+  });
+
   test("gives up what it had when it refuses what comes next, or time runs out", async () => {
     let now = NOW;
     const { rig, director } = await trustingEcu({ now: () => now });
+    // Before the root does.
+    director.targets.expires = "2026-11-30T12:00:00Z";
     director.assign(ecuConfig, "2.0.0", image);
     expect(await verdict(rig, director.bundle())).toBe("passed");
     expect(await verdict(rig, Buffer.from("nothing"))).toBe("UPTANE_METADATA_MALFORMED");
@@ -209,6 +232,13 @@ describe("an ECU that trusts a director", () => {
 
     expect(await verdict(rig, director.bundle())).toBe("passed");
     now = new Date(director.targets.expires);
+    expect(await rig.ask(ERASE)).toEqual(["7f3122"]);
+
+    now = NOW;
+    director.root.expires = "2026-11-21T12:00:00Z";
+    director.publish("root");
+    expect(await verdict(rig, director.bundle())).toBe("passed");
+    now = new Date(director.root.expires);
     expect(await rig.ask(ERASE)).toEqual(["7f3122"]);
   });
 

@@ -252,13 +252,21 @@ describe("agent", () => {
     expect(negotiated).toMatchObject({ group: "X25519MLKEM768", profile: { id: 2 } });
     const { heartbeat } = await vehicle.event("heartbeat_sent");
     expect(heartbeat.free_storage_bytes).toBeGreaterThan(0);
-    const { json } = await gateway.admin.send("POST", "/api/v1/diagnostics/send", {
-      body: { vin: "VMG-108", ecu_id: "ECU_004", service_id: "0x22", data: "F195" },
+    const asked = async (service_id: string, data: string) => {
+      const { json } = await gateway.admin.send("POST", "/api/v1/diagnostics/send", {
+        body: { vin: "VMG-108", ecu_id: "ECU_004", service_id, data },
+      });
+      const { response } = await vehicle.event(
+        "diagnostic_handled",
+        ({ request }) => request.request_id === json.request_id,
+      );
+      return response;
+    };
+    expect(await asked("0x22", "F195")).toMatchObject({
+      success: true,
+      response_data: "62F195312E302E30",
     });
-    const { response } = await vehicle.event(
-      "diagnostic_handled",
-      ({ request }) => request.request_id === json.request_id,
-    );
-    expect(response).toMatchObject({ success: true, response_data: "62F195312E302E30" });
+    // It verifies updates, so nobody programs an ECU past it.
+    expect(await asked("0x10", "02")).toMatchObject({ error: { code: "PROGRAMMING_REFUSED" } });
   });
 });
