@@ -3,13 +3,17 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { encryptKeyStore, openKeyStore } from "#crypto/key-store.ts";
 import type { OnlineKeys } from "#protocol/api/trust.ts";
+import { buildTargets } from "#protocol/uptane/build.ts";
 import { keyId } from "#protocol/uptane/key.ts";
 import { parseMetadata } from "#protocol/uptane/metadata.ts";
+import { signMetadata } from "#protocol/uptane/sign.ts";
 import { publish, sampleVci } from "#test/helpers/fleet-data.ts";
 import type { Caller, TestGateway } from "#test/helpers/gateway.ts";
 import { problemOf } from "#test/server/problem-of.ts";
 import { newProduction, PASSPHRASE, startProduction, type Production } from "./production.ts";
 import { submitSigned, verifyAs } from "./vehicle-client.ts";
+
+const DAY = 86_400_000;
 
 describe("a gateway in production", () => {
   test("does not start without passphrase, nor without roots, and says where its keys are", async () => {
@@ -205,6 +209,19 @@ describe("from upload to vehicle", () => {
     expect(answer.json).toMatchObject({ live: false, waiting_for: ["supplier-a"] });
     const served = await gateway.admin.send("GET", "/api/v1/uptane/image/timestamp.json");
     expect(served.bytes).toEqual(before);
+    const reasonFor = async (expires: Date, folder: string) => {
+      const { list } = await openKeyStore(folder, PASSPHRASE);
+      const body = await signMetadata(
+        buildTargets({ version: 9, expires }, { targets: {} }),
+        list(),
+      );
+      const path = "/api/v1/uptane/image/metadata?role=supplier-a";
+      const raw = { type: "application/json", body };
+      return (await gateway.admin.send("POST", path, { raw })).json.reason as string;
+    };
+    const [past, ahead] = [new Date(Date.now() - DAY), new Date(Date.now() + DAY)];
+    expect(await reasonFor(ahead, ceremony.file("keys"))).toBe("UPTANE_SIGNATURE_MISSING");
+    expect(await reasonFor(past, keys)).toBe("UPTANE_EXPIRED");
     await ceremony.run("add-target", "--role", "supplier-a", "steering/2.0.0.bin");
     await ceremony.run("sign", "--keys", keys);
     expect(await ceremony.run("publish")).toMatch(/image supplier-a \d: published/);

@@ -89,6 +89,17 @@ describe("an update", () => {
     }
   });
 
+  it("is not done by its completion alone, and fails when the VCI after it shows the old version", async () => {
+    const still = () => submitVci(deps, vin, sampleVci({ ECU_001: "1.0.0" }));
+    await still();
+    await report("installing");
+    await report("completed");
+    expect(await state()).toBe("health_check");
+    await still();
+    const { status, error } = (await updateById(own.db, update_id)) ?? {};
+    expect([status, error?.code]).toEqual(["failed", "UPDATE_CONTRADICTED"]);
+  });
+
   it("takes reports and VCIs that come at once, none of them failing on the other", async () => {
     for (let round = 0; round < 15; round++) {
       await begin();
