@@ -1,10 +1,14 @@
-import { X509Certificate } from "node:crypto";
+import { randomUUIDv7, X509Certificate } from "node:crypto";
 import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { folderIssuer } from "#crypto/certificate-issuer.ts";
 import { ensureDevelopmentPki, issueVehicleCertificate, loadVehicleIdentity } from "#crypto/pki.ts";
-import { issueToVehicle, type IssueDeps } from "#server/certificates/issue.ts";
-import { listCertificates, revokeCertificates } from "#server/certificates/queries.ts";
+import { enrollByToken, issueToVehicle, type IssueDeps } from "#server/certificates/issue.ts";
+import {
+  insertEnrollmentToken,
+  listCertificates,
+  revokeCertificates,
+} from "#server/certificates/queries.ts";
 import { revoke } from "#server/certificates/revocation.ts";
 import { temporaryFolder } from "#test/helpers/folder.ts";
 import { ownDatabase, silentLog, type OwnDatabase } from "#test/server/own-database.ts";
@@ -66,16 +70,7 @@ describe("a certificate that another process has revoked", () => {
   it("takes with it what is being issued under it", async () => {
     const { vin, renew, revoke, left } = await vehicle("RACE-002");
     await renew();
-    const started = Promise.withResolvers<void>();
-    const goOn = Promise.withResolvers<void>();
-    const slow: IssueDeps["issuer"] = {
-      ...issuer,
-      async issue(order) {
-        started.resolve();
-        await goOn.promise;
-        return issuer.issue(order);
-      },
-    };
+    const { started, goOn, slow } = slowIssuer();
     const renewing = renew(deps({ issuer: slow }));
     await started.promise;
     let ended = false;
@@ -87,6 +82,24 @@ describe("a certificate that another process has revoked", () => {
     expect(await left()).toBe(0);
   });
 
+  it("takes with it what is being issued to the vehicle by a token", async () => {
+    const { vin, revoke, left } = await vehicle("RACE-005");
+    const token_sha256 = Buffer.alloc(32, vin);
+    const expires_at = new Date(Date.now() + 3_600_000);
+    const token = { token_id: randomUUIDv7(), vin, token_sha256, created_by: "test", expires_at };
+    await insertEnrollmentToken(own.db, token);
+    const { started, goOn, slow } = slowIssuer();
+    const order = { csr: orderFor(vin).csr, tokenSha256: token_sha256 };
+    const enrolling = enrollByToken(deps({ issuer: slow }), order);
+    await started.promise;
+    let ended = false;
+    const revoking = revoke({ vin }).finally(() => (ended = true));
+    while (own.kind !== "embedded" && !ended && !(await somebodyWaits()));
+    goOn.resolve();
+    await Promise.all([enrolling, revoking]);
+    expect(await left()).toBe(0);
+  });
+
   it("takes with it what is being issued for its key, if that is compromised", async () => {
     const [one, other] = [await vehicle("RACE-003"), await vehicle("RACE-004")];
     const order = orderFor(one.vin);
@@ -95,16 +108,7 @@ describe("a certificate that another process has revoked", () => {
       limit: 1,
       vin: one.vin,
     });
-    const started = Promise.withResolvers<void>();
-    const goOn = Promise.withResolvers<void>();
-    const slow: IssueDeps["issuer"] = {
-      ...issuer,
-      async issue(request) {
-        started.resolve();
-        await goOn.promise;
-        return issuer.issue(request);
-      },
-    };
+    const { started, goOn, slow } = slowIssuer();
     const sameKey = orderFor(other.vin, "ecdsa-p256", order);
     const renewing = other.renew(deps({ issuer: slow }), sameKey);
     await started.promise;
@@ -124,6 +128,21 @@ describe("a certificate that another process has revoked", () => {
     });
   });
 });
+
+/** An issuer that tells when it is asked, and answers when it is told to. */
+function slowIssuer() {
+  const started = Promise.withResolvers<void>();
+  const goOn = Promise.withResolvers<void>();
+  const slow: IssueDeps["issuer"] = {
+    ...issuer,
+    async issue(order) {
+      started.resolve();
+      await goOn.promise;
+      return issuer.issue(order);
+    },
+  };
+  return { started, goOn, slow };
+}
 
 async function somebodyWaits(): Promise<boolean> {
   const { rows } = await sql`
