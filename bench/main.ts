@@ -1,5 +1,5 @@
 import "#config/node-version.js";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { measureAssembly } from "./assembly.ts";
 import { measureDiagnostics } from "./diagnostics.ts";
@@ -9,7 +9,8 @@ import { measureHandshakes } from "./handshakes.ts";
 import { describeMachine } from "./machine.ts";
 import { PeerMissing } from "./peers.ts";
 import { measureProfiles } from "./profiles.ts";
-import { sectionMarkdown, tableText } from "./report.ts";
+import { benchmarksPage, OtherMachine } from "./page.ts";
+import { tableText } from "./report.ts";
 import { measureIssuing } from "./issuing.ts";
 import { measureTelemetry } from "./telemetry.ts";
 import { measureVerification } from "./verification.ts";
@@ -29,7 +30,7 @@ const measures: Record<string, Measure> = {
 const USAGE = `npm run bench -- [--quick] [--write] [name…]
   name     ${Object.keys(measures).join(", ")}; all of them by default
   --quick  short runs: to see that everything works, not for figures
-  --write  renew docs/benchmarks.md (all figures, not quick)`;
+  --write  renew docs/benchmarks.md: the whole page, or the sections of the named figures`;
 
 /** A figure that takes longer than this is stuck. */
 const LIMIT_MS = 15 * 60_000;
@@ -39,8 +40,7 @@ process.once("SIGTERM", () => process.exit(143));
 
 const { values, positionals } = readArguments();
 const isEverything = positionals.length === 0;
-if (values.write && (values.quick || !isEverything))
-  fail("--write needs whole runs of all figures");
+if (values.write && values.quick) fail("--write needs whole runs");
 const names = isEverything ? Object.keys(measures) : positionals;
 const figures: Figure[] = [];
 const missing: string[] = [];
@@ -48,7 +48,7 @@ const machine = describeMachine();
 console.log(machine.join("\n"));
 for (const name of names) await measure(name);
 if (values.write && missing.length === 0) {
-  writeFileSync(new URL("../docs/benchmarks.md", import.meta.url), documentText());
+  writePage();
 }
 if (missing.length > 0) {
   console.log(`\nLeft out:\n  ${missing.join("\n  ")}`);
@@ -79,20 +79,16 @@ async function measure(name: string): Promise<void> {
   }
 }
 
-function documentText(): string {
+function writePage(): void {
+  const page = new URL("../docs/benchmarks.md", import.meta.url);
   const date = Temporal.Now.plainDateISO().toString();
-  return `# Benchmarks
-
-Written by \`npm run bench -- --write\` on ${date}; peers by \`bench/peers.sh\`.
-
-${machine.map((line) => `- ${line}`).join("\n")}
-
-Each figure is measured beside its peer in one run: the sides take turns, each in its own process on
-loopback, and the table shows the median of the runs with the lowest and the highest. A ratio is that
-of two runs that lie side by side.
-
-${figures.map(sectionMarkdown).join("\n\n")}
-`;
+  const before = isEverything ? undefined : readFileSync(page, "utf8");
+  try {
+    writeFileSync(page, benchmarksPage(figures, { machine, date, before }));
+  } catch (error) {
+    if (!(error instanceof OtherMachine)) throw error;
+    fail("docs/benchmarks.md is of another machine or of other versions: renew all of it");
+  }
 }
 
 function readArguments() {
