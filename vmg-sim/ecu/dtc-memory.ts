@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { DtcStatus, parseDtc } from "#protocol/uds/dtc.ts";
 import { Did } from "#protocol/uds/did.ts";
 import type { EcuBehaviour } from "./behaviour.ts";
@@ -136,6 +137,7 @@ function snapshot(ecu: EcuRuntime): string {
   return joinBytes([records.length, ...records]).toString("hex");
 }
 
+/** Most starts change nothing, and a write waits for the disk. */
 async function save(ecu: EcuRuntime, changed: readonly StoredDtc[]): Promise<void> {
   const { current } = ecu.store;
   const dtc_status = { ...current.dtc_status };
@@ -144,5 +146,9 @@ async function save(ecu: EcuRuntime, changed: readonly StoredDtc[]): Promise<voi
     dtc_status[code] = status;
     dtc_records[code] = { occurrences, failed_cycles, aging, ...(frozen && { snapshot: frozen }) };
   }
-  await ecu.store.save({ ...current, dtc_status, dtc_records });
+  const isKnown = isDeepStrictEqual(
+    [dtc_status, dtc_records],
+    [current.dtc_status, current.dtc_records],
+  );
+  if (!isKnown) await ecu.store.save({ ...current, dtc_status, dtc_records });
 }
