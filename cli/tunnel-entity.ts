@@ -1,7 +1,7 @@
 import { ActivationType, PayloadType } from "#protocol/doip/codes.ts";
 import type { Clock } from "#protocol/doip/clock.ts";
 import type { DiagnosticMessage } from "#protocol/doip/diagnostic-messages.ts";
-import { entityIdOf, type EntityIdentity } from "#protocol/doip/discovery.ts";
+import { gatewayIdentity } from "#protocol/doip/discovery.ts";
 import { discoverable, type DiscoverableGateway } from "#protocol/doip/discovery-socket.ts";
 import { standardTiming, type EntityConfig } from "#protocol/doip/entity-state.ts";
 import { listenDoip, type DoipConnection } from "#protocol/doip/listener.ts";
@@ -106,7 +106,7 @@ export async function startTunnel(options: TunnelOptions): Promise<DiscoverableG
     host,
     port,
     clock,
-    identity: identityOf(car.vin),
+    identity: gatewayIdentity(car.vin, LOGICAL_ADDRESS, `tunnel to ${car.vin}`),
     maxSockets: MAX_SOCKETS,
     maxDataSize: MAX_REQUEST,
   });
@@ -137,10 +137,4 @@ function nrcOf(code: string): number {
     default:
       return Nrc.noResponseFromSubnetComponent;
   }
-}
-
-function identityOf(vin: string): EntityIdentity {
-  const eid = entityIdOf(`tunnel to ${vin}`);
-  const logicalAddress = LOGICAL_ADDRESS;
-  return { vin, logicalAddress, eid, gid: eid, furtherAction: 0x00, syncStatus: 0x00 };
 }

@@ -93,14 +93,19 @@ export function answerDatagram(
   return message && { message, version: answerVersion(version), delayed: isIdentification(type) };
 }
 
+const NO_FURTHER_ACTION = 0x00;
+const IN_SYNC = 0x00;
+
 /**
- * An EID for an entity without a MAC address of its own: locally administered, and the same for a
- * name each time.
+ * The identity of the one gateway of a vehicle, which has no MAC address of its own: its EID is
+ * locally administered, and the same for a name each time.
  */
-export function entityIdOf(name: string): Buffer {
-  const id = createHash("sha256").update(name).digest().subarray(0, 6);
-  id.writeUInt8(((id[0] ?? 0) & 0xfc) | 0x02, 0);
-  return id;
+export function gatewayIdentity(vin: string, logicalAddress: number, name = vin): EntityIdentity {
+  const eid = createHash("sha256").update(name).digest().subarray(0, 6);
+  eid.writeUInt8(((eid[0] ?? 0) & 0xfc) | 0x02, 0);
+  // It is a group by itself.
+  const gid = eid;
+  return { vin, logicalAddress, eid, gid, furtherAction: NO_FURTHER_ACTION, syncStatus: IN_SYNC };
 }
 
 /** The vehicle announcement, which is the answer to an identification request as well. */

@@ -2,7 +2,7 @@ import type { TlsOptions } from "node:tls";
 import { ActivationCode, ActivationType } from "#protocol/doip/codes.ts";
 import type { Clock } from "#protocol/doip/clock.ts";
 import type { RoutingActivationRequest } from "#protocol/doip/control-messages.ts";
-import { entityIdOf, type EntityIdentity } from "#protocol/doip/discovery.ts";
+import { gatewayIdentity } from "#protocol/doip/discovery.ts";
 import { discoverable, type DiscoverableGateway } from "#protocol/doip/discovery-socket.ts";
 import type { Admission, EntityConfig, Security } from "#protocol/doip/entity-state.ts";
 import {
@@ -17,9 +17,6 @@ const MAX_SOCKETS = 4;
 
 /** Functional addressing of emissions-related systems (ISO 13400-2, WWH-OBD). */
 const OBD_GROUP = 0xe000;
-
-const NO_FURTHER_ACTION = 0x00;
-const IN_SYNC = 0x00;
 
 /** A zonal gateway as the edge gateway reaches it. */
 export interface EdgeZone extends NetworkNode {
@@ -71,7 +68,7 @@ export async function startEdge(options: EdgeOptions): Promise<DiscoverableGatew
   return discoverable(listener, {
     host,
     port,
-    identity: identityOf(options),
+    identity: gatewayIdentity(options.vin, options.logical_address),
     maxSockets: MAX_SOCKETS,
     maxDataSize: MAX_REQUEST,
     clock,
@@ -119,18 +116,5 @@ function activation({ tls_testers }: EdgeOptions): Partial<EntityConfig> {
         ? ActivationCode.confirmationPending
         : ActivationCode.authenticationMissing;
     },
-  };
-}
-
-function identityOf({ vin, logical_address }: EdgeOptions): EntityIdentity {
-  const eid = entityIdOf(vin);
-  return {
-    vin,
-    logicalAddress: logical_address,
-    eid,
-    // The vehicle has one edge gateway, which is a group by itself.
-    gid: eid,
-    furtherAction: NO_FURTHER_ACTION,
-    syncStatus: IN_SYNC,
   };
 }
