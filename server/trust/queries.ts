@@ -65,30 +65,25 @@ export async function liveVersion(
   repository: RepositoryName,
   role: string,
 ): Promise<number | undefined> {
-  const row = await db
-    .selectFrom("trust_metadata")
-    .select("version")
-    .where("repository", "=", repository)
-    .where("role", "=", role)
-    .where("live", "=", true)
-    .orderBy("version", "desc")
-    .limit(1)
-    .executeTakeFirst();
+  const row = await newestLive(db, repository, role).select("version").executeTakeFirst();
   return row?.version;
 }
 
 /** Bytes of the newest file of a role that is served; 0 without one. */
 export async function liveSize(db: Db, repository: RepositoryName, role: string): Promise<number> {
-  const row = await db
+  const size = sql<number>`length(bytes)`.as("size");
+  const row = await newestLive(db, repository, role).select(size).executeTakeFirst();
+  return row?.size ?? 0;
+}
+
+function newestLive(db: Db, repository: RepositoryName, role: string) {
+  return db
     .selectFrom("trust_metadata")
-    .select(sql<number>`length(bytes)`.as("size"))
     .where("repository", "=", repository)
     .where("role", "=", role)
     .where("live", "=", true)
     .orderBy("version", "desc")
-    .limit(1)
-    .executeTakeFirst();
-  return row?.size ?? 0;
+    .limit(1);
 }
 
 /** Every root that is served, from the first. */
