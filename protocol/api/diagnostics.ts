@@ -33,6 +33,7 @@ export const DiagnosticBroadcast = Type.Object({
 export type DiagnosticBroadcast = Static<typeof DiagnosticBroadcast>;
 
 const diagnosticStatuses = [
+  "awaiting_approval",
   "queued",
   "sent",
   "pending",

@@ -8,6 +8,8 @@ export const vehicleTopics = {
   "ota/status": "up",
   vci: "up",
   diagnostics: "both",
+  "diagnostics/control": "down",
+  "diagnostics/events": "up",
   control: "down",
   "control/response": "up",
   config: "down",

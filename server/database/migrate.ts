@@ -9,6 +9,7 @@ import * as m0006 from "./migrations/0006-vci-digest.ts";
 import * as m0007 from "./migrations/0007-detected-attacks.ts";
 import * as m0008 from "./migrations/0008-certificate-keys.ts";
 import * as m0009 from "./migrations/0009-certificate-ends.ts";
+import * as m0010 from "./migrations/0010-diagnostic-level.ts";
 
 /** Every migration, by the name that marks it as done in a database. Never rename or reorder. */
 const migrations: Record<string, Migration> = {
@@ -21,6 +22,7 @@ const migrations: Record<string, Migration> = {
   "0007-detected-attacks": m0007,
   "0008-certificate-keys": m0008,
   "0009-certificate-ends": m0009,
+  "0010-diagnostic-level": m0010,
 };
 
 /** @throws the error of the migration that failed; the database then stays as it was before it */

@@ -7,9 +7,15 @@ import type { Http } from "./http.ts";
 export const roles = ["viewer", "diagnostician", "release_manager", "admin"] as const;
 export type Role = (typeof roles)[number];
 
+/** How far an operator may go with diagnostics; each includes the ones before. */
+export const diagnosticLevels = ["none", "read", "write", "control"] as const;
+export type DiagnosticLevel = (typeof diagnosticLevels)[number];
+
 export interface Operator {
   name: string;
   role: Role;
+  token_id: string;
+  diagnostic_level: DiagnosticLevel;
 }
 
 /** Who may call a route. Every route must say so: a route without it does not start. */

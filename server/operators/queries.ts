@@ -1,27 +1,37 @@
 import { sql } from "kysely";
 import type { Db } from "#server/database/connection.ts";
-import type { Operator, Role } from "#server/http/access.ts";
+import type { DiagnosticLevel, Operator, Role } from "#server/http/access.ts";
 import "./table.ts";
+
+/** Where a token says nothing of its own. */
+const usualLevel: Record<Role, DiagnosticLevel> = {
+  viewer: "none",
+  release_manager: "none",
+  diagnostician: "control",
+  admin: "control",
+};
 
 export interface OperatorToken {
   token_id: string;
   name: string;
   role: Role;
+  diagnostic_level: DiagnosticLevel;
   created_at: string;
   expires_at: string | null;
 }
 
 /** The operator behind a token's hash, unless it is expired or revoked. */
 export async function operatorByToken(db: Db, tokenSha256: Buffer): Promise<Operator | undefined> {
-  return db
+  const row = await db
     .selectFrom("operator_token")
-    .select(["name", "role"])
+    .select(["token_id", "name", "role", "diagnostic_level"])
     .where("token_sha256", "=", tokenSha256)
     .where("revoked_at", "is", null)
     .where((where) =>
       where.or([where("expires_at", "is", null), where("expires_at", ">", sql<Date>`now()`)]),
     )
     .executeTakeFirst();
+  return row && { ...row, diagnostic_level: row.diagnostic_level ?? usualLevel[row.role] };
 }
 
 export async function insertToken(
@@ -30,6 +40,7 @@ export async function insertToken(
     token_id: string;
     name: string;
     role: Role;
+    diagnostic_level?: DiagnosticLevel | null | undefined;
     token_sha256: Buffer;
     expires_at: Date | null;
   },
@@ -41,12 +52,13 @@ export async function insertToken(
 export async function listTokens(db: Db): Promise<OperatorToken[]> {
   const rows = await db
     .selectFrom("operator_token")
-    .select(["token_id", "name", "role", "created_at", "expires_at"])
+    .select(["token_id", "name", "role", "diagnostic_level", "created_at", "expires_at"])
     .where("revoked_at", "is", null)
     .orderBy("token_id")
     .execute();
   return rows.map((row) => ({
     ...row,
+    diagnostic_level: row.diagnostic_level ?? usualLevel[row.role],
     created_at: row.created_at.toISOString(),
     expires_at: row.expires_at?.toISOString() ?? null,
   }));

@@ -3,7 +3,7 @@ import Type from "typebox";
 import { Timestamp, Uuid } from "#protocol/api/identifier.ts";
 import { ProblemError } from "#protocol/api/problem.ts";
 import type { Db } from "#server/database/connection.ts";
-import { roles } from "#server/http/access.ts";
+import { diagnosticLevels, roles } from "#server/http/access.ts";
 import type { Http } from "#server/http/http.ts";
 import { insertToken, listTokens, revokeToken } from "./queries.ts";
 import { hashToken, newToken } from "./token.ts";
@@ -12,6 +12,7 @@ const Token = Type.Object({
   token_id: Uuid,
   name: Type.String(),
   role: Type.Enum(roles),
+  diagnostic_level: Type.Enum(diagnosticLevels),
   created_at: Timestamp,
   expires_at: Type.Union([Timestamp, Type.Null()]),
 });
@@ -19,6 +20,11 @@ const Token = Type.Object({
 const NewToken = Type.Object({
   name: Type.String({ minLength: 1, maxLength: 64 }),
   role: Type.Enum(roles),
+  diagnostic_level: Type.Optional(
+    Type.Enum(diagnosticLevels, {
+      description: "How far diagnostics may go; by default control for diagnostician and admin",
+    }),
+  ),
   expires_in_days: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 3650 })),
 });
 
@@ -61,6 +67,7 @@ export function operatorRoutes({ db }: { db: Db }) {
           token_id,
           name: body.name,
           role: body.role,
+          diagnostic_level: body.diagnostic_level,
           token_sha256: hashToken(token),
           expires_at: days === undefined ? null : new Date(Date.now() + days * 86_400_000),
         });

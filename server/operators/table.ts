@@ -1,5 +1,5 @@
 import type { ColumnType, Generated } from "kysely";
-import type { Role } from "#server/http/access.ts";
+import type { DiagnosticLevel, Role } from "#server/http/access.ts";
 
 declare module "#server/database/tables.ts" {
   interface Tables {
@@ -11,6 +11,8 @@ export interface OperatorTokenTable {
   token_id: string;
   name: string;
   role: Role;
+  /** null: what the role has by default. */
+  diagnostic_level: ColumnType<DiagnosticLevel | null, DiagnosticLevel | null | undefined>;
   token_sha256: Buffer;
   created_at: Generated<Date>;
   expires_at: ColumnType<Date | null, Date | null | undefined>;
