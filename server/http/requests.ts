@@ -22,7 +22,8 @@ export function observeRequests(
   http.addHook("onRequest", async (request, reply) => {
     const began = performance.now();
     const { url: route = "unknown", config } = request.routeOptions;
-    const ended = config?.probe ? undefined : state.begin("https");
+    const isWork = !config?.probe && !config?.stream;
+    const ended = isWork ? state.begin("https") : undefined;
     reply.raw.once("close", () => {
       ended?.();
       const ms = performance.now() - began;

@@ -34,6 +34,20 @@ export async function operatorByToken(db: Db, tokenSha256: Buffer): Promise<Oper
   return row && { ...row, diagnostic_level: row.diagnostic_level ?? usualLevel[row.role] };
 }
 
+/** Is this token neither expired nor revoked? */
+export async function isTokenActive(db: Db, tokenId: string): Promise<boolean> {
+  const row = await db
+    .selectFrom("operator_token")
+    .select("token_id")
+    .where("token_id", "=", tokenId)
+    .where("revoked_at", "is", null)
+    .where((where) =>
+      where.or([where("expires_at", "is", null), where("expires_at", ">", sql<Date>`now()`)]),
+    )
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
 export async function insertToken(
   db: Db,
   token: {
