@@ -1,10 +1,10 @@
 import { toHex } from "#protocol/bytes/hex.ts";
 import { findDid } from "./did.ts";
 import type { DidValue } from "./did-codec.ts";
-import { DTC_LENGTH, dtcDescription, dtcStatusNames, dtcText } from "./dtc.ts";
+import { findDtc, standardCatalogue } from "./catalogue.ts";
+import { DTC_LENGTH, dtcStatusNames, dtcText } from "./dtc.ts";
 import { describeNrc } from "./nrc.ts";
 import { relate } from "./response.ts";
-import { findRid } from "./rid.ts";
 import { findService, Sid, SUPPRESS_POSITIVE } from "./service.ts";
 
 /** An identifier as people write it (`0xF190`) with its name; `unknown` when it has none. */
@@ -82,7 +82,7 @@ function describeRequest(
         sub_function: named(subFunction, 1, subFunctions.get(subFunction)),
       }),
     ...(did !== undefined && { did: named(did, 2, findDid(did)?.name) }),
-    ...(rid !== undefined && { rid: named(rid, 2, findRid(rid)?.name) }),
+    ...(rid !== undefined && { rid: named(rid, 2, standardCatalogue.rids.get(rid)?.name) }),
   };
 }
 
@@ -153,7 +153,7 @@ function describeDtcs(response: Uint8Array): Described {
 
 function describeDtc(bytes: Uint8Array, status: number): DecodedDtc {
   const dtc = bytes.reduce((sum, byte) => sum * 256 + byte, 0);
-  const description = dtcDescription(dtc);
+  const description = findDtc(standardCatalogue, dtc)?.text;
   return {
     code: dtcText(dtc),
     raw: toHex(bytes),

@@ -1,3 +1,5 @@
+import type { DtcDefinition } from "./definition.ts";
+
 /** Bits of a DTC's status byte (ISO 14229-1, annex D). */
 export const DtcStatus = {
   testFailed: 0x01,
@@ -50,27 +52,36 @@ export function dtcStatusNames(status: number): string[] {
     .map(([name]) => name);
 }
 
-/** Descriptions of codes that SAE J2012 fixes for everybody, without their failure type. */
-const descriptions = new Map<string, string>([
-  ["P0562", "System voltage low"],
-  ["P0563", "System voltage high"],
-  ["P0606", "Control module processor"],
-  ["P0A0F", "Engine failed to start"],
-  ["P0A1F", "Battery energy control module"],
-  ["P0A7F", "Hybrid/EV battery pack deterioration"],
-  ["P0A9B", "Hybrid/EV battery temperature sensor"],
-  ["C0035", "Left front wheel speed sensor"],
-  ["C0040", "Right front wheel speed sensor"],
-  ["C0051", "Steering wheel position sensor"],
-  ["B1000", "Electronic control unit"],
-  ["U0073", "Control module communication bus A off"],
-  ["U0100", "Lost communication with ECM/PCM A"],
-  ["U0121", "Lost communication with anti-lock brake system control module"],
-  ["U0140", "Lost communication with body control module"],
-  ["U0146", "Lost communication with serial data gateway A"],
-]);
+/** Bits of the severity byte (D.3); bits 0 to 4 are the class of the regulations. */
+export const DtcSeverity = {
+  maintenance_only: 0x20,
+  check_at_next_halt: 0x40,
+  check_immediately: 0x80,
+} as const;
 
-/** What the code of a DTC means, where the standard says so. */
-export function dtcDescription(dtc: number): string | undefined {
-  return descriptions.get(dtcText(dtc).slice(0, 5));
+/** The names of the severity bits that are set. */
+export function dtcSeverityNames(severity: number): string[] {
+  return Object.entries(DtcSeverity)
+    .filter(([, bit]) => (severity & bit) !== 0)
+    .map(([name]) => name);
 }
+
+/** Codes that SAE J2012 fixes for everybody, whatever their failure type. */
+export const dtcTable: readonly DtcDefinition[] = [
+  { code: "P0562", text: "System voltage low" },
+  { code: "P0563", text: "System voltage high" },
+  { code: "P0606", text: "Control module processor" },
+  { code: "P0A0F", text: "Engine failed to start" },
+  { code: "P0A1F", text: "Battery energy control module" },
+  { code: "P0A7F", text: "Hybrid/EV battery pack deterioration" },
+  { code: "P0A9B", text: "Hybrid/EV battery temperature sensor" },
+  { code: "C0035", text: "Left front wheel speed sensor" },
+  { code: "C0040", text: "Right front wheel speed sensor" },
+  { code: "C0051", text: "Steering wheel position sensor" },
+  { code: "B1000", text: "Electronic control unit" },
+  { code: "U0073", text: "Control module communication bus A off" },
+  { code: "U0100", text: "Lost communication with ECM/PCM A" },
+  { code: "U0121", text: "Lost communication with anti-lock brake system control module" },
+  { code: "U0140", text: "Lost communication with body control module" },
+  { code: "U0146", text: "Lost communication with serial data gateway A" },
+];

@@ -1,9 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { decodeExchange } from "#protocol/uds/decode.ts";
-import { didTable, findDid } from "#protocol/uds/did.ts";
-import { bcdDate, choice, integer, text } from "#protocol/uds/did-codec.ts";
-import { dtcDescription, dtcStatusNames, dtcText, parseDtc } from "#protocol/uds/dtc.ts";
+import { dtcStatusNames, dtcText, parseDtc } from "#protocol/uds/dtc.ts";
 
 const decode = (request: string, response?: string) =>
   decodeExchange(
@@ -180,69 +178,5 @@ describe("trouble codes", () => {
     expect(dtcStatusNames(0)).toEqual([]);
     expect(dtcStatusNames(0x81)).toEqual(["testFailed", "warningIndicatorRequested"]);
     expect(dtcStatusNames(0xff)).toHaveLength(8);
-  });
-
-  test("only codes of the standard have a description", () => {
-    expect(dtcDescription(0x056216)).toBe("System voltage low");
-    expect(dtcDescription(0x1fff00)).toBeUndefined();
-  });
-});
-
-describe("DID codecs", () => {
-  test("identifiers are listed once", () => {
-    const ids = didTable.map(({ did }) => did);
-    expect(new Set(ids).size).toBe(ids.length);
-  });
-
-  test("any record decodes to a value or to none", () => {
-    fc.assert(
-      fc.property(
-        fc.constantFrom(...didTable),
-        fc.uint8Array({ maxLength: 24 }),
-        ({ codec }, record) => {
-          expect(["string", "number", "undefined"]).toContain(typeof codec.decode(record));
-        },
-      ),
-    );
-  });
-
-  test("integers come back", () => {
-    fc.assert(
-      fc.property(fc.integer({ min: -32_768, max: 32_767 }), (raw) => {
-        const codec = integer(2, { signed: true, scale: 0.1 });
-        const value = codec.decode(codec.encode(raw / 10));
-        expect(value).toBeCloseTo(raw / 10, 9);
-      }),
-    );
-  });
-
-  test("a value that does not fit is refused", () => {
-    expect(() => integer(1).encode(256)).toThrow(RangeError);
-    expect(() => integer(1).encode("many")).toThrow(RangeError);
-    expect(() => text(3).encode("four")).toThrow(RangeError);
-    expect(() => bcdDate.encode("05.11.2026")).toThrow(RangeError);
-    expect(() => choice({ 1: "one" }).encode("two")).toThrow(RangeError);
-  });
-
-  test("dates are BCD", () => {
-    expect(bcdDate.encode("2026-11-05")).toEqual(Buffer.from("20261105", "hex"));
-    expect(bcdDate.decode(Buffer.from("20261105", "hex"))).toBe("2026-11-05");
-    expect(bcdDate.decode(Buffer.from("2026110f", "hex"))).toBeUndefined();
-    expect(bcdDate.decode(Buffer.from("202611", "hex"))).toBeUndefined();
-  });
-
-  test("text is padded to its length and read without the padding", () => {
-    const vin = findDid(0xf190)?.codec;
-    expect(vin?.decode(vin.encode("VMG-001"))).toBe("VMG-001");
-    expect(vin?.encode("VMG-001")).toHaveLength(17);
-    expect(text().decode(Uint8Array.of(0xff, 0xfe))).toBeUndefined();
-  });
-
-  test("a choice without a word is its number", () => {
-    const sessions = findDid(0xf186)?.codec;
-    expect(sessions?.decode(Uint8Array.of(3))).toBe("extended");
-    expect(sessions?.decode(Uint8Array.of(0x60))).toBe(0x60);
-    expect(sessions?.encode("programming")).toEqual(Uint8Array.of(2));
-    expect(sessions?.decode(new Uint8Array(0))).toBeUndefined();
   });
 });

@@ -1,0 +1,165 @@
+import type {
+  CodecDefinition,
+  DefinitionFile,
+  DtcDefinition,
+  ExtendedDataDefinition,
+} from "./definition.ts";
+import { didEntry, didTable, type DidEntry } from "./did.ts";
+import { compileCodec, type DidCodec } from "./did-codec.ts";
+import { dtcTable, dtcText } from "./dtc.ts";
+import { ridEntry, ridTable, type RidEntry } from "./rid.ts";
+
+/** What the identifiers, trouble codes and routines of one type of ECU mean. */
+export interface Catalogue {
+  readonly dids: ReadonlyMap<number, DidEntry>;
+  /** By code, with its failure type or without. */
+  readonly dtcs: ReadonlyMap<string, DtcDefinition>;
+  readonly rids: ReadonlyMap<number, RidEntry>;
+  /** Extended data records (19 06) by number. */
+  readonly extendedData: ReadonlyMap<number, ExtendedDataEntry>;
+  /** Names of security levels (27) by their odd sub-function. */
+  readonly securityLevels: ReadonlyMap<number, string>;
+}
+
+export interface ExtendedDataEntry {
+  name: string;
+  codec: DidCodec;
+  definition: ExtendedDataDefinition;
+}
+
+/** Catalogues of a fleet, by type of ECU. */
+export interface Catalogues {
+  /** The catalogue of a type; of one that has none of its own, or of none, the general one. */
+  of(ecuType: string | undefined): Catalogue;
+  /** The types with definitions of their own. */
+  readonly ecuTypes: readonly string[];
+}
+
+/** What the standards and this project's own flow define. */
+export const standardCatalogue: Catalogue = {
+  dids: new Map(didTable.map((entry) => [entry.did, entry])),
+  dtcs: new Map(dtcTable.map((entry) => [entry.code, entry])),
+  rids: new Map(ridTable.map((entry) => [entry.rid, entry])),
+  extendedData: new Map(),
+  securityLevels: new Map(),
+};
+
+/**
+ * Catalogues out of definition files. What a file says of an ECU type stands before what is said of
+ * all, and that before the standard.
+ * @throws CatalogueError naming every contradiction at once
+ */
+export function buildCatalogues(files: readonly DefinitionFile[]): Catalogues {
+  const problems: DefinitionProblem[] = [];
+  const scopes = new Map<string | undefined, OwnDefinitions>();
+  for (const [file, definitions] of files.entries()) {
+    const own = scopes.get(definitions.ecu_type) ?? noDefinitions();
+    scopes.set(definitions.ecu_type, own);
+    collect(own, definitions, (path, message) => problems.push({ file, path, message }));
+  }
+  if (problems.length > 0) throw new CatalogueError(problems);
+  const general = layered(standardCatalogue, scopes.get(undefined) ?? noDefinitions());
+  scopes.delete(undefined);
+  const byType = new Map<string | undefined, Catalogue>(
+    [...scopes].map(([type, own]) => [type, layered(general, own)]),
+  );
+  return {
+    of: (ecuType) => byType.get(ecuType) ?? general,
+    ecuTypes: [...byType.keys()].filter((type) => type !== undefined).sort(),
+  };
+}
+
+export interface DefinitionProblem {
+  /** Index of the file. */
+  file: number;
+  path: readonly (string | number)[];
+  message: string;
+}
+
+/** Definitions that contradict themselves or each other. */
+export class CatalogueError extends Error {
+  readonly code = "CATALOGUE_INVALID";
+  readonly problems: readonly DefinitionProblem[];
+
+  constructor(problems: readonly DefinitionProblem[]) {
+    super(problems.map(({ path, message }) => `${path.join(".")}: ${message}`).join("\n"));
+    this.name = "CatalogueError";
+    this.problems = problems;
+  }
+}
+
+/** The meaning of a trouble code; one with its failure type stands before one without. */
+export function findDtc({ dtcs }: Catalogue, dtc: number): DtcDefinition | undefined {
+  const code = dtcText(dtc);
+  return dtcs.get(code) ?? dtcs.get(code.slice(0, 5));
+}
+
+interface OwnDefinitions {
+  dids: Map<number, DidEntry>;
+  dtcs: Map<string, DtcDefinition>;
+  rids: Map<number, RidEntry>;
+  extendedData: Map<number, ExtendedDataEntry>;
+  securityLevels: Map<number, string>;
+}
+
+const noDefinitions = (): OwnDefinitions => ({
+  dids: new Map(),
+  dtcs: new Map(),
+  rids: new Map(),
+  extendedData: new Map(),
+  securityLevels: new Map(),
+});
+
+type Complain = (path: readonly (string | number)[], message: string) => void;
+
+function collect(own: OwnDefinitions, file: DefinitionFile, complain: Complain): void {
+  const { dids = [], dtcs = [], rids = [], extended_data = [], security_levels = [] } = file;
+  const add = <Key, Definition, Entry>(
+    list: string,
+    into: Map<Key, Entry>,
+    definitions: readonly Definition[],
+    keyOf: (definition: Definition) => Key,
+    compile: (definition: Definition) => Entry,
+  ) => {
+    for (const [index, definition] of definitions.entries()) {
+      try {
+        if (into.has(keyOf(definition))) throw new RangeError("is defined already");
+        into.set(keyOf(definition), compile(definition));
+      } catch (error) {
+        complain([list, index], (error as Error).message);
+      }
+    }
+  };
+  add("dids", own.dids, dids, ({ did }) => did, didEntry);
+  add(
+    "dtcs",
+    own.dtcs,
+    dtcs,
+    ({ code }) => code,
+    (dtc) => dtc,
+  );
+  add("rids", own.rids, rids, ({ rid }) => rid, ridEntry);
+  add("extended_data", own.extendedData, extended_data, ({ record }) => record, extendedDataEntry);
+  add("security_levels", own.securityLevels, security_levels, levelOf, ({ name }) => name);
+}
+
+function extendedDataEntry(definition: ExtendedDataDefinition): ExtendedDataEntry {
+  const codec: CodecDefinition = definition.codec;
+  return { name: definition.name, codec: compileCodec(codec), definition };
+}
+
+/** @throws RangeError */
+function levelOf({ level }: { level: number }): number {
+  if (level % 2 === 0) throw new RangeError("a level has the odd number of its requestSeed");
+  return level;
+}
+
+function layered(base: Catalogue, own: OwnDefinitions): Catalogue {
+  return {
+    dids: new Map([...base.dids, ...own.dids]),
+    dtcs: new Map([...base.dtcs, ...own.dtcs]),
+    rids: new Map([...base.rids, ...own.rids]),
+    extendedData: new Map([...base.extendedData, ...own.extendedData]),
+    securityLevels: new Map([...base.securityLevels, ...own.securityLevels]),
+  };
+}
