@@ -12,6 +12,7 @@ import { PkiError } from "#crypto/pki-error.ts";
 import { vehicleFiles } from "#crypto/pki-layout.ts";
 import { ensureDevelopmentPki, issueVehicleCertificate } from "#crypto/pki.ts";
 import { gatewayCommands } from "./certs-gateway.ts";
+import { issueTester, testerCommand, type TesterOptions } from "./certs-tester.ts";
 import { table } from "./table.ts";
 
 /** `latticeway certs …`: development certificates, and the vehicles' at a running gateway. */
@@ -20,6 +21,13 @@ export function certsCommand(): Command {
     "Issue and show development certificates; enrol and revoke vehicles' at a gateway",
   );
   certs.addCommand(issueCommand());
+  certs.addCommand(
+    withCommonOptions(testerCommand()).action(
+      async (name: string, options: TesterOptions, command: Command) => {
+        await reporting(command, async () => printed(await issueTester(name, options), options));
+      },
+    ),
+  );
   certs.addCommand(listCommand());
   certs.addCommand(showCommand());
   for (const command of gatewayCommands()) certs.addCommand(command);
@@ -58,12 +66,18 @@ function issueCommand(): Command {
     .action(async (vehicleId: string, options: IssueOptions, command: Command) => {
       await reporting(command, async () => {
         const { file, made } = await issue(vehicleId, options);
-        const summary = await readCertificate(file);
-        if (options.json === true) return JSON.stringify({ made, ...summary }, null, 2);
-        const state = made ? "Made" : "Already there, left as it is:";
-        return `${state} ${relative(process.cwd(), file)}\n\n${details(summary)}`;
+        return printed({ made, summary: await readCertificate(file) }, options);
       });
     });
+}
+
+function printed(
+  { made, summary }: { made: boolean; summary: CertificateSummary },
+  { json }: CommonOptions,
+): string {
+  if (json === true) return JSON.stringify({ made, ...summary }, null, 2);
+  const state = made ? "Made" : "Already there, left as it is:";
+  return `${state} ${relative(process.cwd(), summary.file)}\n\n${details(summary)}`;
 }
 
 interface IssueOptions extends CommonOptions {

@@ -5,6 +5,7 @@ import { parseCertificate } from "./certificate.ts";
 import { keyAlgorithmOf, KeyAlgorithm } from "./key-algorithm.ts";
 import { PkiError } from "./pki-error.ts";
 import { certificateFolders } from "./pki-layout.ts";
+import { ROLE_URI, VEHICLE_URI } from "./tester-role.ts";
 
 /** A certificate as people ask about it. Times are RFC 3339, UTC. */
 export interface CertificateSummary {
@@ -13,8 +14,8 @@ export interface CertificateSummary {
   issuer: string;
   /** `ecdsa-p256`, `ml-dsa-65` …; Node's name for another kind of key. */
   algorithm: string;
-  use: "authority" | "server" | "vehicle";
-  /** Host names and IP addresses of a server's certificate. */
+  use: "authority" | "server" | "vehicle" | "tester" | "car";
+  /** Host names and IP addresses of a server's certificate, URIs of a tester's and a car's. */
   names: string[];
   not_before: string;
   not_after: string;
@@ -64,14 +65,18 @@ const SERVER_AUTH = "1.3.6.1.5.5.7.3.1";
 
 function useOf(certificate: X509Certificate): CertificateSummary["use"] {
   if (certificate.ca) return "authority";
-  return certificate.keyUsage.includes(SERVER_AUTH) ? "server" : "vehicle";
+  const names = alternativeNames(certificate);
+  if (certificate.keyUsage.includes(SERVER_AUTH)) {
+    return names.some((name) => name.startsWith(VEHICLE_URI)) ? "car" : "server";
+  }
+  return names.some((name) => name.startsWith(ROLE_URI)) ? "tester" : "vehicle";
 }
 
-/** Node writes them as `DNS:localhost, IP Address:127.0.0.1`. */
+/** Node writes them as `DNS:localhost, IP Address:127.0.0.1`, a URI as `URI:urn:…`. */
 function alternativeNames(certificate: X509Certificate): string[] {
   const text = certificate.subjectAltName;
   if (text === undefined) return [];
-  return text.split(", ").map((name) => name.replace(/^(?:DNS|IP Address):/, ""));
+  return text.split(", ").map((name) => name.replace(/^(?:DNS|IP Address|URI):/, ""));
 }
 
 async function certificateNames(folder: string): Promise<string[]> {

@@ -15,12 +15,17 @@ import {
   X509Certificate as ParsedCertificate,
   X509CertificateGenerator,
   type Extension,
+  type JsonGeneralNames,
 } from "@peculiar/x509";
 import { keyAlgorithmOf, type KeyAlgorithm } from "./key-algorithm.ts";
 import { PkiError } from "./pki-error.ts";
 
-/** Two separate trees: a vehicle's certificate never serves as a server's, nor the reverse. */
-export type CertificateTree = "server" | "vehicle";
+/**
+ * Separate trees, so that a certificate of one never serves as one of another: the gateway's, the
+ * vehicles' towards it, the testers' of diagnostic engineers, and the cars' towards those.
+ */
+export const CertificateTree = ["server", "vehicle", "tester", "car"] as const;
+export type CertificateTree = (typeof CertificateTree)[number];
 
 /** The three levels of a tree. */
 export type CertificateLevel = "root" | "issuing" | "leaf";
@@ -41,6 +46,8 @@ export interface CertificateRequest {
   notAfter: Date;
   /** Host names and IP addresses of a server's certificate. */
   hostNames?: readonly string[];
+  /** Further names, as URIs. */
+  uris?: readonly string[];
 }
 
 /**
@@ -93,7 +100,7 @@ function keyUsages(authority: boolean): KeyUsagesExtension {
 }
 
 function extensionsOf(request: CertificateRequest): Extension[] {
-  const { tree, level, issuer, hostNames } = request;
+  const { tree, level, issuer, hostNames = [], uris = [] } = request;
   const authority = level !== "leaf";
   const extensions: Extension[] = [
     new BasicConstraintsExtension(authority, level === "issuing" ? 0 : undefined, true),
@@ -106,18 +113,22 @@ function extensionsOf(request: CertificateRequest): Extension[] {
   }
   if (level !== "root") {
     // On the issuing certificate it confines everything below it to the tree's purpose.
-    const purpose = tree === "server" ? ExtendedKeyUsage.serverAuth : ExtendedKeyUsage.clientAuth;
-    extensions.push(new ExtendedKeyUsageExtension([purpose]));
+    extensions.push(new ExtendedKeyUsageExtension([PURPOSES[tree]]));
   }
-  if (hostNames !== undefined && hostNames.length > 0) {
-    extensions.push(
-      new SubjectAlternativeNameExtension(
-        hostNames.map((value) => ({ type: isIP(value) === 0 ? "dns" : "ip", value })),
-      ),
-    );
-  }
+  const names: JsonGeneralNames = [
+    ...hostNames.map((value) => ({ type: isIP(value) === 0 ? "dns" : "ip", value }) as const),
+    ...uris.map((value) => ({ type: "url", value }) as const),
+  ];
+  if (names.length > 0) extensions.push(new SubjectAlternativeNameExtension(names));
   return extensions;
 }
+
+const PURPOSES: Record<CertificateTree, ExtendedKeyUsage> = {
+  server: ExtendedKeyUsage.serverAuth,
+  vehicle: ExtendedKeyUsage.clientAuth,
+  tester: ExtendedKeyUsage.clientAuth,
+  car: ExtendedKeyUsage.serverAuth,
+};
 
 /** RFC 7093 §2, method 4: SHA-256 of the whole SubjectPublicKeyInfo, as hex. */
 export function keyIdentifier(publicKey: KeyObject): string {

@@ -6,7 +6,8 @@ export type PkiErrorCode =
   | "PKI_KEY_UNREADABLE"
   | "PKI_KEY_MISMATCH"
   | "PKI_HOST_NAME_INVALID"
-  | "PKI_VEHICLE_ID_INVALID";
+  | "PKI_VEHICLE_ID_INVALID"
+  | "PKI_TESTER_NAME_INVALID";
 
 /** Certificates or keys that can't be used or made. */
 export class PkiError extends Error {

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { CertificateTree } from "./certificate.ts";
+import { CertificateTree } from "./certificate.ts";
 import type { KeyAlgorithm } from "./key-algorithm.ts";
 
 /** A certificate (for a leaf: with its issuing certificate behind it) and its private key, PEM. */
@@ -12,7 +12,12 @@ export interface CertificateFiles {
 const SERVER_NAME = "gateway";
 
 /** Folders below the PKI folder that hold leaf certificates, by tree. */
-const LEAF_FOLDERS: Record<CertificateTree, string> = { server: "servers", vehicle: "vehicles" };
+const LEAF_FOLDERS: Record<CertificateTree, string> = {
+  server: "servers",
+  vehicle: "vehicles",
+  tester: "testers",
+  car: "cars",
+};
 
 export function authorityFiles(
   folder: string,
@@ -24,23 +29,33 @@ export function authorityFiles(
 }
 
 export function serverFiles(folder: string, algorithm: KeyAlgorithm): CertificateFiles {
-  return pair(join(folder, LEAF_FOLDERS.server, `${SERVER_NAME}.${algorithm}`));
+  return leafFiles(folder, "server", SERVER_NAME, algorithm);
 }
 
 /** The algorithm ends the name, so that an id with dots stays unambiguous. */
+export function leafFiles(
+  folder: string,
+  tree: CertificateTree,
+  id: string,
+  algorithm: KeyAlgorithm,
+): CertificateFiles {
+  return pair(join(folder, LEAF_FOLDERS[tree], `${id}.${algorithm}`));
+}
+
 export function vehicleFiles(
   folder: string,
   vehicleId: string,
   algorithm: KeyAlgorithm,
 ): CertificateFiles {
-  return pair(join(folder, LEAF_FOLDERS.vehicle, `${vehicleId}.${algorithm}`));
+  return leafFiles(folder, "vehicle", vehicleId, algorithm);
 }
 
 /** Every folder of a PKI that may hold certificates, relative to it. */
 export function certificateFolders(algorithms: readonly KeyAlgorithm[]): string[] {
-  const trees: CertificateTree[] = ["server", "vehicle"];
   return [
-    ...trees.flatMap((tree) => algorithms.map((algorithm) => join(`${tree}-ca`, algorithm))),
+    ...CertificateTree.flatMap((tree) =>
+      algorithms.map((algorithm) => join(`${tree}-ca`, algorithm)),
+    ),
     ...Object.values(LEAF_FOLDERS),
   ];
 }

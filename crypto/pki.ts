@@ -2,10 +2,10 @@ import { createPublicKey, type KeyObject } from "node:crypto";
 import { chmod, mkdir } from "node:fs/promises";
 import { isIP } from "node:net";
 import {
+  CertificateTree,
   issueCertificate,
   parseCertificate,
   type CertificateLevel,
-  type CertificateTree,
   type Issuer,
 } from "./certificate.ts";
 import { readIfPresent, writeExclusive } from "./exclusive-file.ts";
@@ -32,8 +32,8 @@ export interface DevelopmentPki {
 }
 
 /**
- * Makes what is missing of a development PKI: for vehicles and for servers, per algorithm, a root
- * and an issuing authority, and the gateway's own certificate. Never overwrites a file; several
+ * Makes what is missing of a development PKI: for each tree, per algorithm, a root and an issuing
+ * authority, and the gateway's own certificate. Never overwrites a file; several
  * processes may run it at once on one folder.
  *
  * A key always exists before its certificate and the first one on disk counts, so whoever issues
@@ -50,8 +50,7 @@ export async function ensureDevelopmentPki(
   await chmod(folder, 0o700);
   const pki: DevelopmentPki = { made: [], problems: [] };
   for (const algorithm of algorithms) {
-    await ensureAuthorities(folder, "vehicle", algorithm, now, pki);
-    await ensureAuthorities(folder, "server", algorithm, now, pki);
+    for (const tree of CertificateTree) await ensureAuthorities(folder, tree, algorithm, now, pki);
     const files = serverFiles(folder, algorithm);
     const made = await ensureCertificate(files, {
       tree: "server",
@@ -193,19 +192,24 @@ const DAY = 86_400_000;
 export const CLOCK_TOLERANCE_MS = 3_600_000;
 const VALID_DAYS: Record<CertificateLevel, number> = { root: 7300, issuing: 3650, leaf: 825 };
 
-interface WantedCertificate {
+export interface WantedCertificate {
   tree: CertificateTree;
   level: CertificateLevel;
   algorithm: KeyAlgorithm;
   commonName: string;
   hostNames?: readonly string[];
+  uris?: readonly string[];
   notBefore: Date;
   notAfter: Date;
   /** Undefined for a root, which signs itself. */
   issuer: (() => Promise<Issuer>) | undefined;
 }
 
-async function ensureCertificate(
+/**
+ * Makes a certificate, and its key, unless there is one.
+ * @returns whether it was made
+ */
+export async function ensureCertificate(
   files: CertificateFiles,
   wanted: WantedCertificate,
 ): Promise<boolean> {
@@ -263,7 +267,8 @@ async function loadIssuer(files: CertificateFiles): Promise<Issuer> {
   return { certificate, privateKey: matchingKey(files, certificate, key) };
 }
 
-async function loadIdentity(
+/** A certificate and its key; undefined where there is no such certificate. @throws PkiError */
+export async function loadIdentity(
   files: CertificateFiles,
   algorithm: KeyAlgorithm,
 ): Promise<TlsIdentity | undefined> {
@@ -297,7 +302,8 @@ function matchingKey(
   return privateKey;
 }
 
-async function roots(folder: string, tree: CertificateTree): Promise<string> {
+/** PEM bundle of a tree's roots. @throws PkiError PKI_CERTIFICATE_MISSING */
+export async function roots(folder: string, tree: CertificateTree): Promise<string> {
   const files = authorityRoots(folder, tree);
   const found = (await Promise.all(files.map(readIfPresent))).filter((pem) => pem !== undefined);
   if (found.length === 0) throw missing(files.join(" or "));
@@ -363,6 +369,6 @@ function checkedVehicleId(vehicleId: string): string {
   return vehicleId;
 }
 
-function missing(file: string): PkiError {
+export function missing(file: string): PkiError {
   return new PkiError("PKI_CERTIFICATE_MISSING", `${file}: there is no such certificate`);
 }

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { CommanderError, type Command } from "commander";
 import { describe, expect, test, vi } from "vitest";
 import { certsCommand } from "#cli/certs.ts";
+import { loadTesterIdentity } from "#crypto/diagnostic-pki.ts";
 import { vehicleFiles } from "#crypto/pki-layout.ts";
 import { loadVehicleIdentity } from "#crypto/pki.ts";
 import { temporaryFolder } from "#test/crypto/connection.ts";
@@ -58,17 +59,42 @@ describe("latticeway certs", () => {
     await loadVehicleIdentity(dir, "VMG-002", "ml-dsa-87");
   });
 
+  test("issues a tester's certificate, and another one in its place", async () => {
+    const dir = await temporaryFolder();
+    const options = ["--role", "programming", "--vin", "VMG-001", "--vin", "VMG-002", "--json"];
+    const made = async (...more: string[]) => {
+      const { output } = await certs("tester", "bench-1", ...options, ...more, "--dir", dir);
+      return JSON.parse(output) as { not_after: string; made: boolean };
+    };
+    const first = await made();
+    expect(first).toMatchObject({
+      made: true,
+      use: "tester",
+      subject: "CN=bench-1",
+      names: [
+        "urn:latticeway:tester-role:programming",
+        "urn:latticeway:vehicle:VMG-001",
+        "urn:latticeway:vehicle:VMG-002",
+      ],
+    });
+    expect(Math.round((Date.parse(first.not_after) - Date.now()) / 86_400_000)).toBe(7);
+    expect(await made("--days", "30")).toMatchObject({ made: false, not_after: first.not_after });
+    const replaced = await made("--days", "30", "--replace");
+    expect(Math.round((Date.parse(replaced.not_after) - Date.now()) / 86_400_000)).toBe(30);
+    await loadTesterIdentity(dir, "bench-1");
+  });
+
   test("lists and shows what is there", async () => {
     const dir = await temporaryFolder();
     expect((await certs("list", "--dir", dir)).output).toMatch(/^No certificates in /);
     await certs("issue", "VMG-001", "--dir", dir);
     const lines = (await certs("list", "--dir", dir)).output.split("\n");
-    expect(lines).toHaveLength(12);
+    expect(lines).toHaveLength(20);
     expect(lines.at(-1)).toMatch(
       /vehicles\/VMG-001\.ecdsa-p256\.pem +vehicle +ecdsa-p256 +CN=VMG-001/,
     );
     const list = JSON.parse((await certs("list", "--dir", dir, "--json")).output) as unknown[];
-    expect(list).toHaveLength(11);
+    expect(list).toHaveLength(19);
     const { certificate } = vehicleFiles(dir, "VMG-001", "ecdsa-p256");
     const byId = await certs("show", "VMG-001", "--dir", dir, "--json");
     const byFile = await certs("show", certificate, "--json");
@@ -87,6 +113,14 @@ describe("latticeway certs", () => {
       "commander.invalidArgument",
       /Allowed choices/,
     ],
+    ["a tester without a name", ["tester", ".."], "commander.invalidArgument", /3 to 64 of/],
+    [
+      "a role that is none",
+      ["tester", "x-1", "--role", "root"],
+      "commander.invalidArgument",
+      /Allowed/,
+    ],
+    ["a long life", ["tester", "x-1", "--days", "91"], "commander.invalidArgument", /1 to 90/],
     ["nothing to show", ["show", "VMG-404"], "PKI_CERTIFICATE_MISSING", /neither a file nor/],
     ["a folder to show", ["show", "."], "PKI_CERTIFICATE_UNREADABLE", /EISDIR/],
     [
@@ -115,8 +149,8 @@ test("npm run certs makes the PKI, says where and until when, and repeats itself
   expect(first.stdout).toMatch(
     /servers\/gateway\.ml-dsa-65\.pem +server +ml-dsa-65 .* \d{4}-\d\d-\d\d\n/,
   );
-  expect(first.stdout).toContain("10 made, 0 were there already.");
+  expect(first.stdout).toContain("18 made, 0 were there already.");
   const second = issue();
   expect(second).toMatchObject({ status: 0, stderr: "" });
-  expect(second.stdout).toContain("0 made, 10 were there already.");
+  expect(second.stdout).toContain("0 made, 18 were there already.");
 });

@@ -48,7 +48,7 @@ describe("the development PKI", () => {
   test("is made once and then left alone", async () => {
     const folder = join(await temporaryFolder(), "certs");
     const first = await ensureDevelopmentPki(folder);
-    expect(first.made).toHaveLength(10);
+    expect(first.made).toHaveLength(18);
     expect(first.problems).toEqual([]);
     const before = await contents(folder);
     expect(await ensureDevelopmentPki(folder)).toEqual({ made: [], problems: [] });
@@ -65,7 +65,7 @@ describe("the development PKI", () => {
     }
     expect(await mode(folder)).toBe(0o700);
     const files = [...(await contents(folder)).keys()];
-    expect(files.filter((file) => file.endsWith(".key"))).toHaveLength(10);
+    expect(files.filter((file) => file.endsWith(".key"))).toHaveLength(18);
     for (const file of files) {
       expect([file, await mode(file)]).toEqual([file, file.endsWith(".key") ? 0o600 : 0o644]);
     }
@@ -90,7 +90,7 @@ describe("the development PKI", () => {
     await ensureDevelopmentPki(folder, { algorithms: ["ecdsa-p256"] });
     expect((await loadServerIdentities(folder)).map((i) => i.algorithm)).toEqual(["ecdsa-p256"]);
     const { made } = await ensureDevelopmentPki(folder, { algorithms: KeyAlgorithm });
-    expect(made).toHaveLength(15);
+    expect(made).toHaveLength(27);
     expect((await loadServerIdentities(folder)).map((i) => i.algorithm)).toEqual([...KeyAlgorithm]);
     expect((await serverCa(folder)).match(/BEGIN CERTIFICATE/g)).toHaveLength(4);
     expect((await vehicleCa(folder)).match(/BEGIN CERTIFICATE/g)).toHaveLength(4);
@@ -138,7 +138,7 @@ describe("the development PKI", () => {
     await loadVehicleIdentity(folder, "VMG-001", "ml-dsa-65");
     await expectValidChains(folder);
     const files = [...(await contents(folder)).keys()];
-    expect(files).toHaveLength(22);
+    expect(files).toHaveLength(38);
   });
 
   test("comes out whole when one process asks many times at once", async () => {
@@ -146,7 +146,7 @@ describe("the development PKI", () => {
     const results = await Promise.all(
       Array.from({ length: 8 }, () => ensureDevelopmentPki(folder)),
     );
-    expect(results.flatMap(({ made }) => made)).toHaveLength(10);
+    expect(results.flatMap(({ made }) => made)).toHaveLength(18);
     await expectValidChains(folder);
   });
 });
@@ -312,12 +312,12 @@ test("the list shows every certificate with its use, names and period", async ()
   await issueVehicleCertificate(folder, { vehicleId: "VMG-001", algorithm: "ml-dsa-65" });
   const list = await listCertificates(folder);
   expect(list.map(({ use, algorithm }) => [use, algorithm])).toEqual([
-    ...Array.from({ length: 4 }, () => ["authority", "ml-dsa-65"]),
+    ...Array.from({ length: 8 }, () => ["authority", "ml-dsa-65"]),
     ["server", "ml-dsa-65"],
     ["vehicle", "ml-dsa-65"],
   ]);
-  expect(list[4]?.names).toEqual(["localhost", "127.0.0.1", "0:0:0:0:0:0:0:1", "gw.example"]);
-  expect(list[5]).toMatchObject({
+  expect(list[8]?.names).toEqual(["localhost", "127.0.0.1", "0:0:0:0:0:0:0:1", "gw.example"]);
+  expect(list[9]).toMatchObject({
     file: vehicleFiles(folder, "VMG-001", "ml-dsa-65").certificate,
     subject: "CN=VMG-001",
     issuer: "CN=Latticeway development vehicle issuing CA (ml-dsa-65)",
