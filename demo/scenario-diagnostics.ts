@@ -29,7 +29,7 @@ export async function runDiagnostics(scenario: Scenario): Promise<void> {
     "erase without a programming session",
   );
   const nrc = decodedOf(refused)?.nrc;
-  tell.wire(`${nrc?.code} ${nrc?.name}: ${nrc?.explanation}`);
+  tell.wire(`${nrc?.code} ${nrc?.name}: ${nrc?.meaning} ${nrc?.try}`);
   tell.check(
     "a refusal is explained, and not tried again",
     refused.status === "negative_response" && refused.attempts === 1,

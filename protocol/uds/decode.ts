@@ -38,7 +38,7 @@ export interface DecodedExchange {
   did?: Named;
   rid?: Named;
   outcome: "positive" | "negative" | "pending" | "unrelated" | "none";
-  nrc?: { code: string; name: string; explanation: string };
+  nrc?: { code: string; name: string; meaning: string; try: string };
   values?: DecodedValue[];
   dtcs?: DecodedDtc[];
   request: string;
@@ -63,8 +63,8 @@ export function decodeExchange(request: Uint8Array, response?: Uint8Array): Deco
   };
   if (relation.kind === "positive") return { ...answered, ...describePositive(request, response) };
   if (relation.kind === "unrelated") return answered;
-  const { code, name, explanation } = describeNrc(response[2] ?? 0);
-  return { ...answered, nrc: { code: hexId(code, 1), name, explanation } };
+  const { code, ...words } = describeNrc(response[2] ?? 0);
+  return { ...answered, nrc: { code: hexId(code, 1), ...words } };
 }
 
 function describeRequest(

@@ -68,7 +68,7 @@ describe("decoding for operators", () => {
       service: { id: "0x2E", name: "WriteDataByIdentifier" },
       did: { id: "0xF199", name: "programmingDate" },
       outcome: "negative",
-      nrc: { code: "0x33", name: "securityAccessDenied", explanation: /27/ },
+      nrc: { code: "0x33", name: "securityAccessDenied", try: /27/ },
     });
   });
 

@@ -71,13 +71,24 @@ describe("NRCs", () => {
     for (const code of Object.values(Nrc)) expect(known).toContain(code);
   });
 
-  test("every code of a byte has a name and an explanation", () => {
+  test("every code of a byte has a name, a meaning and something to try", () => {
     for (let code = 0; code <= 0xff; code++) {
       const entry = describeNrc(code);
       expect(entry.code).toBe(code);
       expect(entry.name).toMatch(/^[a-z][A-Za-z]+$/);
-      expect(entry.explanation).toMatch(/\.$/);
+      expect(entry.meaning).toMatch(/^[A-Z].*\.$/);
+      expect(entry.try).toMatch(/^[A-Z].*\.$/);
     }
+  });
+
+  test("every code of authentication and of the vehicle's conditions has its own", () => {
+    const known = nrcTable.map(({ code }) => code);
+    const range = (from: number, to: number) =>
+      Array.from({ length: to - from + 1 }, (_, index) => from + index);
+    // 8E is the only gap in what the standard names.
+    const wanted = [...range(0x50, 0x5d), ...range(0x81, 0x8d), ...range(0x8f, 0x94)];
+    expect(known).toEqual(expect.arrayContaining(wanted));
+    expect(new Set(nrcTable.map(({ meaning }) => meaning)).size).toBe(known.length);
   });
 
   test("names are unique", () => {
