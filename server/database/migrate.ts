@@ -10,6 +10,7 @@ import * as m0007 from "./migrations/0007-detected-attacks.ts";
 import * as m0008 from "./migrations/0008-certificate-keys.ts";
 import * as m0009 from "./migrations/0009-certificate-ends.ts";
 import * as m0010 from "./migrations/0010-diagnostic-level.ts";
+import * as m0011 from "./migrations/0011-audit.ts";
 import * as m0014 from "./migrations/0014-diagnostic-sessions.ts";
 
 /** Every migration, by the name that marks it as done in a database. Never rename or reorder. */
@@ -24,6 +25,7 @@ const migrations: Record<string, Migration> = {
   "0008-certificate-keys": m0008,
   "0009-certificate-ends": m0009,
   "0010-diagnostic-level": m0010,
+  "0011-audit": m0011,
   "0014-diagnostic-sessions": m0014,
 };
 

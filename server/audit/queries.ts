@@ -1,0 +1,132 @@
+import { sql, type Selectable } from "kysely";
+import { AUDIT_START, auditHash, type AuditEntry, type AuditHead } from "#protocol/api/audit.ts";
+import { toHex } from "#protocol/bytes/hex.ts";
+import type { Db, Tx } from "#server/database/connection.ts";
+import type { AuditEntryTable } from "./table.ts";
+
+/** An entry before it has its place in the chain. */
+export interface UnchainedEntry {
+  /** To the millisecond, as it is hashed. */
+  at: Date;
+  actor: string;
+  action: string;
+  vin: string | null;
+  ecu_id: string | null;
+  subject: string | null;
+  request: Buffer | null;
+  response: Buffer | null;
+  /** As `JSON.parse` gives it. */
+  detail: Record<string, unknown> | null;
+}
+
+/**
+ * Appends entries to the chain. From here to the end of the transaction no other gateway appends:
+ * make it the transaction's last step.
+ */
+export async function insertEntries(tx: Tx, entries: readonly UnchainedEntry[]): Promise<void> {
+  // A statement of its own: what follows must see what was committed while this one waited.
+  await sql`select pg_advisory_xact_lock(hashtextextended('audit log', 0))`.execute(tx);
+  let head = await auditHead(tx);
+  const rows = entries.map((entry) => {
+    const seq = head.seq + 1;
+    const hash = auditHash(head.hash, contentOf({ ...entry, seq }));
+    const row = {
+      ...entry,
+      seq,
+      detail: entry.detail && JSON.stringify(entry.detail),
+      prev_hash: Buffer.from(head.hash, "hex"),
+      hash: Buffer.from(hash, "hex"),
+    };
+    head = { seq, hash };
+    return row;
+  });
+  await tx.insertInto("audit_entry").values(rows).execute();
+}
+
+/** The last entry. */
+export async function auditHead(db: Db): Promise<AuditHead> {
+  const row = await db
+    .selectFrom("audit_entry")
+    .select(["seq", "hash"])
+    .orderBy("seq", "desc")
+    .limit(1)
+    .executeTakeFirst();
+  return row ? { seq: row.seq, hash: row.hash.toString("hex") } : AUDIT_START;
+}
+
+function asEntry(row: Selectable<AuditEntryTable>): AuditEntry {
+  return {
+    ...contentOf(row),
+    prev_hash: row.prev_hash.toString("hex"),
+    hash: row.hash.toString("hex"),
+  };
+}
+
+/** What of an entry is hashed, as everybody sees it. */
+function contentOf(
+  entry: UnchainedEntry & { seq: number },
+): Omit<AuditEntry, "prev_hash" | "hash"> {
+  const { seq, at, actor, action, vin, ecu_id, subject, request, response, detail } = entry;
+  return {
+    seq,
+    at: at.toISOString(),
+    actor,
+    action,
+    vin,
+    ecu_id,
+    subject,
+    request: request && toHex(request),
+    response: response && toHex(response),
+    detail,
+  };
+}
+
+export interface AuditFilter {
+  vin?: string | undefined;
+  ecu_id?: string | undefined;
+  actor?: string | undefined;
+  action?: string | undefined;
+  subject?: string | undefined;
+  /** From this time on. */
+  from?: Date | undefined;
+  /** Before this time. */
+  to?: Date | undefined;
+}
+
+/** Entries, newest first, from behind `cursor` on. */
+export async function listEntries(
+  db: Db,
+  {
+    limit,
+    cursor,
+    from,
+    to,
+    ...equal
+  }: AuditFilter & { limit: number; cursor?: number | undefined },
+): Promise<AuditEntry[]> {
+  let query = db.selectFrom("audit_entry").selectAll().orderBy("seq", "desc").limit(limit);
+  if (cursor !== undefined) query = query.where("seq", "<", cursor);
+  for (const column of ["vin", "ecu_id", "actor", "action", "subject"] as const) {
+    const value = equal[column];
+    if (value !== undefined) query = query.where(column, "=", value);
+  }
+  if (from !== undefined) query = query.where("at", ">=", from);
+  if (to !== undefined) query = query.where("at", "<", to);
+  return (await query.execute()).map(asEntry);
+}
+
+/** Entries in the order of the chain, from behind `after` to `last`. */
+export async function entriesAfter(
+  db: Db,
+  { after, last, limit }: { after: number; last: number; limit: number },
+): Promise<AuditEntry[]> {
+  const rows = await db
+    .selectFrom("audit_entry")
+    .selectAll()
+    .where("seq", ">", after)
+    .where("seq", "<=", last)
+    .orderBy("seq")
+    .limit(limit)
+    .execute();
+  return rows.map(asEntry);
+}
