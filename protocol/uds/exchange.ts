@@ -10,8 +10,9 @@ export interface ExchangeTiming {
   p2StarMs: number;
   /** For everything, however many 78s and repetitions come. */
   totalMs: number;
-  /** How often, and after what pause, a request is repeated that the ECU was too busy for. */
+  /** How often a request is repeated that the ECU was too busy for. */
   busyRetries: number;
+  /** Before the first repetition; twice as long before each further one. */
   busyPauseMs: number;
 }
 
@@ -53,7 +54,7 @@ export function startExchange(timing: ExchangeTiming, now: number): ExchangeStat
 
 /**
  * One step of a UDS request on its way to its final response: the P2 and P2* timers, any number of
- * 78s within the total deadline, repetition after 21. A request whose positive response is
+ * 78s within the total deadline, repetition after 21 and 94. A request whose positive response is
  * suppressed finishes with an empty response when P2 passes in silence.
  */
 export function exchangeStep(
@@ -95,16 +96,21 @@ function received(
     case "pending":
       return wait(state, now, timing.p2StarMs);
     case "negative":
-      if (relation.nrc !== Nrc.busyRepeatRequest || state.busyLeft === 0) {
-        return finish(state, response);
-      }
+      if (!later.includes(relation.nrc) || state.busyLeft === 0) return finish(state, response);
       return {
         state: { ...state, busyLeft: state.busyLeft - 1, phase: "pausing" },
-        action: { kind: "wait", ms: Math.min(timing.busyPauseMs, remaining(state, now)) },
+        action: { kind: "wait", ms: Math.min(pauseMs(timing, state), remaining(state, now)) },
       };
     default:
       return finish(state, response);
   }
+}
+
+/** Not now, but perhaps in a moment. */
+const later: readonly number[] = [Nrc.busyRepeatRequest, Nrc.resourceTemporarilyNotAvailable];
+
+function pauseMs({ busyRetries, busyPauseMs }: ExchangeTiming, { busyLeft }: ExchangeState) {
+  return busyPauseMs * 2 ** (busyRetries - busyLeft);
 }
 
 function wait(state: ExchangeState, now: number, ms: number): ExchangeStep {

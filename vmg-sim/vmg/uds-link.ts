@@ -2,6 +2,7 @@ import { connectDoip, DoipConnectError, type DoipClient } from "#protocol/doip/c
 import { systemClock, type Clock } from "#protocol/doip/clock.ts";
 import { DiagnosticNack, diagnosticNackText } from "#protocol/doip/codes.ts";
 import { standardAckMs, type AckOutcome } from "#protocol/doip/tester.ts";
+import type { VehicleTiming } from "#protocol/mqtt/diagnostics.ts";
 import {
   exchangeStep,
   standardExchangeTiming,
@@ -11,6 +12,8 @@ import {
   type ExchangeTiming,
 } from "#protocol/uds/exchange.ts";
 import { relate } from "#protocol/uds/response.ts";
+import { exchangeWatch, type ExchangeWatch } from "./exchange-watch.ts";
+import { serverTimings } from "./server-timing.ts";
 import { udsLanes } from "./uds-lanes.ts";
 
 export type UdsLinkErrorCode =
@@ -52,6 +55,13 @@ export interface UdsRequestOptions {
   signal?: AbortSignal | undefined;
   /** For the whole exchange, 78s and repetitions included. */
   timeoutMs?: number | undefined;
+  /**
+   * Called right before each sending, when it is this request's turn. What it throws, the request
+   * rejects with, and nothing is sent.
+   */
+  beforeSend?: (() => void) | undefined;
+  /** Called once, when the request is over, however it ended. */
+  onTiming?: ((timing: VehicleTiming) => void) | undefined;
 }
 
 /** The answer of one of the ECUs that a group request reached. */
@@ -77,8 +87,14 @@ export interface UdsLink {
     group: number,
     request: Uint8Array,
     windowMs: number,
-    options?: Pick<UdsRequestOptions, "signal">,
+    options?: Omit<UdsRequestOptions, "timeoutMs">,
   ): Promise<FunctionalResponse[]>;
+  /**
+   * Sends what the ECU answers nothing to, past the requests that are under way or wait: a tester
+   * present with its positive response suppressed. Resolves with the zonal gateway's acknowledgement.
+   * @throws UdsLinkError
+   */
+  tell(target: number, request: Uint8Array): Promise<void>;
   close(): void;
 }
 
@@ -99,12 +115,14 @@ export function createUdsLink(options: UdsLinkOptions): UdsLink {
     p2Ms: P2_CLIENT_MS,
     ...options.timing,
   };
+  const timings = serverTimings(timing);
   const lanes = udsLanes();
   const connection = reconnecting(options, clock);
 
   /** Runs an exchange until it settles, by itself, by an abort or by the loss of the connection. */
   async function converse<T>(
-    signal: AbortSignal | undefined,
+    { signal, beforeSend }: UdsRequestOptions,
+    watch: ExchangeWatch,
     start: (talk: Conversation<T>) => Receiver,
   ): Promise<T> {
     const client = await connection.open();
@@ -116,7 +134,21 @@ export function createUdsLink(options: UdsLinkOptions): UdsLink {
       cancelTimer();
       cancelTimer = clock.after(ms, expired);
     };
-    const receive = start({ client, resolve, reject, wait });
+    const send: Conversation<T>["send"] = (target, request, accepted) => {
+      try {
+        beforeSend?.();
+      } catch (error) {
+        return reject(error as Error);
+      }
+      watch.sent();
+      client.send(target, request, (outcome) => {
+        const error = refusal(outcome, target);
+        if (error !== undefined) return reject(error);
+        watch.accepted();
+        accepted();
+      });
+    };
+    const receive = start({ send, resolve, reject, wait });
     const listener = { receive, lost: (reason: string) => reject(notConnected(reason)) };
     connection.listeners.add(listener);
     signal?.addEventListener("abort", abort, { once: true });
@@ -130,17 +162,39 @@ export function createUdsLink(options: UdsLinkOptions): UdsLink {
   }
 
   return {
-    request(target, request, { signal, timeoutMs = timing.totalMs } = {}) {
-      const limits = { ...timing, totalMs: timeoutMs };
-      return lanes.alone(target, signal, () =>
-        converse(signal, (talk) => askOne(talk, clock, limits, target, request)),
-      );
+    async request(target, request, requestOptions = {}) {
+      const { signal, timeoutMs = timing.totalMs, onTiming } = requestOptions;
+      const watch = exchangeWatch(clock);
+      try {
+        return await lanes.alone(target, signal, async () => {
+          const limits = { ...timing, ...timings.of(target), totalMs: timeoutMs };
+          const response = await converse<Uint8Array>(requestOptions, watch, (talk) =>
+            askOne(talk, clock, limits, watch, target, request),
+          );
+          timings.note(target, request, response);
+          return response;
+        });
+      } finally {
+        onTiming?.(watch.timing());
+      }
     },
-    requestFunctional(group, request, windowMs, { signal } = {}) {
-      return lanes.exclusively(signal, () =>
-        converse(signal, (talk) => askGroup(talk, timing, group, request, windowMs)),
-      );
+    async requestFunctional(group, request, windowMs, requestOptions = {}) {
+      const watch = exchangeWatch(clock);
+      try {
+        return await lanes.exclusively(requestOptions.signal, () =>
+          converse<FunctionalResponse[]>(requestOptions, watch, (talk) =>
+            askGroup(talk, timing, watch, group, request, windowMs),
+          ),
+        );
+      } finally {
+        requestOptions.onTiming?.(watch.timing());
+      }
     },
+    tell: (target, request) =>
+      converse<void>({}, exchangeWatch(clock), ({ send, resolve }) => {
+        send(target, request, resolve);
+        return () => {};
+      }),
     close: () => connection.close(),
   };
 }
@@ -203,7 +257,8 @@ function notConnected(reason: string): UdsLinkError {
 
 /** What an exchange can do on the link; it ends with `resolve` or `reject`. */
 interface Conversation<T> {
-  client: DoipClient;
+  /** `accepted` runs with the zonal gateway's acknowledgement. */
+  send(target: number, request: Uint8Array, accepted: () => void): void;
   resolve(value: T): void;
   reject(error: Error): void;
   /** Replaces an earlier wait. */
@@ -214,6 +269,7 @@ function askOne(
   talk: Conversation<Uint8Array>,
   clock: Clock,
   timing: ExchangeTiming,
+  watch: ExchangeWatch,
   target: number,
   request: Uint8Array,
 ): Receiver {
@@ -226,14 +282,11 @@ function askOne(
   const perform = (action: NonNullable<ExchangeStep["action"]>) => {
     switch (action.kind) {
       case "send":
-        return talk.client.send(target, request, (outcome) => {
-          const error = refusal(outcome, target);
-          if (error !== undefined) talk.reject(error);
-          else feed({ kind: "accepted", now: clock.now() });
-        });
+        return talk.send(target, request, () => feed({ kind: "accepted", now: clock.now() }));
       case "wait":
         return talk.wait(action.ms, () => feed({ kind: "timer", now: clock.now() }));
       case "finish":
+        if (action.response.length > 0) watch.answered();
         return talk.resolve(action.response);
       default:
         return talk.reject(new UdsLinkError("UDS_TIMEOUT", `${address(target)} did not answer`));
@@ -241,13 +294,16 @@ function askOne(
   };
   perform({ kind: "send" });
   return (source, response) => {
-    if (source === target) feed({ kind: "received", now: clock.now(), response });
+    if (source !== target) return;
+    if (relate(request, response).kind === "pending") watch.pending();
+    feed({ kind: "received", now: clock.now(), response });
   };
 }
 
 function askGroup(
   talk: Conversation<FunctionalResponse[]>,
   timing: ExchangeTiming,
+  watch: ExchangeWatch,
   group: number,
   request: Uint8Array,
   windowMs: number,
@@ -256,9 +312,7 @@ function askGroup(
   const pending = new Set<number>();
   let windowOver = false;
   const finish = () => talk.resolve(answers);
-  talk.client.send(group, request, (outcome) => {
-    const error = refusal(outcome, group);
-    if (error !== undefined) return talk.reject(error);
+  talk.send(group, request, () => {
     talk.wait(windowMs, () => {
       windowOver = true;
       if (pending.size === 0) finish();
@@ -269,10 +323,12 @@ function askGroup(
     const { kind } = relate(request, response);
     if (kind === "unrelated") return;
     if (kind === "pending") {
+      watch.pending();
       pending.add(source);
       return;
     }
     pending.delete(source);
+    watch.answered();
     answers.push({ source, response });
     if (windowOver && pending.size === 0) finish();
   };

@@ -113,6 +113,17 @@ describe("an exchange", () => {
       ["wait 50", "wait 100", "send", "wait 50", "finish 62f1905756"],
     ],
     [
+      "repeats a request for which something was missing for a moment",
+      [
+        [0, "accepted"],
+        [5, hex("7f2294")],
+        [105, "timer"],
+        [106, "accepted"],
+        [110, answer],
+      ],
+      ["wait 50", "wait 100", "send", "wait 50", "finish 62f1905756"],
+    ],
+    [
       "gives the 21 back when it stays",
       [
         [0, "accepted"],

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { listenDoip, type DoipListener } from "#protocol/doip/listener.ts";
 import { systemClock } from "#protocol/doip/clock.ts";
+import type { VehicleTiming } from "#protocol/mqtt/diagnostics.ts";
 import { config as entityConfig } from "#test/protocol/doip/entity-table.ts";
 import { manualClock, settle } from "#test/protocol/doip/manual-clock.ts";
 import { udsLanes } from "#vmg-sim/vmg/uds-lanes.ts";
@@ -146,6 +147,66 @@ describe("the VMG's link", () => {
     await expect(later).rejects.toThrow("enough");
     // The ECU still works on what it was asked; its late answer is not taken for this one's.
     expect(await rig.ask(FIRST, "22f18b")).toBe("62f18b20260115");
+  });
+
+  test("measures where the time goes", async () => {
+    rig.behave(FIRST, { slowMs: 60 });
+    const timings: VehicleTiming[] = [];
+    const onTiming = (timing: VehicleTiming) => timings.push(timing);
+    await Promise.all([
+      rig.link.request(FIRST, bytes("3e00"), { onTiming }),
+      rig.link.request(FIRST, bytes("22f186"), { onTiming }),
+    ]);
+    const [first, second] = timings;
+    expect(first).toMatchObject({ pending_count: 1, ecu_ms: expect.any(Number) });
+    expect(first?.doip_ack_ms).toBeLessThanOrEqual(first?.ecu_ms ?? 0);
+    expect(first?.pending_ms).toBeLessThan(first?.ecu_ms ?? 0);
+    // It waited for as long as the one before it took.
+    expect(second?.queue_ms).toBeGreaterThanOrEqual(first?.ecu_ms ?? Infinity);
+  });
+
+  test("measures as far as a request came", async () => {
+    rig.behave(FIRST, { silent: true });
+    const timings: VehicleTiming[] = [];
+    const onTiming = (timing: VehicleTiming) => timings.push(timing);
+    const silent = rig.link.request(FIRST, bytes("3e00"), { onTiming, timeoutMs: 50 });
+    await expect(silent).rejects.toMatchObject({ code: "UDS_TIMEOUT" });
+    const nowhere = rig.connect({ port: 1 }).request(FIRST, bytes("3e00"), { onTiming });
+    await expect(nowhere).rejects.toMatchObject({ code: "DOIP_CONNECT" });
+    await rig.link.requestFunctional(GROUP, bytes("22f18c"), 300, { onTiming });
+    const [noAnswer, noConnection, group] = timings;
+    expect(Object.keys(noAnswer ?? {})).toEqual(["queue_ms", "doip_ack_ms", "pending_count"]);
+    expect(noConnection).toEqual({});
+    expect(group).toMatchObject({ ecu_ms: expect.any(Number), pending_count: 0 });
+  });
+
+  test("asks once more, right before each sending, whether it may", async () => {
+    rig.behave(FIRST, { busyRequests: 1 });
+    let times = 0;
+    const beforeSend = () => {
+      times += 1;
+      if (times === 2) throw new Error("the vehicle has started to move");
+    };
+    const asked = rig.link.request(FIRST, bytes("1003"), { beforeSend });
+    await expect(asked).rejects.toThrow("started to move");
+    expect(await rig.ask(FIRST, "22f186")).toBe("62f18601");
+    const refuse = () => {
+      throw new Error("no");
+    };
+    const group = rig.link.requestFunctional(GROUP, bytes("1003"), 50, { beforeSend: refuse });
+    await expect(group).rejects.toThrow("no");
+    expect(await rig.ask(SECOND, "22f186")).toBe("62f18601");
+  });
+
+  test("tells an ECU that a tester is present while it works on something", async () => {
+    rig.behave(FIRST, { slowMs: 400 });
+    const order: string[] = [];
+    const working = rig.ask(FIRST, "22f186").then((answer) => order.push(answer));
+    await rig.link.tell(FIRST, bytes("3e80")).then(() => order.push("told"));
+    await working;
+    expect(order).toEqual(["told", "62f18601"]);
+    const unknown = rig.link.tell(0x1009, bytes("3e80"));
+    await expect(unknown).rejects.toMatchObject({ code: "ECU_UNKNOWN" });
   });
 
   test("is closed for good", async () => {
