@@ -1,5 +1,6 @@
-import { sql } from "kysely";
+import { sql, type Expression, type ExpressionBuilder, type SqlBool } from "kysely";
 import type { Db } from "#server/database/connection.ts";
+import type { Tables } from "#server/database/tables.ts";
 import type { DiagnosticLevel, Operator, Role } from "#server/http/access.ts";
 import "./table.ts";
 
@@ -22,30 +23,28 @@ export interface OperatorToken {
 
 /** The operator behind a token's hash, unless it is expired or revoked. */
 export async function operatorByToken(db: Db, tokenSha256: Buffer): Promise<Operator | undefined> {
+  return operatorWhere(db, (where) => where("token_sha256", "=", tokenSha256));
+}
+
+/** The operator of a token, unless it is expired or revoked: what they may do now. */
+export async function operatorById(db: Db, tokenId: string): Promise<Operator | undefined> {
+  return operatorWhere(db, (where) => where("token_id", "=", tokenId));
+}
+
+async function operatorWhere(
+  db: Db,
+  which: (where: ExpressionBuilder<Tables, "operator_token">) => Expression<SqlBool>,
+): Promise<Operator | undefined> {
   const row = await db
     .selectFrom("operator_token")
     .select(["token_id", "name", "role", "diagnostic_level"])
-    .where("token_sha256", "=", tokenSha256)
+    .where(which)
     .where("revoked_at", "is", null)
     .where((where) =>
       where.or([where("expires_at", "is", null), where("expires_at", ">", sql<Date>`now()`)]),
     )
     .executeTakeFirst();
   return row && { ...row, diagnostic_level: row.diagnostic_level ?? usualLevel[row.role] };
-}
-
-/** Is this token neither expired nor revoked? */
-export async function isTokenActive(db: Db, tokenId: string): Promise<boolean> {
-  const row = await db
-    .selectFrom("operator_token")
-    .select("token_id")
-    .where("token_id", "=", tokenId)
-    .where("revoked_at", "is", null)
-    .where((where) =>
-      where.or([where("expires_at", "is", null), where("expires_at", ">", sql<Date>`now()`)]),
-    )
-    .executeTakeFirst();
-  return row !== undefined;
 }
 
 export async function insertToken(
