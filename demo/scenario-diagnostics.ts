@@ -17,7 +17,7 @@ export async function runDiagnostics(scenario: Scenario): Promise<void> {
   const faults = await ask(scenario, "ECU_003", "0x19", "02FF", "read stored DTCs");
   const dtcs = decodedOf(faults)?.dtcs ?? [];
   for (const { code, description, status_bits } of dtcs) {
-    tell.wire(`DTC ${code}${description ? ` ${description}` : ""}: ${status_bits.join(", ")}`);
+    tell.wire(`DTC ${code}${description ? ` ${description}` : ""}: ${status_bits?.join(", ")}`);
   }
   tell.check("DTCs are decoded", faults.status === "completed");
 

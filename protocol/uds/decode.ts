@@ -1,56 +1,60 @@
 import { toHex } from "#protocol/bytes/hex.ts";
-import { findDid } from "./did.ts";
-import type { DidValue } from "./did-codec.ts";
-import { findDtc, standardCatalogue } from "./catalogue.ts";
-import { DTC_LENGTH, dtcStatusNames, dtcText } from "./dtc.ts";
+import { standardCatalogue, type Catalogue } from "./catalogue.ts";
+import { describeDtcReport, type DecodedDtc } from "./decoded-dtc.ts";
+import {
+  describeRecord,
+  fieldReader,
+  hexId,
+  named,
+  u16,
+  type DecodedValue,
+  type MessageContext,
+  type Named,
+} from "./decoded-fields.ts";
+import { requestLayouts, responseLayouts } from "./decoded-services.ts";
 import { describeNrc } from "./nrc.ts";
 import { relate } from "./response.ts";
-import { findService, Sid, SUPPRESS_POSITIVE } from "./service.ts";
-
-/** An identifier as people write it (`0xF190`) with its name; `unknown` when it has none. */
-export interface Named {
-  id: string;
-  name: string;
-}
-
-export interface DecodedValue {
-  did?: string;
-  name: string;
-  value: DidValue;
-  unit?: string;
-  /** The record's bytes in hex. */
-  raw: string;
-}
-
-export interface DecodedDtc {
-  code: string;
-  raw: string;
-  description?: string;
-  /** Status byte in hex, and its bits by name. */
-  status: string;
-  status_bits: string[];
-}
+import { findService, Sid, subFunctionName, SUPPRESS_POSITIVE } from "./service.ts";
 
 /** A request and its answer, for operators. */
 export interface DecodedExchange {
   service: Named;
   sub_function?: Named;
+  /** Of 27, where the level has a name. */
+  security_level?: string;
   did?: Named;
+  /** Where several are read at once. */
+  dids?: Named[];
   rid?: Named;
   outcome: "positive" | "negative" | "pending" | "unrelated" | "none";
   nrc?: { code: string; name: string; meaning: string; try: string };
+  /** What else the request says. */
+  request_values?: DecodedValue[];
+  /** What the answer says. */
   values?: DecodedValue[];
   dtcs?: DecodedDtc[];
   request: string;
   response?: string;
 }
 
-/** Decodes what it can; bytes it does not know stay raw hex. Never throws. */
-export function decodeExchange(request: Uint8Array, response?: Uint8Array): DecodedExchange {
+/**
+ * Decodes what it can by the services of ISO 14229-1 and a catalogue; bytes that are in neither stay
+ * raw hex. Never throws.
+ */
+export function decodeExchange(
+  request: Uint8Array,
+  response?: Uint8Array,
+  catalogue: Catalogue = standardCatalogue,
+): DecodedExchange {
   const sid = request[0] ?? 0;
+  const context: MessageContext = {
+    request,
+    subFunction: (request[1] ?? 0) & ~SUPPRESS_POSITIVE,
+    catalogue,
+  };
   const decoded: DecodedExchange = {
     service: named(sid, 1, findService(sid)?.name),
-    ...describeRequest(request),
+    ...describeRequest(context),
     outcome: "none",
     request: toHex(request),
   };
@@ -61,121 +65,100 @@ export function decodeExchange(request: Uint8Array, response?: Uint8Array): Deco
     outcome: relation.kind,
     response: toHex(response),
   };
-  if (relation.kind === "positive") return { ...answered, ...describePositive(request, response) };
+  if (relation.kind === "positive") return { ...answered, ...describePositive(response, context) };
   if (relation.kind === "unrelated") return answered;
   const { code, ...words } = describeNrc(response[2] ?? 0);
   return { ...answered, nrc: { code: hexId(code, 1), ...words } };
 }
 
-function describeRequest(
-  request: Uint8Array,
-): Pick<DecodedExchange, "sub_function" | "did" | "rid"> {
+function describeRequest(context: MessageContext): Partial<DecodedExchange> {
+  const { request, subFunction, catalogue } = context;
   const sid = request[0] ?? 0;
-  const subFunctions = findService(sid)?.subFunctions;
-  const byte = request[1];
-  const subFunction = byte === undefined ? undefined : byte & ~SUPPRESS_POSITIVE;
-  const did = carriesDid(sid) ? u16(request, 1) : undefined;
+  const hasSubFunction = findService(sid)?.subFunctions !== undefined && request.length > 1;
+  const [did, ...others] = askedDids(request).map((id) =>
+    named(id, 2, catalogue.dids.get(id)?.name),
+  );
   const rid = sid === Sid.routineControl ? u16(request, 2) : undefined;
+  const level = sid === Sid.securityAccess ? (subFunction - 1) | 1 : 0;
+  const security_level = catalogue.securityLevels.get(level);
+  const fields = fieldReader(request.subarray(headOf(sid)));
+  requestLayouts.get(sid)?.(fields, context);
+  const values = requestLayouts.has(sid) ? fields.end() : [];
   return {
-    ...(subFunctions !== undefined &&
-      subFunction !== undefined && {
-        sub_function: named(subFunction, 1, subFunctions.get(subFunction)),
-      }),
-    ...(did !== undefined && { did: named(did, 2, findDid(did)?.name) }),
-    ...(rid !== undefined && { rid: named(rid, 2, standardCatalogue.rids.get(rid)?.name) }),
+    ...(hasSubFunction && {
+      sub_function: named(subFunction, 1, subFunctionName(sid, subFunction)),
+    }),
+    ...(security_level !== undefined && { security_level }),
+    ...(did !== undefined && { did }),
+    ...(did !== undefined && others.length > 0 && { dids: [did, ...others] }),
+    ...(rid !== undefined && { rid: named(rid, 2, catalogue.rids.get(rid)?.name) }),
+    ...(values.length > 0 && { request_values: values }),
   };
 }
 
-const carriesDid = (sid: number) =>
-  sid === Sid.readDataByIdentifier ||
-  sid === Sid.writeDataByIdentifier ||
-  sid === 0x24 ||
-  sid === 0x2f;
+/** More of them are not asked for at once; the request beside it shows them all. */
+const MAX_DIDS = 256;
 
-type Described = Pick<DecodedExchange, "values" | "dtcs">;
-
-const positiveDecoders = new Map<number, (request: Uint8Array, response: Uint8Array) => Described>([
-  [Sid.diagnosticSessionControl, (_, response) => describeSession(response)],
-  [Sid.readDtcInformation, (_, response) => describeDtcs(response)],
-  [Sid.readDataByIdentifier, (request, response) => ({ values: describeDids(request, response) })],
-  [Sid.securityAccess, (_, response) => describeRest("seed", response, 2)],
-  [Sid.routineControl, (_, response) => describeRest("routineStatusRecord", response, 4)],
-  [Sid.requestDownload, (_, response) => describeDownload(response)],
-]);
-
-function describePositive(request: Uint8Array, response: Uint8Array): Described {
-  return positiveDecoders.get(request[0] ?? 0)?.(request, response) ?? {};
-}
-
-/** `50 sf P2 P2*`: P2 in ms, P2* in units of 10 ms. */
-function describeSession(response: Uint8Array): Described {
-  const p2 = u16(response, 2);
-  const p2Star = u16(response, 4);
-  if (p2 === undefined || p2Star === undefined) return {};
-  return {
-    values: [
-      { name: "P2", value: p2, unit: "ms", raw: toHex(response.subarray(2, 4)) },
-      { name: "P2*", value: p2Star * 10, unit: "ms", raw: toHex(response.subarray(4, 6)) },
-    ],
-  };
-}
-
-function describeDownload(response: Uint8Array): Described {
-  const record = response.subarray(2);
-  if (record.length === 0 || record.length > 4) return {};
-  const value = record.reduce((sum, byte) => sum * 256 + byte, 0);
-  return { values: [{ name: "maxNumberOfBlockLength", value, unit: "bytes", raw: toHex(record) }] };
-}
-
-function describeRest(name: string, response: Uint8Array, from: number): Described {
-  const raw = toHex(response.subarray(from));
-  return raw === "" ? {} : { values: [{ name, value: raw, raw }] };
-}
-
-const REPORT_NUMBER = 0x01;
-const REPORT_LISTS = [0x02, 0x0a, 0x15];
-
-function describeDtcs(response: Uint8Array): Described {
-  const report = response[1] ?? 0;
-  if (report === REPORT_NUMBER) {
-    const count = u16(response, 4);
-    if (count === undefined) return {};
-    return { values: [{ name: "DTCCount", value: count, raw: toHex(response.subarray(4, 6)) }] };
+function askedDids(request: Uint8Array): number[] {
+  const sid = request[0] ?? 0;
+  if (!carriesDid.includes(sid)) return [];
+  const count = sid === Sid.readDataByIdentifier ? MAX_DIDS : 1;
+  const dids: number[] = [];
+  for (let at = 1; at + 1 < request.length && dids.length < count; at += 2) {
+    dids.push(u16(request, at) ?? 0);
   }
-  if (!REPORT_LISTS.includes(report)) return {};
-  const dtcs: DecodedDtc[] = [];
-  for (let at = 3; at + DTC_LENGTH < response.length; at += DTC_LENGTH + 1) {
-    const bytes = response.subarray(at, at + DTC_LENGTH);
-    dtcs.push(describeDtc(bytes, response[at + DTC_LENGTH] ?? 0));
-  }
-  return { dtcs };
+  return dids;
 }
 
-function describeDtc(bytes: Uint8Array, status: number): DecodedDtc {
-  const dtc = bytes.reduce((sum, byte) => sum * 256 + byte, 0);
-  const description = findDtc(standardCatalogue, dtc)?.text;
-  return {
-    code: dtcText(dtc),
-    raw: toHex(bytes),
-    ...(description !== undefined && { description }),
-    status: hexId(status, 1),
-    status_bits: dtcStatusNames(status),
-  };
+const carriesDid: readonly number[] = [
+  Sid.readDataByIdentifier,
+  Sid.writeDataByIdentifier,
+  0x24,
+  0x2f,
+];
+
+/** Bytes of SID, sub-function and identifier, which are described by themselves. */
+function headOf(sid: number): number {
+  if (sid === Sid.routineControl) return 4;
+  if (carriesDid.includes(sid)) return 3;
+  return findService(sid)?.subFunctions === undefined ? 1 : 2;
+}
+
+function describePositive(
+  response: Uint8Array,
+  context: MessageContext,
+): Pick<DecodedExchange, "values" | "dtcs"> {
+  const sid = context.request[0] ?? 0;
+  if (sid === Sid.readDataByIdentifier) return { values: describeDids(response, context) };
+  const fields = fieldReader(response.subarray(headOf(sid)));
+  const isReport = sid === Sid.readDtcInformation;
+  const dtcs = isReport ? describeDtcReport(fields, context) : undefined;
+  const layout = responseLayouts.get(sid);
+  if (layout === undefined && !isReport) return {};
+  layout?.(fields, context);
+  const values = fields.end();
+  return { ...(values.length > 0 && { values }), ...(dtcs && { dtcs }) };
 }
 
 /**
  * `62 (DID record)…` carries no lengths: a record ends where its codec says, or else where the next
- * DID that was asked for begins, provided that can only be one place.
+ * DID that was asked for begins, provided that can only be one place. DIDs that the ECU does not
+ * have may be missing.
  */
-function describeDids(request: Uint8Array, response: Uint8Array): DecodedValue[] {
-  const asked: number[] = [];
-  for (let at = 1; at + 1 < request.length; at += 2) asked.push(u16(request, at) ?? 0);
+function describeDids(
+  response: Uint8Array,
+  { request, catalogue }: MessageContext,
+): DecodedValue[] {
+  const asked = askedDids(request);
   const values: DecodedValue[] = [];
   let at = 1;
   for (const [index, did] of asked.entries()) {
-    if (u16(response, at) !== did) break;
-    const end = endOfRecord(response, at + 2, did, asked[index + 1]);
-    values.push(describeDid(did, response.subarray(at + 2, end)));
+    if (u16(response, at) !== did) continue;
+    const entry = catalogue.dids.get(did);
+    const end = endOfRecord(response, at + 2, entry?.codec.length, asked.slice(index + 1));
+    const record = response.subarray(at + 2, end);
+    const value = describeRecord(entry?.name ?? "unknown", entry?.codec, record);
+    values.push({ did: hexId(did, 2), ...value });
     at = end;
   }
   if (at < response.length) {
@@ -188,46 +171,17 @@ function describeDids(request: Uint8Array, response: Uint8Array): DecodedValue[]
 function endOfRecord(
   response: Uint8Array,
   start: number,
-  did: number,
-  next: number | undefined,
+  length: number | undefined,
+  later: readonly number[],
 ): number {
-  if (next === undefined) return response.length;
-  const length = findDid(did)?.codec.length;
+  if (later.length === 0) return response.length;
   if (length !== undefined) return Math.min(start + length, response.length);
-  const places: number[] = [];
-  for (let at = start; at + 1 < response.length; at++) {
-    if (u16(response, at) === next) places.push(at);
+  for (const next of later) {
+    const places: number[] = [];
+    for (let at = start; at + 1 < response.length && places.length < 2; at++) {
+      if (u16(response, at) === next) places.push(at);
+    }
+    if (places.length > 0) return places.length === 1 ? (places[0] ?? 0) : response.length;
   }
-  return places.length === 1 ? (places[0] ?? response.length) : response.length;
-}
-
-function describeDid(did: number, record: Uint8Array): DecodedValue {
-  const entry = findDid(did);
-  const raw = toHex(record);
-  const value = entry?.codec.decode(record);
-  const unit = entry?.codec.unit;
-  return {
-    did: hexId(did, 2),
-    name: entry?.name ?? "unknown",
-    value: value ?? raw,
-    ...(value !== undefined && unit !== undefined && { unit }),
-    raw,
-  };
-}
-
-function u16(bytes: Uint8Array, at: number): number | undefined {
-  const high = bytes[at];
-  const low = bytes[at + 1];
-  return high === undefined || low === undefined ? undefined : high * 256 + low;
-}
-
-function named(id: number, length: number, name: string | undefined): Named {
-  return { id: hexId(id, length), name: name ?? "unknown" };
-}
-
-function hexId(id: number, length: number): string {
-  return `0x${id
-    .toString(16)
-    .toUpperCase()
-    .padStart(2 * length, "0")}`;
+  return response.length;
 }

@@ -102,7 +102,8 @@ function integer(
       if (record.length !== length) return undefined;
       const bytes = Buffer.from(record);
       const raw = signed ? bytes.readIntBE(0, length) : bytes.readUIntBE(0, length);
-      return isScaled ? Number((raw * scale + offset).toPrecision(12)) : raw;
+      const value = isScaled ? Number((raw * scale + offset).toPrecision(12)) : raw;
+      return Number.isFinite(value) ? value : undefined;
     },
     encode(value) {
       const raw = Math.round((Number(value) - offset) / scale);

@@ -5,12 +5,19 @@ export const Sid = {
   clearDiagnosticInformation: 0x14,
   readDtcInformation: 0x19,
   readDataByIdentifier: 0x22,
+  readMemoryByAddress: 0x23,
   securityAccess: 0x27,
+  communicationControl: 0x28,
+  readDataByPeriodicIdentifier: 0x2a,
+  dynamicallyDefineDataIdentifier: 0x2c,
   writeDataByIdentifier: 0x2e,
+  inputOutputControlByIdentifier: 0x2f,
   routineControl: 0x31,
   requestDownload: 0x34,
+  requestUpload: 0x35,
   transferData: 0x36,
   requestTransferExit: 0x37,
+  writeMemoryByAddress: 0x3d,
   testerPresent: 0x3e,
   controlDtcSetting: 0x85,
   negativeResponse: 0x7f,
@@ -51,17 +58,29 @@ const readDtcSubFunctions = names({
   0x0c: "reportFirstConfirmedDTC",
   0x0d: "reportMostRecentTestFailedDTC",
   0x0e: "reportMostRecentConfirmedDTC",
+  // 0F to 13 are of the editions before 2020.
+  0x0f: "reportMirrorMemoryDTCByStatusMask",
+  0x10: "reportMirrorMemoryDTCExtDataRecordByDTCNumber",
+  0x11: "reportNumberOfMirrorMemoryDTCByStatusMask",
+  0x12: "reportNumberOfEmissionsOBDDTCByStatusMask",
+  0x13: "reportEmissionsOBDDTCByStatusMask",
   0x14: "reportDTCFaultDetectionCounter",
   0x15: "reportDTCWithPermanentStatus",
+  0x16: "reportDTCExtDataRecordByRecordNumber",
+  0x17: "reportUserDefMemoryDTCByStatusMask",
+  0x18: "reportUserDefMemoryDTCSnapshotRecordByDTCNumber",
+  0x19: "reportUserDefMemoryDTCExtDataRecordByDTCNumber",
+  0x1a: "reportSupportedDTCExtDataRecord",
   0x42: "reportWWHOBDDTCByMaskRecord",
   0x55: "reportWWHOBDDTCWithPermanentStatus",
+  0x56: "reportDTCInformationByDTCReadinessGroupIdentifier",
 });
 
+/** 43 to 5E are reserved; 5F and 60 end a vehicle's life (ISO 26021), 61 to 7E are the supplier's. */
 const securitySubFunctions: ReadonlyMap<number, string> = new Map(
-  Array.from({ length: 0x42 }, (_, index) => index + 1).map((id) => [
-    id,
-    id % 2 === 1 ? "requestSeed" : "sendKey",
-  ]),
+  Array.from({ length: 0x7e }, (_, index) => index + 1)
+    .filter((id) => id <= 0x42 || id >= 0x5f)
+    .map((id) => [id, id % 2 === 1 ? "requestSeed" : "sendKey"]),
 );
 
 const authenticationSubFunctions = names({
@@ -81,16 +100,22 @@ const communicationSubFunctions = names({
   0x01: "enableRxAndDisableTx",
   0x02: "disableRxAndEnableTx",
   0x03: "disableRxAndTx",
+  0x04: "enableRxAndDisableTxWithEnhancedAddressInformation",
+  0x05: "enableRxAndTxWithEnhancedAddressInformation",
 });
 
 const eventSubFunctions = names({
   0x00: "stopResponseOnEvent",
   0x01: "onDTCStatusChange",
+  // Of the editions before 2020.
+  0x02: "onTimerInterrupt",
   0x03: "onChangeOfDataIdentifier",
   0x04: "reportActivatedEvents",
   0x05: "startResponseOnEvent",
   0x06: "clearResponseOnEvent",
   0x07: "onComparisonOfValues",
+  0x08: "reportMostRecentDtcOnStatusChange",
+  0x09: "reportDTCRecordInformationOnDtcStatusChange",
 });
 
 const sessionSubFunctions = names({
@@ -118,6 +143,19 @@ const routineSubFunctions = names({
   0x01: "startRoutine",
   0x02: "stopRoutine",
   0x03: "requestRoutineResults",
+});
+
+const timingSubFunctions = names({
+  0x01: "readExtendedTimingParameterSet",
+  0x02: "setTimingParametersToDefaultValues",
+  0x03: "readCurrentlyActiveTimingParameters",
+  0x04: "setTimingParametersToGivenValues",
+});
+
+const linkSubFunctions = names({
+  0x01: "verifyModeTransitionWithFixedParameter",
+  0x02: "verifyModeTransitionWithSpecificParameter",
+  0x03: "transitionMode",
 });
 
 const entry = (
@@ -152,20 +190,12 @@ export const serviceTable: readonly ServiceEntry[] = [
   entry(0x38, "RequestFileTransfer", false, 1),
   entry(0x3d, "WriteMemoryByAddress", false, 0),
   entry(0x3e, "TesterPresent", true, 1, names({ 0x00: "zeroSubFunction" })),
+  // Of the editions before 2020.
+  entry(0x83, "AccessTimingParameter", false, 1, timingSubFunctions),
   entry(0x84, "SecuredDataTransmission", false, 0),
   entry(0x85, "ControlDTCSetting", false, 1, names({ 0x01: "on", 0x02: "off" })),
   entry(0x86, "ResponseOnEvent", false, 1, eventSubFunctions),
-  entry(
-    0x87,
-    "LinkControl",
-    false,
-    1,
-    names({
-      0x01: "verifyModeTransitionWithFixedParameter",
-      0x02: "verifyModeTransitionWithSpecificParameter",
-      0x03: "transitionMode",
-    }),
-  ),
+  entry(0x87, "LinkControl", false, 1, linkSubFunctions),
 ];
 
 const bySid = new Map(serviceTable.map((service) => [service.sid, service]));
@@ -184,6 +214,22 @@ export function isReadOnly(request: Uint8Array): boolean {
   if (sid === Sid.routineControl) return subFunction === 0x03;
   return findService(sid)?.readsOnly ?? false;
 }
+
+/** The name of a request's sub-function; ranges that are not the standard's say whose they are. */
+export function subFunctionName(sid: number, subFunction: number): string | undefined {
+  // In ResponseOnEvent bit 6 says whether the event is kept over a restart.
+  const id = sid === 0x86 ? subFunction & ~STORE_EVENT : subFunction;
+  const name = findService(sid)?.subFunctions?.get(id);
+  if (name !== undefined || !withOwnRanges.includes(sid)) return name;
+  if (id >= 0x40 && id <= 0x5f) return "vehicleManufacturerSpecific";
+  return id >= 0x60 && id <= 0x7e ? "systemSupplierSpecific" : undefined;
+}
+
+/** Services whose sub-functions 40 to 7E are the manufacturer's and the supplier's. */
+const withOwnRanges: readonly number[] = [0x10, 0x11, 0x28, 0x85, 0x87];
+
+/** In the sub-function of ResponseOnEvent (86): keep the event over a restart. */
+export const STORE_EVENT = 0x40;
 
 /** Whether a positive response to this request is not to be expected (suppress bit set). */
 export function suppressesPositive(request: Uint8Array): boolean {

@@ -1,13 +1,47 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { buildCatalogues } from "#protocol/uds/catalogue.ts";
 import { decodeExchange } from "#protocol/uds/decode.ts";
 import { dtcStatusNames, dtcText, parseDtc } from "#protocol/uds/dtc.ts";
+import { serviceTable } from "#protocol/uds/service.ts";
 
 const decode = (request: string, response?: string) =>
   decodeExchange(
     Buffer.from(request, "hex"),
     response === undefined ? undefined : Buffer.from(response, "hex"),
   );
+
+const battery = buildCatalogues([
+  {
+    dids: [
+      {
+        did: 0x0210,
+        name: "cell",
+        codec: {
+          kind: "struct",
+          fields: [
+            { name: "voltage", codec: { kind: "uint", length: 2, unit: "mV" } },
+            { name: "label", codec: { kind: "ascii" } },
+          ],
+        },
+      },
+    ],
+    dtcs: [{ code: "P0A7F-00", text: "Pack worn", severity: "check_at_next_halt" }],
+    rids: [
+      {
+        rid: 0x0300,
+        name: "balance",
+        option: [{ name: "cells", codec: { kind: "uint", length: 1 } }],
+        result: [{ name: "spread", codec: { kind: "uint", length: 2, unit: "mV" } }],
+      },
+    ],
+    extended_data: [
+      { record: 1, name: "occurrences", codec: { kind: "uint", length: 1 } },
+      { record: 2, name: "aging", codec: { kind: "uint", length: 1 } },
+    ],
+    security_levels: [{ level: 3, name: "calibration" }],
+  },
+]).of(undefined);
 
 const joined = (...parts: string[]) => parts.join("");
 
@@ -122,17 +156,39 @@ describe("decoding for operators", () => {
     expect(decode("3e80").sub_function).toEqual({ id: "0x00", name: "zeroSubFunction" });
   });
 
+  test("a sub-function of the manufacturer's or the supplier's is called so", () => {
+    expect(decode("1050").sub_function?.name).toBe("vehicleManufacturerSpecific");
+    expect(decode("1170").sub_function?.name).toBe("systemSupplierSpecific");
+    expect(decode("1950").sub_function?.name).toBe("unknown");
+    expect(decode("2743").sub_function?.name).toBe("unknown");
+    expect(decode("2761").sub_function?.name).toBe("requestSeed");
+    expect(decode("8645ff").sub_function?.name).toBe("startResponseOnEvent");
+  });
+
+  test("a DID that the ECU left out does not hide the others", () => {
+    const { values, dids } = decode("220100010212340103", "6201003138010300000010");
+    expect(dids).toHaveLength(4);
+    expect(values).toMatchObject([
+      { did: "0x0100", value: 12_600 },
+      { did: "0x0103", value: 16 },
+    ]);
+  });
+
   test("any bytes decode to their own hex, and to JSON", () => {
-    const bytes = fc.uint8Array({ maxLength: 40 });
+    const bytes = fc.uint8Array({ maxLength: 60 });
     const likely = fc
-      .tuple(fc.constantFrom(0x10, 0x19, 0x22, 0x27, 0x2e, 0x31, 0x34, 0x36), bytes, bytes)
-      .map(([sid, request, response]) => [
-        Uint8Array.of(sid, ...request),
-        Uint8Array.of(sid + 0x40, ...request.slice(0, 3), ...response),
-      ]);
+      .tuple(fc.constantFrom(...serviceTable.map(({ sid }) => sid)), bytes, bytes)
+      .chain(([sid, request, response]) =>
+        fc
+          .nat(4)
+          .map((echoed) => [
+            Uint8Array.of(sid, ...request),
+            Uint8Array.of(sid + 0x40, ...request.slice(0, echoed), ...response),
+          ]),
+      );
     fc.assert(
       fc.property(fc.oneof(fc.tuple(bytes, bytes), likely), ([request, response]) => {
-        const decoded = decodeExchange(request ?? new Uint8Array(0), response);
+        const decoded = decodeExchange(request ?? new Uint8Array(0), response, battery);
         expect(decoded.request).toBe(
           Buffer.from(request ?? [])
             .toString("hex")
@@ -140,7 +196,7 @@ describe("decoding for operators", () => {
         );
         expect(JSON.parse(JSON.stringify(decoded))).toEqual(decoded);
       }),
-      { numRuns: 500 },
+      { numRuns: 3_000 },
     );
   });
 });
