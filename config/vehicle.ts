@@ -26,6 +26,11 @@ const LogicalAddress = Type.Integer({
 
 const EcuConfig = group({
   ecu_id: EcuId,
+const AddressRange = Type.Union(
+  [LogicalAddress, Type.String({ pattern: "^0x[0-9A-Fa-f]{1,4}-0x[0-9A-Fa-f]{1,4}$" })],
+  { description: 'a DoIP logical address, or a range: "0x0E80-0x0EFF"' },
+);
+
   logical_address: LogicalAddress,
   ecu_type: EcuType,
   hardware_version: HardwareVersion,
@@ -92,6 +97,20 @@ export const VehicleConfig = group({
       }),
     }),
   }),
+      tls_port: Type.Union([Type.Integer({ minimum: 0, maximum: 65_535 }), Type.Literal("none")], {
+        description: "0 to 65535, or none",
+      }),
+      tls_min_version: Type.Union([Type.Literal(1.2), Type.Literal(1.3)], {
+        description: "1.2 or 1.3",
+      }),
+      tls_testers: Type.Array(AddressRange, {
+        maxItems: 64,
+        description: "a list of addresses and ranges",
+      }),
+      client_certificates: Type.Union(
+        [Type.Literal("none"), Type.Literal("optional"), Type.Literal("required")],
+        { description: "none, optional or required" },
+      ),
   uds: group({
     security_secrets: Type.Record(
       // Of the sub-function that asks for the seed; the next one sends the key.
@@ -122,9 +141,21 @@ export function loadVehicleConfig(env: NodeJS.ProcessEnv = process.env): Vehicle
     reserved: ["VMG_CONFIG"],
     env,
   });
-  const problems = duplicates(config.zones);
+  const problems = [...duplicates(config.zones), ...emptyRanges(config.doip.edge.tls_testers)];
   if (problems.length > 0) throw new ConfigError(file, problems);
-  return config;
+  const folder = config.ecu_definitions_dir || join(import.meta.dirname, "ecus");
+  const types = config.zones.flatMap(({ ecus }) => ecus.map(({ ecu_type }) => ecu_type));
+  const definitions = loadEcuDefinitions(folder, types);
+  return Object.freeze({ ...config, definitions });
+}
+
+function emptyRanges(ranges: readonly (number | string)[]): string[] {
+  return ranges
+    .filter((range) => {
+      const [first = 0, last = first] = String(range).split("-").map(Number);
+      return first > last;
+    })
+    .map((range) => `doip.edge.tls_testers: ${range} ends before it begins`);
 }
 
 /** Ids and physical addresses name one thing each; zones may share a functional address. */

@@ -1,5 +1,6 @@
-import type { ConnectionOptions, TlsOptions } from "node:tls";
-import { VEHICLE_URI } from "./tester-role.ts";
+import type { ConnectionOptions, TlsOptions, TLSSocket } from "node:tls";
+import { certificateUris } from "./certificate-uris.ts";
+import { testerGrant, VEHICLE_URI } from "./tester-role.ts";
 import type { TlsIdentity } from "./tls.ts";
 
 /**
@@ -14,7 +15,7 @@ export interface CarTlsSettings {
   testerCa: string;
   clientCertificates: TesterCertificates;
   /** 1.2 for testers as ISO 13400-2:2019 knows them. */
-  minVersion: "1.2" | "1.3";
+  minVersion: 1.2 | 1.3;
 }
 
 /**
@@ -23,7 +24,7 @@ export interface CarTlsSettings {
  */
 export function carTlsOptions(settings: CarTlsSettings): TlsOptions {
   return {
-    minVersion: settings.minVersion === "1.2" ? "TLSv1.2" : "TLSv1.3",
+    minVersion: settings.minVersion === 1.2 ? "TLSv1.2" : "TLSv1.3",
     maxVersion: "TLSv1.3",
     ciphers: CIPHERS,
     key: settings.identities.map(({ key }) => key),
@@ -35,6 +36,15 @@ export function carTlsOptions(settings: CarTlsSettings): TlsOptions {
     requestCert: settings.clientCertificates !== "none",
     rejectUnauthorized: settings.clientCertificates === "required",
   };
+}
+
+/** Whether the verified certificate of a connection is one of a tester for this vehicle. */
+export function isTesterOf(socket: TLSSocket, vehicleId: string, now = Date.now()): boolean {
+  const certificate = socket.authorized ? socket.getPeerX509Certificate() : undefined;
+  // OpenSSL looks at the time in a full handshake only, and a session can be resumed.
+  if (certificate === undefined || certificate.validToDate.getTime() < now) return false;
+  const grant = testerGrant(certificateUris(certificate.raw));
+  return grant !== undefined && (grant.vehicles?.includes(vehicleId) ?? true);
 }
 
 export interface TesterTlsSettings {

@@ -7,7 +7,7 @@ import type { EcuConfig } from "#vmg-sim/ecu/config.ts";
 import { startEcu, type Ecu } from "#vmg-sim/ecu/ecu.ts";
 import { startEcuNode, type EcuNode } from "#vmg-sim/ecu/node.ts";
 import type { TrustOptions } from "#vmg-sim/ecu/trust.ts";
-import { startEdge } from "#vmg-sim/edge/edge.ts";
+import { startEdge, type EdgeOptions } from "#vmg-sim/edge/edge.ts";
 import { startZone } from "#vmg-sim/zone/zone.ts";
 
 const HOST = "127.0.0.1";
@@ -31,14 +31,13 @@ export interface ZoneConfig {
 }
 
 /** The diagnostic connector. */
-export interface EdgeConfig {
-  host: string;
-  /** TCP and UDP; 0 for any free ones. */
-  port: number;
-  logical_address: number;
-  functional_address: number;
+export interface EdgeConfig extends Pick<
+  EdgeOptions,
+  "host" | "port" | "logical_address" | "functional_address" | "tls"
+> {
   /** An IPv4 address, or empty for none. */
   announce_to: string;
+  tlsTesters?: EdgeOptions["tlsTesters"];
 }
 
 export interface HardwareOptions {
@@ -156,7 +155,7 @@ async function startZoneWithEcus(
  * one, the vehicle does without.
  */
 async function startConnector(
-  { announce_to, ...config }: EdgeConfig,
+  { announce_to, tlsTesters = [], ...config }: EdgeConfig,
   zones: readonly HardwareZone[],
   options: HardwareOptions,
   running: { stop(): Promise<void> }[],
@@ -172,7 +171,7 @@ async function startConnector(
       zones,
       own,
       clock,
-      tls_testers: [],
+      tlsTesters,
       announceTo: announce_to ? { address: announce_to, port: DISCOVERY_PORT } : undefined,
     });
     running.push({ stop: () => edge.close() });

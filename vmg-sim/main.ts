@@ -97,8 +97,10 @@ function introduce({ vin, hardware, folder }: SimulatedVehicle): void {
   );
   console.log(`${vin}: ${zones.join("; ")}; state in ${folder}`);
   const { edge } = hardware;
-  if (edge)
-    console.log(`${vin}: testers may connect by DoIP, TCP ${edge.port}, UDP ${edge.udpPort}`);
+  if (edge) {
+    const tls = edge.tlsPort === undefined ? "" : `, TLS ${edge.tlsPort}`;
+    console.log(`${vin}: testers may connect by DoIP, TCP ${edge.port}${tls}, UDP ${edge.udpPort}`);
+  }
 }
 
 function stopOnSignal(stop: () => Promise<void>): void {

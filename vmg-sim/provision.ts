@@ -1,12 +1,14 @@
 import { createPrivateKey } from "node:crypto";
 import { join } from "node:path";
 import type { ConnectionOptions } from "node:tls";
+import { carIdentity, testerCa } from "#crypto/diagnostic-pki.ts";
+import { HYBRID_ALGORITHMS } from "#crypto/key-algorithm.ts";
 import { issueVehicleCertificate, loadVehicleIdentity, serverCa } from "#crypto/pki.ts";
 import { PkiError } from "#crypto/pki-error.ts";
 import { findProfile } from "#crypto/profiles.ts";
 import { readIfPresent } from "#crypto/exclusive-file.ts";
 import { keySigner, loadSigningPublicKeys, type Signer } from "#crypto/signing-keys.ts";
-import { clientTlsOptions } from "#crypto/tls.ts";
+import { clientTlsOptions, type TlsIdentity } from "#crypto/tls.ts";
 import { keyRecord, trustKeys, type TrustedKeys } from "#protocol/uptane/key.ts";
 import type { TrustRoots } from "#vmg-sim/vmg/vehicle-trust.ts";
 
@@ -18,6 +20,16 @@ export interface Provisioning {
   trustedKeys: TrustedKeys;
   /** Of the two Uptane repositories; undefined where there are none. */
   roots: TrustRoots | undefined;
+  /** Undefined where no testers' root is. */
+  diagnostics: DiagnosticProvisioning | undefined;
+}
+
+/** What a vehicle has for testers beside it. */
+export interface DiagnosticProvisioning {
+  /** PEM bundle of the roots that testers' certificates lead to. */
+  testerCa: string;
+  /** The car's own certificates towards testers, one for each algorithm that it has one for. */
+  car: readonly TlsIdentity[];
 }
 
 /** The certificates folder lacks something that a vehicle needs. */
@@ -58,11 +70,30 @@ export async function provisionVehicle(
     const tls = clientTlsOptions({ profile: profileId, identity, ca });
     const signer = keySigner(algorithm, createPrivateKey(identity.key));
     const roots = await trustRoots(folder, files);
-    return { tls, signer, trustedKeys: await packageKeys(folder), roots };
+    const diagnostics = await provisionDiagnostics(folder, vin);
+    return { tls, signer, trustedKeys: await packageKeys(folder), roots, diagnostics };
   } catch (error) {
     if (!isMissing(error)) throw error;
     throw new ProvisioningError(folder, `${vin} is not provisioned: ${error.message}.`);
   }
+}
+
+async function provisionDiagnostics(
+  folder: string,
+  vin: string,
+): Promise<DiagnosticProvisioning | undefined> {
+  const ca = await testerCa(folder).catch(absent);
+  if (ca === undefined) return undefined;
+  const found = HYBRID_ALGORITHMS.map((algorithm) =>
+    carIdentity(folder, vin, algorithm).catch(absent),
+  );
+  const car = (await Promise.all(found)).filter((identity) => identity !== undefined);
+  return { testerCa: ca, car };
+}
+
+function absent(error: unknown): undefined {
+  if (!isMissing(error)) throw error;
+  return undefined;
 }
 
 interface RootFiles {

@@ -5,6 +5,7 @@ import type { EcuBehaviour } from "#vmg-sim/ecu/behaviour.ts";
 import { startAgent, type Agent } from "#vmg-sim/vmg/agent.ts";
 import type { AgentEvent } from "#vmg-sim/vmg/event.ts";
 import type { Pace } from "#vmg-sim/vmg/pace.ts";
+import { connector } from "./connector.ts";
 import { startHardware, type Hardware } from "./hardware.ts";
 import type { Provisioning } from "./provision.ts";
 
@@ -49,7 +50,9 @@ export async function startVehicle(options: VehicleOptions): Promise<SimulatedVe
         security: { secrets: config.uds.security_secrets },
       })),
     })),
-    ...(options.hasConnector && { edge: config.doip.edge }),
+    ...(options.hasConnector && {
+      edge: connector(config.doip.edge, vin, provisioning.diagnostics),
+    }),
     stateFolder: join(folder, "ecus"),
     ...(behaviours && { behaviours }),
     ...(provisioning.roots && {

@@ -1,6 +1,7 @@
 import { createConnection, type Socket } from "node:net";
+import { connect as connectTls, type ConnectionOptions } from "node:tls";
 import { namedTimers, type Clock } from "./clock.ts";
-import { ActivationType, PayloadType } from "./codes.ts";
+import { ActivationCode, ActivationType, PayloadType } from "./codes.ts";
 import type { DiagnosticMessage } from "./diagnostic-messages.ts";
 import { ProtocolVersion } from "./frame.ts";
 import { framedSocket } from "./framed-socket.ts";
@@ -17,16 +18,21 @@ import {
 /** No activated connection came about: refused, timed out, or routing activation denied. */
 export class DoipConnectError extends Error {
   readonly code = "DOIP_CONNECT";
+  /** The routing activation response code, where that is what denied it. */
+  readonly wireCode: number | undefined;
 
-  constructor(host: string, port: number, reason: string) {
+  constructor(host: string, port: number, reason: string, wireCode?: number) {
     super(`no DoIP connection to ${host}:${port}: ${reason}`);
     this.name = "DoipConnectError";
+    this.wireCode = wireCode;
   }
 }
 
 export interface DoipClientOptions {
   host: string;
   port: number;
+  /** Where to go, and how, when the entity wants TLS (activation code 07); by default nowhere. */
+  tls?: { port: number; options: ConnectionOptions };
   /** The tester's logical address. */
   source: number;
   clock: Clock;
@@ -65,21 +71,35 @@ export interface DoipClient {
 }
 
 /**
- * Connects to a DoIP entity and activates routing.
+ * Connects to a DoIP entity and activates routing: in the clear, and by TLS if it asks for that.
  * @throws DoipConnectError
  */
 export async function connectDoip(options: DoipClientOptions): Promise<DoipClient> {
-  const socket = await connectTcp(options);
+  try {
+    return await activate(options);
+  } catch (error) {
+    const wantsTls =
+      error instanceof DoipConnectError && error.wireCode === ActivationCode.tlsRequired;
+    if (!wantsTls || options.tls === undefined) throw error;
+    return activate({ ...options, port: options.tls.port }, options.tls.options);
+  }
+}
+
+async function activate(options: DoipClientOptions, tls?: ConnectionOptions): Promise<DoipClient> {
+  const socket = await openSocket(options, tls);
   return new Promise((resolve, reject) => {
-    activateRouting(socket, options, resolve, (reason) =>
-      reject(new DoipConnectError(options.host, options.port, reason)),
+    activateRouting(socket, options, resolve, (reason, denied) =>
+      reject(new DoipConnectError(options.host, options.port, reason, denied)),
     );
   });
 }
 
-function connectTcp({ host, port, clock, connectMs }: DoipClientOptions): Promise<Socket> {
+function openSocket(
+  { host, port, clock, connectMs }: DoipClientOptions,
+  tls: ConnectionOptions | undefined,
+): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = createConnection({ host, port });
+    const socket = tls ? connectTls({ ...tls, host, port }) : createConnection({ host, port });
     const fail = (reason: string) => {
       cancel();
       socket.destroy();
@@ -88,7 +108,7 @@ function connectTcp({ host, port, clock, connectMs }: DoipClientOptions): Promis
     const cancel = clock.after(connectMs, () => fail(`no answer within ${connectMs} ms`));
     const onError = (error: Error) => fail(error.message);
     socket.once("error", onError);
-    socket.once("connect", () => {
+    socket.once(tls ? "secureConnect" : "connect", () => {
       cancel();
       socket.off("error", onError);
       resolve(socket);
@@ -101,7 +121,7 @@ function activateRouting(
   socket: Socket,
   options: DoipClientOptions,
   onActivated: (client: DoipClient) => void,
-  onDenied: (reason: string) => void,
+  onDenied: (reason: string, code?: number) => void,
 ): void {
   const { clock, source, ackMs, connectMs } = options;
   const activationType = ActivationType.default;
@@ -149,7 +169,7 @@ function activateRouting(
       default:
         timers.stopAll();
         framed.end();
-        return onEnd(effect.reason);
+        return onEnd(effect.reason, effect.denied);
     }
   }
 

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
-import { createServer as createTlsServer, type TlsOptions } from "node:tls";
+import { createServer as createTlsServer, type TlsOptions, type TLSSocket } from "node:tls";
 import { namedTimers, type Clock, type NamedTimers } from "./clock.ts";
 import { PayloadType } from "./codes.ts";
 import type { RoutingActivationRequest } from "./control-messages.ts";
@@ -36,14 +36,25 @@ export interface DoipConnection {
   resume(): void;
 }
 
+/** A second port that speaks TLS (ISO 13400-2:2019, 3496). */
+export interface TlsPort {
+  /** 0 for any free one. */
+  port: number;
+  options: TlsOptions;
+  /**
+   * Whether a connection's certificate is one of a tester for this entity; by default whatever was
+   * verified is. Where `options` reject who is unauthorised, the connection ends without.
+   */
+  isTester?(socket: TLSSocket): boolean;
+}
+
 export interface DoipListenerOptions {
   host: string;
   /** 0 for any free port. */
   port: number;
   entity: EntityConfig;
   clock: Clock;
-  /** A second port that speaks TLS (ISO 13400-2:2019, 3496); 0 for any free one. */
-  tls?: { port: number; options: TlsOptions } | undefined;
+  tls?: TlsPort | undefined;
   /** Asks whether a tester may be activated whose admission is pending; by default it may. */
   confirm?(request: RoutingActivationRequest): Promise<boolean>;
   /** `acknowledged` tells whether the 8002 has been sent or is left to the receiver. */
@@ -184,7 +195,7 @@ async function openPorts(
     const plain = createServer((socket) => accept(socket));
     return {
       port: await listen(plain, port),
-      tlsPort: tls && (await listen(tlsServer(tls.options, accept), tls.port)),
+      tlsPort: tls && (await listen(tlsServer(tls, accept), tls.port)),
       close,
     };
   } catch (error) {
@@ -194,11 +205,16 @@ async function openPorts(
 }
 
 /** Whoever does not finish its handshake in the time for an activation does not get that far. */
-function tlsServer(options: TlsOptions, accept: Accept): Server {
+function tlsServer({ options, isTester }: TlsPort, accept: Accept): Server {
   const handshakeTimeout = standardTiming.initialInactivityMs;
-  const server = createTlsServer({ handshakeTimeout, ...options }, (socket) =>
-    accept(socket, socket.authorized ? "authenticated" : "tls"),
-  );
+  const server = createTlsServer({ handshakeTimeout, ...options }, (socket) => {
+    const isAuthenticated = socket.authorized && (isTester?.(socket) ?? true);
+    if (!isAuthenticated && options.requestCert === true && options.rejectUnauthorized === true) {
+      socket.destroy();
+      return;
+    }
+    accept(socket, isAuthenticated ? "authenticated" : "tls");
+  });
   // A handshake that fails is the end of that connection only.
   server.on("tlsClientError", (_, socket) => socket.destroy());
   return server;

@@ -49,7 +49,8 @@ export type TesterEffect =
   | { kind: "activated" }
   | { kind: "outcome"; id: number; outcome: AckOutcome }
   | { kind: "received"; message: DiagnosticMessage }
-  | { kind: "close"; reason: string };
+  /** `denied` is the activation code where routing activation ended it. */
+  | { kind: "close"; reason: string; denied?: number };
 
 export interface TesterStep {
   state: TesterState;
@@ -145,7 +146,7 @@ function activationAnswered(
   if (message.code !== ActivationCode.activated) {
     const code = message.code.toString(16).padStart(2, "0");
     const text = activationCodeText(message.code);
-    return end(state, `routing activation denied with 0x${code}, ${text}`);
+    return end(state, `routing activation denied with 0x${code}, ${text}`, message.code);
   }
   return {
     state: { phase: "active", awaiting: [] },
@@ -207,13 +208,13 @@ function acknowledged(
 }
 
 /** A tester whose entity breaks the protocol starts over on a new connection. */
-function end(state: TesterState, reason: string): TesterStep {
+function end(state: TesterState, reason: string, denied?: number): TesterStep {
   if (state.phase === "closed") return { state, effects: [] };
   const awaiting = state.phase === "active" ? state.awaiting : [];
   return {
     state: { phase: "closed" },
     effects: [
-      { kind: "close", reason },
+      { kind: "close", reason, ...(denied !== undefined && { denied }) },
       ...awaiting.map(({ id }): TesterEffect => ({
         kind: "outcome",
         id,

@@ -56,7 +56,7 @@ async function connector(settings: Partial<Parameters<typeof carTlsOptions>[0]> 
       identities: [car],
       testerCa: await testerCa(folder),
       clientCertificates: "required",
-      minVersion: "1.3",
+      minVersion: 1.3,
       ...settings,
     }),
   );
@@ -159,7 +159,7 @@ describe("TLS to a car", () => {
         minVersion: "TLSv1.2",
         maxVersion: "TLSv1.2",
       }) as const;
-    const { client } = await (await connector({ minVersion: "1.2" })).connect(await old());
+    const { client } = await (await connector({ minVersion: 1.2 })).connect(await old());
     expect(client.getProtocol()).toBe("TLSv1.2");
     const { error } = await (await connector()).refused(await old());
     expect(error).toMatchObject({ code: "ERR_SSL_UNSUPPORTED_PROTOCOL" });

@@ -49,6 +49,10 @@ describe("provisioning", () => {
     await signingPairIn(join(gateway, "signing"));
     const there = await provisionVehicle(gateway, "VMG-001", 2);
     const vehicle = testFolder();
+    const copy = (file: string) => {
+      mkdirSync(dirname(join(vehicle, file)), { recursive: true });
+      copyFileSync(join(gateway, file), join(vehicle, file));
+    };
     for (const file of [
       "server-ca/ecdsa-p256/root.pem",
       "vehicles/VMG-001.ecdsa-p256.pem",
@@ -56,11 +60,20 @@ describe("provisioning", () => {
       "signing/ecdsa-p256.pub",
       "signing/ml-dsa-65.pub",
     ]) {
-      mkdirSync(dirname(join(vehicle, file)), { recursive: true });
-      copyFileSync(join(gateway, file), join(vehicle, file));
+      copy(file);
     }
     const here = await provisionVehicle(vehicle, "VMG-001", 2);
     expect([...here.trustedKeys.keys()]).toEqual([...there.trustedKeys.keys()]);
+    // Towards testers it has nothing without their root, and no certificate that nobody can issue.
+    expect(here.diagnostics).toBeUndefined();
+    copy("tester-ca/ecdsa-p256/root.pem");
+    const [car] = there.diagnostics?.car ?? [];
+    const { testerCa } = there.diagnostics ?? {};
+    const towardsTesters = async () => (await provisionVehicle(vehicle, "VMG-001", 2)).diagnostics;
+    expect(await towardsTesters()).toEqual({ testerCa, car: [] });
+    copy("cars/VMG-001.ecdsa-p256.pem");
+    copy("cars/VMG-001.ecdsa-p256.key");
+    expect(await towardsTesters()).toEqual({ testerCa, car: [car] });
   });
 
   it("gives the roots of both repositories, from their place or from where it is told", async () => {

@@ -1,10 +1,10 @@
-import type { TlsOptions } from "node:tls";
 import { ActivationCode, ActivationType } from "#protocol/doip/codes.ts";
 import type { Clock } from "#protocol/doip/clock.ts";
 import type { RoutingActivationRequest } from "#protocol/doip/control-messages.ts";
 import { gatewayIdentity } from "#protocol/doip/discovery.ts";
 import { discoverable, type DiscoverableGateway } from "#protocol/doip/discovery-socket.ts";
 import type { Admission, EntityConfig, Security } from "#protocol/doip/entity-state.ts";
+import type { TlsPort } from "#protocol/doip/listener.ts";
 import {
   MAX_REQUEST,
   startDoipGateway,
@@ -29,13 +29,12 @@ export interface EdgeOptions {
   host: string;
   /** TCP and UDP; 13400 in the standard, 0 for any that are free. */
   port: number;
-  /** 3496 in the standard. */
-  tls?: { port: number; options: TlsOptions } | undefined;
+  tls?: TlsPort | undefined;
   logical_address: number;
   /** Reaches every ECU of the vehicle. */
   functional_address: number;
-  /** Testers that must come by TLS. */
-  tls_testers: readonly number[];
+  /** Testers that must come by TLS, by the first and the last address of each range. */
+  tlsTesters: readonly (readonly [first: number, last: number])[];
   /** Whether the driver agrees to central security; by default so. */
   confirm?: (request: RoutingActivationRequest) => Promise<boolean>;
   /** Where the vehicle announces itself. */
@@ -101,7 +100,7 @@ function isExternalTester(source: number): boolean {
 }
 
 /** Central security is for testers with a certificate, and for the driver to agree to. */
-function activation({ tls_testers }: EdgeOptions): Partial<EntityConfig> {
+function activation({ tlsTesters }: EdgeOptions): Partial<EntityConfig> {
   return {
     activationTypes: [
       ActivationType.default,
@@ -109,7 +108,8 @@ function activation({ tls_testers }: EdgeOptions): Partial<EntityConfig> {
       ActivationType.centralSecurity,
     ],
     needsTls: ({ source, activationType }) =>
-      tls_testers.includes(source) || activationType === ActivationType.centralSecurity,
+      tlsTesters.some(([first, last]) => source >= first && source <= last) ||
+      activationType === ActivationType.centralSecurity,
     admit({ activationType }, security: Security | undefined): Admission {
       if (activationType !== ActivationType.centralSecurity) return ActivationCode.activated;
       return security === "authenticated"

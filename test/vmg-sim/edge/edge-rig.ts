@@ -3,9 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "#protocol/doip/clock.ts";
 import type { DiscoverableGateway } from "#protocol/doip/discovery-socket.ts";
-import { startHardware, type Hardware } from "#vmg-sim/hardware.ts";
+import { startHardware, type EdgeConfig, type Hardware } from "#vmg-sim/hardware.ts";
 
-const VIN = "LATTICE0000000001";
+export const VIN = "LATTICE0000000001";
 /** Logical addresses: the edge gateway, two zonal gateways, an ECU of the one, two of the other. */
 export const EDGE = 0x0001;
 export const FRONT = 0x1001;
@@ -23,7 +23,7 @@ export interface EdgeRig {
 }
 
 /** A vehicle of two zones with its diagnostic connector, on free ports. */
-export async function edgeRig(clock: Clock): Promise<EdgeRig> {
+export async function edgeRig(clock: Clock, connector: Partial<EdgeConfig> = {}): Promise<EdgeRig> {
   const stateFolder = await mkdtemp(join(tmpdir(), "latticeway-edge-"));
   const ecu = (logical_address: number) => ({
     ecu_id: `ECU_${logical_address.toString(16)}`,
@@ -53,6 +53,7 @@ export async function edgeRig(clock: Clock): Promise<EdgeRig> {
       logical_address: EDGE,
       functional_address: ALL,
       announce_to: "",
+      ...connector,
     },
   });
   const { edge } = hardware;
