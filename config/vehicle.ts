@@ -24,13 +24,13 @@ const LogicalAddress = Type.Integer({
   description: "a DoIP logical address, 0x0001 to 0xFFFF",
 });
 
-const EcuConfig = group({
-  ecu_id: EcuId,
 const AddressRange = Type.Union(
   [LogicalAddress, Type.String({ pattern: "^0x[0-9A-Fa-f]{1,4}-0x[0-9A-Fa-f]{1,4}$" })],
   { description: 'a DoIP logical address, or a range: "0x0E80-0x0EFF"' },
 );
 
+const EcuConfig = group({
+  ecu_id: EcuId,
   logical_address: LogicalAddress,
   ecu_type: EcuType,
   hardware_version: HardwareVersion,
@@ -95,8 +95,6 @@ export const VehicleConfig = group({
         pattern: "^([0-9]{1,3}(\\.[0-9]{1,3}){3})?$",
         description: "an IPv4 address, or empty",
       }),
-    }),
-  }),
       tls_port: Type.Union([Type.Integer({ minimum: 0, maximum: 65_535 }), Type.Literal("none")], {
         description: "0 to 65535, or none",
       }),
@@ -111,6 +109,8 @@ export const VehicleConfig = group({
         [Type.Literal("none"), Type.Literal("optional"), Type.Literal("required")],
         { description: "none, optional or required" },
       ),
+    }),
+  }),
   uds: group({
     security_secrets: Type.Record(
       // Of the sub-function that asks for the seed; the next one sends the key.
