@@ -11,6 +11,7 @@ import * as m0008 from "./migrations/0008-certificate-keys.ts";
 import * as m0009 from "./migrations/0009-certificate-ends.ts";
 import * as m0010 from "./migrations/0010-diagnostic-level.ts";
 import * as m0011 from "./migrations/0011-audit.ts";
+import * as m0012 from "./migrations/0012-diagnostic-policy.ts";
 import * as m0014 from "./migrations/0014-diagnostic-sessions.ts";
 
 /** Every migration, by the name that marks it as done in a database. Never rename or reorder. */
@@ -26,6 +27,7 @@ const migrations: Record<string, Migration> = {
   "0009-certificate-ends": m0009,
   "0010-diagnostic-level": m0010,
   "0011-audit": m0011,
+  "0012-diagnostic-policy": m0012,
   "0014-diagnostic-sessions": m0014,
 };
 
