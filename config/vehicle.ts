@@ -143,10 +143,7 @@ export function loadVehicleConfig(env: NodeJS.ProcessEnv = process.env): Vehicle
   });
   const problems = [...duplicates(config.zones), ...emptyRanges(config.doip.edge.tls_testers)];
   if (problems.length > 0) throw new ConfigError(file, problems);
-  const folder = config.ecu_definitions_dir || join(import.meta.dirname, "ecus");
-  const types = config.zones.flatMap(({ ecus }) => ecus.map(({ ecu_type }) => ecu_type));
-  const definitions = loadEcuDefinitions(folder, types);
-  return Object.freeze({ ...config, definitions });
+  return config;
 }
 
 function emptyRanges(ranges: readonly (number | string)[]): string[] {
