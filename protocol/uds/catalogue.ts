@@ -44,18 +44,27 @@ export const standardCatalogue: Catalogue = {
   securityLevels: new Map(),
 };
 
+/** Where something stands in a file: `["dids", 3]`. */
+export type DefinitionPath = readonly (string | number)[];
+
+export interface SourcedDefinitions {
+  definitions: DefinitionFile;
+  /** Names a place in the file. */
+  where?: (path: DefinitionPath) => string;
+}
+
 /**
  * Catalogues out of definition files. What a file says of an ECU type stands before what is said of
  * all, and that before the standard.
  * @throws CatalogueError naming every contradiction at once
  */
-export function buildCatalogues(files: readonly DefinitionFile[]): Catalogues {
-  const problems: DefinitionProblem[] = [];
+export function buildCatalogues(files: readonly SourcedDefinitions[]): Catalogues {
+  const problems: string[] = [];
   const scopes = new Map<string | undefined, OwnDefinitions>();
-  for (const [file, definitions] of files.entries()) {
+  for (const { definitions, where = (path: DefinitionPath) => path.join(".") } of files) {
     const own = scopes.get(definitions.ecu_type) ?? noDefinitions();
     scopes.set(definitions.ecu_type, own);
-    collect(own, definitions, (path, message) => problems.push({ file, path, message }));
+    collect(own, definitions, (path, message) => problems.push(`${where(path)}: ${message}`));
   }
   if (problems.length > 0) throw new CatalogueError(problems);
   const general = layered(standardCatalogue, scopes.get(undefined) ?? noDefinitions());
@@ -69,20 +78,18 @@ export function buildCatalogues(files: readonly DefinitionFile[]): Catalogues {
   };
 }
 
-export interface DefinitionProblem {
-  /** Index of the file. */
-  file: number;
-  path: readonly (string | number)[];
-  message: string;
-}
+/** More are not listed at once. */
+const MAX_PROBLEMS = 50;
 
-/** Definitions that contradict themselves or each other. */
+/** Definitions that can't be used; each problem names its place. */
 export class CatalogueError extends Error {
   readonly code = "CATALOGUE_INVALID";
-  readonly problems: readonly DefinitionProblem[];
+  readonly problems: readonly string[];
 
-  constructor(problems: readonly DefinitionProblem[]) {
-    super(problems.map(({ path, message }) => `${path.join(".")}: ${message}`).join("\n"));
+  constructor(problems: readonly string[]) {
+    const more = problems.length - MAX_PROBLEMS;
+    const shown = [...problems.slice(0, MAX_PROBLEMS), ...(more > 0 ? [`and ${more} more`] : [])];
+    super(`the catalogue can't be used:\n${shown.map((problem) => `  ${problem}`).join("\n")}`);
     this.name = "CatalogueError";
     this.problems = problems;
   }
@@ -110,7 +117,7 @@ const noDefinitions = (): OwnDefinitions => ({
   securityLevels: new Map(),
 });
 
-type Complain = (path: readonly (string | number)[], message: string) => void;
+type Complain = (path: DefinitionPath, message: string) => void;
 
 function collect(own: OwnDefinitions, file: DefinitionFile, complain: Complain): void {
   const { dids = [], dtcs = [], rids = [], extended_data = [], security_levels = [] } = file;

@@ -26,7 +26,7 @@ const battery: DefinitionFile = {
 };
 
 describe("catalogues", () => {
-  const catalogues = buildCatalogues([battery, general]);
+  const catalogues = buildCatalogues([{ definitions: battery }, { definitions: general }]);
   const own = catalogues.of("battery-controller");
   const other = catalogues.of("brake-controller");
 
@@ -47,7 +47,9 @@ describe("catalogues", () => {
   test("what the standard says is there, until a file says otherwise", () => {
     expect(own.dids.get(0xf190)?.name).toBe("VIN");
     expect(own.rids.get(0xff00)?.name).toBe("eraseMemory");
-    const renamed = buildCatalogues([{ dids: [{ did: 0xf190, name: "chassis number" }] }]);
+    const renamed = buildCatalogues([
+      { definitions: { dids: [{ did: 0xf190, name: "chassis number" }] } },
+    ]);
     expect(renamed.of("any").dids.get(0xf190)?.name).toBe("chassis number");
   });
 
@@ -75,19 +77,18 @@ describe("catalogues", () => {
     const again: DefinitionFile = { dids: [{ did: 2, name: "d" }] };
     let problems: unknown;
     try {
-      buildCatalogues([bad, again]);
+      buildCatalogues([
+        { definitions: bad },
+        { definitions: again, where: (path) => `again.yaml ${path.join("/")}` },
+      ]);
     } catch (error) {
       problems = error instanceof CatalogueError && error.problems;
     }
     expect(problems).toEqual([
-      { file: 0, path: ["dids", 0], message: "a scale of 0 leaves no value" },
-      { file: 0, path: ["dids", 2], message: "is defined already" },
-      {
-        file: 0,
-        path: ["security_levels", 0],
-        message: "a level has the odd number of its requestSeed",
-      },
-      { file: 1, path: ["dids", 0], message: "is defined already" },
+      "dids.0: a scale of 0 leaves no value",
+      "dids.2: is defined already",
+      "security_levels.0: a level has the odd number of its requestSeed",
+      "again.yaml dids/0: is defined already",
     ]);
   });
 });

@@ -13,33 +13,35 @@ const decode = (request: string, response?: string) =>
 
 const battery = buildCatalogues([
   {
-    dids: [
-      {
-        did: 0x0210,
-        name: "cell",
-        codec: {
-          kind: "struct",
-          fields: [
-            { name: "voltage", codec: { kind: "uint", length: 2, unit: "mV" } },
-            { name: "label", codec: { kind: "ascii" } },
-          ],
+    definitions: {
+      dids: [
+        {
+          did: 0x0210,
+          name: "cell",
+          codec: {
+            kind: "struct",
+            fields: [
+              { name: "voltage", codec: { kind: "uint", length: 2, unit: "mV" } },
+              { name: "label", codec: { kind: "ascii" } },
+            ],
+          },
         },
-      },
-    ],
-    dtcs: [{ code: "P0A7F-00", text: "Pack worn", severity: "check_at_next_halt" }],
-    rids: [
-      {
-        rid: 0x0300,
-        name: "balance",
-        option: [{ name: "cells", codec: { kind: "uint", length: 1 } }],
-        result: [{ name: "spread", codec: { kind: "uint", length: 2, unit: "mV" } }],
-      },
-    ],
-    extended_data: [
-      { record: 1, name: "occurrences", codec: { kind: "uint", length: 1 } },
-      { record: 2, name: "aging", codec: { kind: "uint", length: 1 } },
-    ],
-    security_levels: [{ level: 3, name: "calibration" }],
+      ],
+      dtcs: [{ code: "P0A7F-00", text: "Pack worn", severity: "check_at_next_halt" }],
+      rids: [
+        {
+          rid: 0x0300,
+          name: "balance",
+          option: [{ name: "cells", codec: { kind: "uint", length: 1 } }],
+          result: [{ name: "spread", codec: { kind: "uint", length: 2, unit: "mV" } }],
+        },
+      ],
+      extended_data: [
+        { record: 1, name: "occurrences", codec: { kind: "uint", length: 1 } },
+        { record: 2, name: "aging", codec: { kind: "uint", length: 1 } },
+      ],
+      security_levels: [{ level: 3, name: "calibration" }],
+    },
   },
 ]).of(undefined);
 

@@ -8,21 +8,23 @@ const hex = (text: string) => Buffer.from(text.replaceAll(" ", ""), "hex");
 
 const catalogue = buildCatalogues([
   {
-    dids: [{ did: 0x0300, name: "valve", codec: { kind: "uint", length: 1, unit: "%" } }],
-    dtcs: [{ code: "P0A7F-00", text: "Pack worn", severity: "check_at_next_halt" }],
-    rids: [
-      {
-        rid: 0x0300,
-        name: "balance",
-        option: [{ name: "cells", codec: { kind: "uint", length: 1 } }],
-        result: [{ name: "spread", codec: { kind: "uint", length: 2, unit: "mV" } }],
-      },
-    ],
-    extended_data: [
-      { record: 1, name: "occurrences", codec: { kind: "uint", length: 1 } },
-      { record: 2, name: "aging", codec: { kind: "uint", length: 1 } },
-    ],
-    security_levels: [{ level: 3, name: "calibration" }],
+    definitions: {
+      dids: [{ did: 0x0300, name: "valve", codec: { kind: "uint", length: 1, unit: "%" } }],
+      dtcs: [{ code: "P0A7F-00", text: "Pack worn", severity: "check_at_next_halt" }],
+      rids: [
+        {
+          rid: 0x0300,
+          name: "balance",
+          option: [{ name: "cells", codec: { kind: "uint", length: 1 } }],
+          result: [{ name: "spread", codec: { kind: "uint", length: 2, unit: "mV" } }],
+        },
+      ],
+      extended_data: [
+        { record: 1, name: "occurrences", codec: { kind: "uint", length: 1 } },
+        { record: 2, name: "aging", codec: { kind: "uint", length: 1 } },
+      ],
+      security_levels: [{ level: 3, name: "calibration" }],
+    },
   },
 ]).of(undefined);
 
