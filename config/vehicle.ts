@@ -1,6 +1,8 @@
 import { join } from "node:path";
 import { Type, type Static, type TProperties } from "typebox";
 import { EcuId, EcuType, HardwareVersion, Version, ZoneId } from "#protocol/api/identifier.ts";
+import type { EcuDefinition } from "./ecu-definition.ts";
+import { loadEcuDefinitions } from "./ecu-definitions.ts";
 import { ConfigError, loadConfig } from "./load.ts";
 import { LogConfig } from "./log.ts";
 
@@ -123,13 +125,18 @@ export const VehicleConfig = group({
       },
     ),
   }),
+  ecu_definitions_dir: Type.String({ description: "a folder, or empty" }),
   zones: Type.Array(ZoneConfig, { minItems: 1, maxItems: 16, description: "a list of zones" }),
   log: LogConfig,
 });
-export type VehicleConfig = Static<typeof VehicleConfig>;
+export type VehicleConfig = Static<typeof VehicleConfig> & {
+  /** By ECU type; a type without a file has none. */
+  definitions: Readonly<Record<string, EcuDefinition>>;
+};
 
 /**
  * Loads `config/vehicle.yaml` (or `VMG_CONFIG`) with overrides from the environment.
+ * and the definitions of the ECU types in it.
  * @throws ConfigError
  */
 export function loadVehicleConfig(env: NodeJS.ProcessEnv = process.env): VehicleConfig {
@@ -143,7 +150,10 @@ export function loadVehicleConfig(env: NodeJS.ProcessEnv = process.env): Vehicle
   });
   const problems = [...duplicates(config.zones), ...emptyRanges(config.doip.edge.tls_testers)];
   if (problems.length > 0) throw new ConfigError(file, problems);
-  return config;
+  const folder = config.ecu_definitions_dir || join(import.meta.dirname, "ecus");
+  const types = config.zones.flatMap(({ ecus }) => ecus.map(({ ecu_type }) => ecu_type));
+  const definitions = loadEcuDefinitions(folder, types);
+  return Object.freeze({ ...config, definitions });
 }
 
 function emptyRanges(ranges: readonly (number | string)[]): string[] {
