@@ -48,6 +48,7 @@ export async function startVehicle(options: VehicleOptions): Promise<SimulatedVe
         ...ecu,
         serial_number: `${vin}-${ecu.ecu_id}`,
         security: { secrets: config.uds.security_secrets },
+        definition: config.definitions[ecu.ecu_type],
       })),
     })),
     ...(options.hasConnector && {

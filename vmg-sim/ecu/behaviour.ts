@@ -12,6 +12,10 @@ export interface EcuBehaviour {
   busyRequests?: number;
   /** Answers with the response to another service. */
   wrongAnswer?: boolean;
+  /** Sends its answers under this logical address instead of its own. */
+  answersFrom?: number;
+  /** Restarts without an answer when it is asked for this service, by its SID. */
+  resetAtService?: number;
   /** Restarts without an answer instead of taking this block of a transfer, counted from 1. */
   resetAtBlock?: number;
   /** Fails to write this block of a transfer. */

@@ -1,18 +1,31 @@
 import { Nrc } from "#protocol/uds/nrc.ts";
 import { clearDtc } from "./clear-dtc.ts";
+import { communicationControl } from "./communication-control.ts";
 import { requestDownload } from "./download.ts";
 import { dtcSetting } from "./dtc-setting.ts";
+import { dynamicDid } from "./dynamic-did.ts";
+import { ioControl } from "./io-control.ts";
+import { periodicReading } from "./periodic.ts";
 import { readDid } from "./read-did.ts";
 import { readDtc } from "./read-dtc.ts";
+import { readMemoryByAddress } from "./read-memory.ts";
 import { ecuReset } from "./reset.ts";
 import { routineControl } from "./routine-control.ts";
-import { negative, type EcuRuntime, type EcuService, type Outcome } from "./runtime.ts";
+import {
+  negative,
+  type EcuRuntime,
+  type EcuService,
+  type Outcome,
+  type Tester,
+} from "./runtime.ts";
 import { securityAccess } from "./security-access.ts";
 import { sessionControl } from "./session.ts";
 import { testerPresent } from "./tester-present.ts";
 import { transferData } from "./transfer-data.ts";
 import { transferExit } from "./transfer-exit.ts";
+import { requestUpload } from "./upload.ts";
 import { writeDid } from "./write-did.ts";
+import { writeMemoryByAddress } from "./write-memory.ts";
 
 /** The services of the ECU, one file each. */
 const services = new Map<number, EcuService>(
@@ -22,12 +35,19 @@ const services = new Map<number, EcuService>(
     clearDtc,
     readDtc,
     readDid,
+    readMemoryByAddress,
     securityAccess,
+    communicationControl,
+    periodicReading,
+    dynamicDid,
     writeDid,
+    ioControl,
     routineControl,
     requestDownload,
+    requestUpload,
     transferData,
     transferExit,
+    writeMemoryByAddress,
     testerPresent,
     dtcSetting,
   ].map((service) => [service.sid, service]),
@@ -37,14 +57,19 @@ const services = new Map<number, EcuService>(
  * Runs a request: first the checks that all services share, in the order of ISO 14229-1 (service,
  * session, security, minimum length, sub-function and its session), then the service's own.
  */
-export function dispatch(ecu: EcuRuntime, request: Uint8Array): Outcome | Promise<Outcome> {
+export function dispatch(
+  ecu: EcuRuntime,
+  request: Uint8Array,
+  tester: Tester,
+): Outcome | Promise<Outcome> {
   const service = services.get(request[0] ?? 0);
   if (service === undefined) return negative(Nrc.serviceNotSupported);
   const { session, unlocked } = ecu.now;
-  if (service.sessions?.includes(session) === false) {
+  const isAllowed = service.isAllowed?.(ecu) === true;
+  if (!isAllowed && service.sessions?.includes(session) === false) {
     return negative(Nrc.serviceNotSupportedInActiveSession);
   }
-  if (service.levels !== undefined && !service.levels.includes(unlocked ?? 0)) {
+  if (!isAllowed && service.levels?.includes(unlocked ?? 0) === false) {
     return negative(Nrc.securityAccessDenied);
   }
   if (request.length < service.minLength) return negative(Nrc.incorrectMessageLength);
@@ -55,5 +80,5 @@ export function dispatch(ecu: EcuRuntime, request: Uint8Array): Outcome | Promis
       return negative(Nrc.subFunctionNotSupportedInActiveSession);
     }
   }
-  return service.handle(ecu, request);
+  return service.handle(ecu, request, tester);
 }

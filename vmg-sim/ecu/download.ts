@@ -38,7 +38,7 @@ export const requestDownload: EcuService = {
     if (ecu.now.transfer !== undefined) return negative(Nrc.conditionsNotCorrect);
     const to = await targetOf(ecu, download);
     if (typeof to === "number") return negative(to);
-    ecu.now.transfer = { to, announced: length, received: 0, blocks: 0 };
+    ecu.now.transfer = { direction: "download", to, announced: length, received: 0, blocks: 0 };
     return positive(encodeMaxBlockLength(ecu.config.max_block_length));
   },
 };

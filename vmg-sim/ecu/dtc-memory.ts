@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { DtcStatus, parseDtc } from "#protocol/uds/dtc.ts";
 import { Did } from "#protocol/uds/did.ts";
 import type { EcuBehaviour } from "./behaviour.ts";
-import { readRecord } from "./read-did.ts";
+import { readRecord } from "./data-record.ts";
 import { joinBytes, u16Bytes, type EcuRuntime } from "./runtime.ts";
 import type { DtcRecord } from "./state-file.ts";
 

@@ -10,7 +10,16 @@ import { completeEcuConfig, type CompleteEcuConfig, type EcuConfig } from "./con
 import { dispatch } from "./dispatch.ts";
 import { runMonitors, startOperationCycle } from "./dtc-memory.ts";
 import { flashMemory } from "./flash-memory.ts";
-import { endTransfer, negative, volatileState, type EcuRuntime, type Outcome } from "./runtime.ts";
+import { stopAllPeriodic } from "./periodic.ts";
+import {
+  endTransfer,
+  negative,
+  volatileState,
+  type CommunicationState,
+  type EcuRuntime,
+  type Outcome,
+  type Tester,
+} from "./runtime.ts";
 import { expireSession, P2_SERVER_MS, P2_STAR_SERVER_MS } from "./session.ts";
 import { openState } from "./state-file.ts";
 
@@ -47,21 +56,22 @@ export interface EcuOptions {
   onFault?: (error: unknown) => void;
 }
 
-export interface RequestOrigin {
-  source: number;
-  /** Asked of a whole group rather than of this ECU. */
-  functional: boolean;
-}
+export type RequestOrigin = Omit<Tester, "respond">;
 
 export interface Ecu {
   readonly config: CompleteEcuConfig;
   /** Version of the image that runs. */
   readonly softwareVersion: string;
+  /** Whether it exchanges messages beside diagnostics (28). */
+  readonly communication: CommunicationState;
+  /** The logical address its answers come from. */
+  readonly answersFrom: number;
   /** The image that, as far as this ECU has verified, may be written into one. */
   imageFor(ecuId: string): Assignment | undefined;
   /**
-   * Takes a UDS request of 1 byte or more; `respond` runs for every answer, 78s included. Requests
-   * run one after the other; resolves when this one is finished, answered or not.
+   * Takes a UDS request of 1 byte or more; `respond` runs for every answer, 78s included, and later
+   * on for what is sent periodically. Requests run one after the other; resolves when this one is
+   * finished, answered or not.
    */
   handle(
     request: Uint8Array,
@@ -90,28 +100,27 @@ export async function startEcu(options: EcuOptions): Promise<Ecu> {
     origin: RequestOrigin,
     respond: (response: Uint8Array) => void,
   ): Promise<void> {
-    const outcome = await answer(ecu, options, request, origin, (response) => {
-      if (!off) respond(response);
-    });
+    const tester = {
+      ...origin,
+      respond: (response: Uint8Array) => void (off || respond(response)),
+    };
+    const outcome = await answer(ecu, options, request, tester);
     ecu.now.lastActivity = ecu.clock.now();
-    if (outcome.kind === "reset" || outcome.kind === "crash") await restart();
-  }
-
-  async function restart(): Promise<void> {
+    if (outcome.kind !== "reset" && outcome.kind !== "crash") return;
     starts += 1;
-    options.onReset?.();
-    await endTransfer(ecu);
-    await ecu.flash.boot();
-    await ecu.sleep(ecu.behaviour.bootMs ?? 0);
-    ecu.now = volatileState(ecu.clock, ecu.config, ecu.store.current.failed_keys);
-    await startOperationCycle(ecu);
-    options.onRestarted?.();
+    await restart(ecu, options);
   }
 
   return {
     config: ecu.config,
     get softwareVersion() {
       return ecu.flash.version;
+    },
+    get communication() {
+      return ecu.now.communication;
+    },
+    get answersFrom() {
+      return ecu.behaviour.answersFrom ?? ecu.config.logical_address;
     },
     imageFor: (ecuId) => ecu.trust?.imageFor(ecuId, ecu.now.assigned),
     handle(request, origin, respond) {
@@ -146,9 +155,21 @@ export async function startEcu(options: EcuOptions): Promise<Ecu> {
       off = true;
       ecu.wake();
       await work;
+      stopAllPeriodic(ecu);
       await endTransfer(ecu);
     },
   };
+}
+
+async function restart(ecu: EcuRuntime, options: EcuOptions): Promise<void> {
+  options.onReset?.();
+  stopAllPeriodic(ecu);
+  await endTransfer(ecu);
+  await ecu.flash.boot();
+  await ecu.sleep(ecu.behaviour.bootMs ?? 0);
+  ecu.now = volatileState(ecu.clock, ecu.config, ecu.store.current.wrong_keys ?? {});
+  await startOperationCycle(ecu);
+  options.onRestarted?.();
 }
 
 /** Loads what the ECU remembers and picks the bank to run. */
@@ -168,7 +189,7 @@ async function powerOn(options: EcuOptions): Promise<EcuRuntime & { wake(): void
     trust:
       options.trust && ecuTrust(options.trust, { config, store, version: () => flash.version }),
     behaviour: { ...behaviour },
-    now: volatileState(clock, config, store.current.failed_keys),
+    now: volatileState(clock, config, store.current.wrong_keys ?? {}),
     ...sleeper(clock),
   };
   await startOperationCycle(ecu);
@@ -201,9 +222,9 @@ async function answer(
   ecu: EcuRuntime,
   options: EcuOptions,
   request: Uint8Array,
-  origin: RequestOrigin,
-  respond: (response: Uint8Array) => void,
+  tester: Tester,
 ): Promise<Outcome> {
+  const { respond } = tester;
   const sid = request[0] ?? 0;
   let pendingSent = false;
   let cancel = ecu.clock.after(FIRST_PENDING_MS, sendPending);
@@ -212,13 +233,13 @@ async function answer(
     respond(negativeResponse(sid, Nrc.responsePending));
     cancel = ecu.clock.after(NEXT_PENDING_MS, sendPending);
   }
-  const outcome = await outcomeOf(ecu, options, request);
+  const outcome = await outcomeOf(ecu, options, request, tester);
   cancel();
   const response = responseTo(ecu, request, outcome);
   const suppressed =
     !pendingSent &&
     (outcome.kind === "negative"
-      ? origin.functional && silentWhenFunctional.includes(outcome.nrc)
+      ? tester.functional && silentWhenFunctional.includes(outcome.nrc)
       : suppressesPositive(request));
   if (response !== undefined && !suppressed) respond(response);
   return outcome;
@@ -228,16 +249,20 @@ async function outcomeOf(
   ecu: EcuRuntime,
   options: EcuOptions,
   request: Uint8Array,
+  tester: Tester,
 ): Promise<Outcome> {
   const { behaviour } = ecu;
   try {
     await expireSession(ecu);
+    // S3 stands still while a request is served.
+    ecu.now.lastActivity = Infinity;
+    if (behaviour.resetAtService === request[0]) return { kind: "crash" };
     if (behaviour.slowMs !== undefined) await ecu.sleep(behaviour.slowMs);
     if (behaviour.busyRequests !== undefined && behaviour.busyRequests > 0) {
       behaviour.busyRequests -= 1;
       return negative(Nrc.busyRepeatRequest);
     }
-    return await dispatch(ecu, request);
+    return await dispatch(ecu, request, tester);
   } catch (error) {
     options.onFault?.(error);
     return negative(Nrc.generalReject);

@@ -50,12 +50,16 @@ export async function startEcuNode(options: EcuNodeOptions): Promise<EcuNode> {
 
   function take(connection: DoipConnection, message: DiagnosticMessage): void {
     underWay += 1;
-    const origin = { source: message.source, functional: message.target !== own };
+    const origin = {
+      source: message.source,
+      functional: message.target !== own,
+      congested: () => connection.congested,
+    };
     void ecu
       .handle(message.userData, origin, (response) =>
         connection.send({
           type: PayloadType.diagnosticMessage,
-          source: own,
+          source: ecu.answersFrom,
           target: message.source,
           userData: response,
         }),

@@ -5,6 +5,7 @@ import { decodeBankExpectation, PROGRAMMING_LEVEL } from "#protocol/uds/programm
 import { Rid, RoutineStatus } from "#protocol/uds/rid.ts";
 import { Sid } from "#protocol/uds/service.ts";
 import { UptaneError } from "#protocol/uptane/uptane-error.ts";
+import { controlDefined } from "./defined-routine.ts";
 import {
   assignedImage,
   endTransfer,
@@ -53,7 +54,7 @@ const routines = new Map<number, Routine>([
   [Rid.revertBank, { ...anySession, run: revertBank }],
 ]);
 
-/** 31: the routines of the programming flow, started and asked for their result. */
+/** 31: the routines of the programming flow and those of the definition. */
 export const routineControl: EcuService = {
   sid: Sid.routineControl,
   sessions: nonDefaultSessions,
@@ -62,6 +63,8 @@ export const routineControl: EcuService = {
     const control = (request[1] ?? 0) & 0x7f;
     const rid = u16At(request, 2);
     const record = request.subarray(4);
+    const defined = ecu.config.definition.rids.find((each) => each.rid === rid);
+    if (defined !== undefined) return controlDefined(ecu, defined, control, record);
     const routine = routines.get(rid);
     if (!routine?.sessions.includes(ecu.now.session)) return negative(Nrc.requestOutOfRange);
     if (routine.secured && ecu.now.unlocked !== PROGRAMMING_LEVEL) {

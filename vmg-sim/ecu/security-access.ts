@@ -12,15 +12,15 @@ import {
   type SubFunctionRule,
 } from "./runtime.ts";
 
-/** 27: seed and key, with a delay after too many wrong keys that survives a reset. */
+/** 27: seed and key; each level has a delay after too many wrong keys, which survives a reset. */
 export const securityAccess: EcuService = {
   sid: Sid.securityAccess,
   sessions: nonDefaultSessions,
   minLength: 2,
   subFunctions: (ecu) => {
-    const levels = Object.keys(ecu.config.security.secrets).map(Number);
+    const { security_levels } = ecu.config.definition;
     return new Map<number, SubFunctionRule>(
-      levels.flatMap((level) => [
+      security_levels.flatMap(({ level }) => [
         [level, {}],
         [level + 1, {}],
       ]),
@@ -37,8 +37,12 @@ export const securityAccess: EcuService = {
 
 function requestSeed(ecu: EcuRuntime, level: number, data: Uint8Array): Outcome {
   if (data.length > 0) return negative(Nrc.incorrectMessageLength);
+  // Whatever seed was out before, of this level or another, is void.
+  delete ecu.now.seed;
   if (ecu.now.unlocked === level) return positive(level, new Uint8Array(SEED_LENGTH));
-  if (ecu.clock.now() < ecu.now.delayUntil) return negative(Nrc.requiredTimeDelayNotExpired);
+  if (ecu.clock.now() < (ecu.now.delayUntil.get(level) ?? 0)) {
+    return negative(Nrc.requiredTimeDelayNotExpired);
+  }
   const bytes = ecu.random(SEED_LENGTH);
   // An all-zero seed means unlocked, so chance may not make one.
   if (bytes.every((byte) => byte === 0)) bytes[0] = 1;
@@ -54,19 +58,25 @@ async function sendKey(ecu: EcuRuntime, level: number, key: Uint8Array): Promise
   delete ecu.now.seed;
   if (timingSafeEqual(key, expected)) {
     ecu.now.unlocked = level;
-    await rememberFailures(ecu, 0);
+    await rememberWrongKeys(ecu, level, 0);
     return positive(level + 1);
   }
-  const { max_attempts, delay_ms } = ecu.config.security;
+  return wrongKey(ecu, level);
+}
+
+async function wrongKey(ecu: EcuRuntime, level: number): Promise<Outcome> {
+  const rule = ecu.config.definition.security_levels.find((each) => each.level === level);
+  const { max_attempts, delay_ms } = rule ?? { max_attempts: 1, delay_ms: 0 };
+  const wrong = Math.min((ecu.store.current.wrong_keys?.[level] ?? 0) + 1, max_attempts);
   // Counted before the answer: switching the ECU off in between must not save the attempt.
-  const failures = Math.min(ecu.store.current.failed_keys + 1, max_attempts);
-  await rememberFailures(ecu, failures);
-  if (failures < max_attempts) return negative(Nrc.invalidKey);
-  ecu.now.delayUntil = ecu.clock.now() + delay_ms;
+  await rememberWrongKeys(ecu, level, wrong);
+  if (wrong < max_attempts) return negative(Nrc.invalidKey);
+  ecu.now.delayUntil.set(level, ecu.clock.now() + delay_ms);
   return negative(Nrc.exceededNumberOfAttempts);
 }
 
-async function rememberFailures(ecu: EcuRuntime, failed_keys: number): Promise<void> {
-  if (ecu.store.current.failed_keys === failed_keys) return;
-  await ecu.store.save({ ...ecu.store.current, failed_keys });
+async function rememberWrongKeys(ecu: EcuRuntime, level: number, count: number): Promise<void> {
+  const { wrong_keys = {} } = ecu.store.current;
+  if ((wrong_keys[level] ?? 0) === count) return;
+  await ecu.store.save({ ...ecu.store.current, wrong_keys: { ...wrong_keys, [level]: count } });
 }

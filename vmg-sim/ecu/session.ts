@@ -1,10 +1,15 @@
 import { Nrc } from "#protocol/uds/nrc.ts";
 import { Sid } from "#protocol/uds/service.ts";
+import { clearDynamicDids } from "./dynamic-did.ts";
+import { controlOf } from "./io-control.ts";
+import { stopAllPeriodic } from "./periodic.ts";
 import {
+  allCommunication,
   endTransfer,
   negative,
   positive,
   Session,
+  sessionHasExpired,
   u16Bytes,
   type EcuRuntime,
   type EcuService,
@@ -14,9 +19,6 @@ import {
 /** Server timing told to the tester (ISO 14229-2): P2 in ms, P2* in steps of 10 ms. */
 export const P2_SERVER_MS = 50;
 export const P2_STAR_SERVER_MS = 5_000;
-
-/** A session other than the default one ends after this long without a request. */
-const S3_SERVER_MS = 5_000;
 
 const sessions = new Map<number, SubFunctionRule>([
   [Session.default, {}],
@@ -40,15 +42,28 @@ export const sessionControl: EcuService = {
 
 /** Falls back to the default session when S3 has run out since the last request. */
 export async function expireSession(ecu: EcuRuntime): Promise<void> {
-  const { session, lastActivity } = ecu.now;
-  if (session === Session.default || ecu.clock.now() - lastActivity < S3_SERVER_MS) return;
-  await enterSession(ecu, Session.default);
+  if (sessionHasExpired(ecu)) await enterSession(ecu, Session.default);
 }
 
+/**
+ * ISO 14229-1, 10: each change locks, which ends what needed the key. From one of the other sessions
+ * to another what 28, 85, 2A and 2F have done stays; the default session undoes it all.
+ */
 async function enterSession(ecu: EcuRuntime, session: Session): Promise<void> {
-  delete ecu.now.unlocked;
-  delete ecu.now.seed;
-  ecu.now.session = session;
-  if (session === Session.default) ecu.now.dtcSetting = true;
+  const { now } = ecu;
+  delete now.unlocked;
+  delete now.seed;
+  now.session = session;
+  for (const did of now.controls.keys()) {
+    const isSecured = controlOf(ecu, did)?.access?.level !== undefined;
+    if (isSecured || session === Session.default) now.controls.delete(did);
+  }
+  if (session === Session.default) {
+    now.dtcSetting = true;
+    now.communication = allCommunication();
+    now.routinesUntil.clear();
+    stopAllPeriodic(ecu);
+    clearDynamicDids(ecu);
+  }
   await endTransfer(ecu);
 }

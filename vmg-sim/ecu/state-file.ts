@@ -51,8 +51,8 @@ const EcuState = Type.Object({
   dtc_status: Type.Record(Type.String(), Type.Integer({ minimum: 0, maximum: 255 })),
   /** Absent before the first operation cycle. */
   dtc_records: Type.Optional(Type.Record(Type.String(), DtcRecord)),
-  /** Wrong keys since the last right one: the delay they cost survives a reset. */
-  failed_keys: Type.Integer({ minimum: 0 }),
+  /** Wrong keys since the last right one, by level: the delay they cost survives a reset. */
+  wrong_keys: Type.Optional(Type.Record(Type.String(), Type.Integer({ minimum: 0 }))),
   /** What was trusted of the director, and the hash of the root that it began with. */
   trust: Type.Optional(Type.Object({ built_with: Type.String(), state: Type.Unknown() })),
 });
@@ -135,7 +135,6 @@ function factoryState(version: string): EcuState {
     banks: { a: { ...emptyBank, status: "proven", version }, b: emptyBank },
     written: {},
     dtc_status: {},
-    failed_keys: 0,
   };
 }
 

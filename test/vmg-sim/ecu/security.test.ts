@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { demoSecrets, hmacKey } from "#protocol/uds/security-key.ts";
 import { startEcu } from "#vmg-sim/ecu/ecu.ts";
 import { ecuConfig, ecuRig, hexOf, type EcuRig } from "./ecu-rig.ts";
+import { testDefinition } from "./test-definition.ts";
 
 const WRONG_KEY = "2702" + "00".repeat(16);
 
@@ -14,11 +15,11 @@ beforeEach(async () => {
 
 afterEach(() => rig.dispose());
 
-async function wrongKeys(count: number): Promise<string[]> {
+async function wrongKeys(count: number, level = 1, to = rig): Promise<string[]> {
   const answers: string[] = [];
   for (let i = 0; i < count; i++) {
-    await rig.expectPositive("2701");
-    answers.push(...(await rig.ask(WRONG_KEY)));
+    await to.expectPositive(Uint8Array.of(0x27, level));
+    answers.push(...(await to.ask(Uint8Array.of(0x27, level + 1, ...new Uint8Array(16)))));
   }
   return answers;
 }
@@ -136,5 +137,89 @@ describe("27 security access", () => {
     await rig.unlock();
     await rig.expectPositive("1003");
     expect(await wrongKeys(3)).toEqual(["7f2735", "7f2735", "7f2736"]);
+  });
+});
+
+describe("27, a seed is void", () => {
+  test.each([
+    ["after a seed of another level", ["2703"]],
+    ["after a session", ["1003"]],
+    ["after a reset", ["1101", "1003"]],
+  ])("%s", async (_, requests) => {
+    const [seed = ""] = await rig.ask("2701");
+    const key = hexOf(hmacKey(demoSecrets)(1, Buffer.from(seed.slice(4), "hex")));
+    await rig.expectPositive(...requests);
+    expect(await rig.ask(`2702${key}`)).toEqual(["7f2724"]);
+  });
+
+  test("after a zero seed of another level", async () => {
+    await rig.unlock(1);
+    const [seed = ""] = await rig.ask("2703");
+    const key = hexOf(hmacKey(demoSecrets)(3, Buffer.from(seed.slice(4), "hex")));
+    expect(await rig.ask("2701")).toEqual([`6701${"00".repeat(16)}`]);
+    expect(await rig.ask(`2704${key}`)).toEqual(["7f2724"]);
+  });
+
+  test("after the seed of the same level that replaced it", async () => {
+    const [seed = ""] = await rig.ask("2701");
+    await rig.expectPositive("2701");
+    const key = hexOf(hmacKey(demoSecrets)(1, Buffer.from(seed.slice(4), "hex")));
+    expect(await rig.ask(`2702${key}`)).toEqual(["7f2735"]);
+  });
+});
+
+describe("27, each level by itself", () => {
+  let defined: EcuRig;
+
+  beforeEach(async () => {
+    defined = await ecuRig({ definition: testDefinition });
+    await defined.expectPositive("1003");
+  });
+
+  afterEach(() => defined.dispose());
+
+  /** Passes time without letting the session run out. */
+  async function pass(ms: number): Promise<void> {
+    for (let passed = 0; passed < ms; passed += 1_000) {
+      defined.clock.advance(Math.min(1_000, ms - passed));
+      await defined.expectPositive("3e00");
+    }
+  }
+
+  test("has its own attempts and delay", async () => {
+    expect(await wrongKeys(2, 3, defined)).toEqual(["7f2735", "7f2736"]);
+    expect(await defined.ask("2703")).toEqual(["7f2737"]);
+    expect(await wrongKeys(2, 1, defined)).toEqual(["7f2735", "7f2735"]);
+    await defined.unlock(1);
+    await pass(29_999);
+    expect(await defined.ask("2703")).toEqual(["7f2737"]);
+    await pass(1);
+    await defined.unlock(3);
+  });
+
+  test("keeps its attempts when another level is opened", async () => {
+    await wrongKeys(1, 3, defined);
+    await defined.unlock(1);
+    expect(await wrongKeys(1, 3, defined)).toEqual(["7f2736"]);
+  });
+
+  test("begins its delay anew when it is switched on", async () => {
+    await wrongKeys(2, 3, defined);
+    await pass(29_000);
+    await defined.powerCycle();
+    await defined.expectPositive("1003");
+    await pass(29_999);
+    expect(await defined.ask("2703")).toEqual(["7f2737"]);
+    await defined.unlock(1);
+    await pass(1);
+    await defined.unlock(3);
+  });
+
+  test("is not there without a secret", async () => {
+    const secrets = { 1: demoSecrets[1] ?? "" };
+    const other = await ecuRig({ definition: testDefinition, security: { secrets } });
+    await other.expectPositive("1003", "2701");
+    expect(await other.ask("2703")).toEqual(["7f2712"]);
+    await other.dispose();
   });
 });

@@ -24,7 +24,7 @@ describe("the order of the checks", () => {
   test.each([
     ["an unknown service", "default", "ba", "7fba11"],
     ["a response is no request", "default", "7f2210", "7f7f11"],
-    ["the service comes before the length", "default", "2a", "7f2a11"],
+    ["the service comes before the length", "default", "87", "7f8711"],
     ["the session comes before security and length", "default", "34", "7f347f"],
     ["the session comes before the length", "default", "2e", "7f2e7f"],
     ["a service of another session", "extended", "3601aa", "7f367f"],

@@ -51,6 +51,14 @@ describe("a zonal gateway on the wire", () => {
     }
   });
 
+  test("carries the answer of an ECU that gives another address", async () => {
+    rig.behave(FIRST, { answersFrom: 0x1077 });
+    const raw = await tester();
+    raw.send(to(FIRST, "22f186"));
+    const expected = ack(FIRST) + from(0x1077, "62f18601");
+    expect(await raw.receive(expected.length / 2)).toBe(expected);
+  });
+
   test("does not know every address", async () => {
     const raw = await tester();
     raw.send(to(0x1003, "3e00"));
