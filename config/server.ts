@@ -91,6 +91,7 @@ export const ServerConfig = group({
   diagnostics: group({
     timeout_ms: Type.Integer({ minimum: 100, maximum: 60_000, description: "100 to 60000" }),
     tries: Type.Integer({ minimum: 1, maximum: 10, description: "1 to 10" }),
+    catalogue_dir: Type.String({ description: "empty, or a folder" }),
   }),
   commands: group({ ttl_s: Type.Integer({ minimum: 1, description: "seconds, 1 or more" }) }),
   telemetry: group({

@@ -7,6 +7,8 @@ import { startDelivery } from "#server/commands/delivery.ts";
 import { commandRoutes } from "#server/commands/routes.ts";
 import { commandTopics } from "#server/commands/topics.ts";
 import { openDatabase, type Database } from "#server/database/connection.ts";
+import { openCatalogues } from "#server/diagnostics/catalogue.ts";
+import { catalogueRoutes } from "#server/diagnostics/catalogue-routes.ts";
 import { createDispatcher } from "#server/diagnostics/dispatch.ts";
 import { diagnosticRoutes } from "#server/diagnostics/routes.ts";
 import { diagnosticTopics } from "#server/diagnostics/topics.ts";
@@ -43,6 +45,7 @@ export interface App {
   database: Database["kind"];
   /**
    * Reads the certificates folder again, for new connections; also done when a file in it changes.
+   * Reads the diagnostic catalogue again.
    * @returns whether what it holds is in use now
    */
   reload(): Promise<boolean>;
@@ -119,8 +122,9 @@ async function compose(base: Base) {
   const assembler = createAssembler({ db, blobs, signers });
   const updates: UpdateDeps = { db, assembler, metrics, ttlHours: config.packages.ttl_h };
   const delivery = startDelivery({ db, mqtt, log });
+  const catalogues = openCatalogues(config.diagnostics.catalogue_dir, log);
   const dispatcher = createDispatcher({ db, mqtt, config: config.diagnostics, metrics, log });
-  const diagnostics = { db, dispatcher, config: config.diagnostics };
+  const diagnostics = { db, dispatcher, catalogues, config: config.diagnostics };
 
   await http.register(healthRoutes({ db, metrics, state }));
   await http.register(
@@ -151,6 +155,7 @@ async function compose(base: Base) {
       await api.register(trustRoutes(trust));
       await api.register(commandRoutes({ db, delivery, ttlSeconds: config.commands.ttl_s }));
       await api.register(telemetryRoutes({ db }));
+      await api.register(catalogueRoutes({ catalogues }));
       await api.register(diagnosticRoutes(diagnostics));
     },
     { prefix: "/api/v1" },
@@ -169,11 +174,19 @@ async function compose(base: Base) {
     // Leaves the public keys of a rotation also when no package is asked for.
     await signers();
   };
-  return { http, mqtt, dispatcher, updates, renewTrust, listeners };
+  return { http, mqtt, dispatcher, updates, renewTrust, listeners, catalogues };
 }
 
 async function listen(
-  { http, mqtt, dispatcher, updates, renewTrust, listeners }: Awaited<ReturnType<typeof compose>>,
+  {
+    http,
+    mqtt,
+    dispatcher,
+    updates,
+    renewTrust,
+    listeners,
+    catalogues,
+  }: Awaited<ReturnType<typeof compose>>,
   { config, log, state, presence, database }: Base,
 ): Promise<App> {
   const { db } = database;
@@ -198,7 +211,10 @@ async function listen(
     ports: { https: httpsPort, mqtt: mqttPort },
     tokenFile,
     database: database.kind,
-    reload: listeners.reload,
+    async reload() {
+      const isRead = catalogues.reload();
+      return (await listeners.reload()) && isRead;
+    },
     async close() {
       clearInterval(flush);
       listeners.stop();

@@ -39,7 +39,7 @@ try {
     );
   };
   process.on("SIGHUP", () => {
-    log.info("SIGHUP: reading the certificates again");
+    log.info("SIGHUP: reading the certificates and the diagnostic catalogue again");
     void app.reload();
   });
   process.on("SIGINT", stop);

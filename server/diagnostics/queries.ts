@@ -1,8 +1,10 @@
 import { sql, type Selectable } from "kysely";
 import type { DiagnosticResult, DiagnosticStatus } from "#protocol/api/diagnostics.ts";
 import { toHex } from "#protocol/bytes/hex.ts";
+import type { Catalogue, Catalogues } from "#protocol/uds/catalogue.ts";
 import { decodeExchange } from "#protocol/uds/decode.ts";
 import type { Db } from "#server/database/connection.ts";
+import { ecuTypesOf } from "#server/vehicles/queries.ts";
 import type { DiagnosticError, DiagnosticRequestTable, RawResponse } from "./table.ts";
 
 export interface NewRequest {
@@ -91,13 +93,18 @@ export async function expireRequests(db: Db): Promise<number> {
   return Number(numUpdatedRows);
 }
 
-export async function resultById(db: Db, requestId: string): Promise<DiagnosticResult | undefined> {
+export async function resultById(
+  db: Db,
+  catalogues: Catalogues,
+  requestId: string,
+): Promise<DiagnosticResult | undefined> {
   const row = await db
     .selectFrom("diagnostic_request")
     .selectAll()
     .where("request_id", "=", requestId)
     .executeTakeFirst();
-  return row && asResult(row);
+  const [result] = await asResults(db, catalogues, row ? [row] : []);
+  return result;
 }
 
 export interface ResultFilter {
@@ -109,7 +116,11 @@ export interface ResultFilter {
 }
 
 /** Results, newest request first, from behind `cursor` on. */
-export async function listResults(db: Db, filter: ResultFilter): Promise<DiagnosticResult[]> {
+export async function listResults(
+  db: Db,
+  catalogues: Catalogues,
+  filter: ResultFilter,
+): Promise<DiagnosticResult[]> {
   let query = db
     .selectFrom("diagnostic_request")
     .selectAll()
@@ -119,24 +130,40 @@ export async function listResults(db: Db, filter: ResultFilter): Promise<Diagnos
   if (filter.vin !== undefined) query = query.where("vin", "=", filter.vin);
   if (filter.ecu_id !== undefined) query = query.where("ecu_id", "=", filter.ecu_id);
   if (filter.status !== undefined) query = query.where("status", "=", filter.status);
-  return (await query.execute()).map(asResult);
+  return asResults(db, catalogues, await query.execute());
 }
 
-function asResult({
-  timeout_ms: _,
-  max_attempts: __,
-  ...row
-}: Selectable<DiagnosticRequestTable>): DiagnosticResult {
+type ResultRow = Selectable<DiagnosticRequestTable>;
+
+/** Decoded as the ECUs' types are now, by the newest VCI of each vehicle. */
+async function asResults(
+  db: Db,
+  catalogues: Catalogues,
+  rows: readonly ResultRow[],
+): Promise<DiagnosticResult[]> {
+  const typeOf = await ecuTypesOf(
+    db,
+    rows.map(({ vin }) => vin),
+  );
+  return rows.map((row) =>
+    asResult(row, (ecuId) => catalogues.of(ecuId === null ? undefined : typeOf(row.vin, ecuId))),
+  );
+}
+
+function asResult(
+  { timeout_ms: _, max_attempts: __, ...row }: ResultRow,
+  catalogueOf: (ecuId: string | null) => Catalogue,
+): DiagnosticResult {
   const request = row.request_data;
   return {
     ...row,
     service_id: `0x${toHex(request.subarray(0, 1))}`,
     request_data: toHex(request),
-    request_decoded: decodeExchange(request),
+    request_decoded: decodeExchange(request, undefined, catalogueOf(row.ecu_id)),
     responses: row.responses.map(({ ecu_id, response_data }) => ({
       ecu_id,
       response_data,
-      decoded: decodeExchange(request, Buffer.from(response_data, "hex")),
+      decoded: decodeExchange(request, Buffer.from(response_data, "hex"), catalogueOf(ecu_id)),
     })),
     created_at: row.created_at.toISOString(),
     completed_at: row.completed_at?.toISOString() ?? null,

@@ -8,7 +8,6 @@ import {
 import { EcuId, Uuid, VehicleId } from "#protocol/api/identifier.ts";
 import { Page, PageQuery } from "#protocol/api/page.ts";
 import { ProblemError } from "#protocol/api/problem.ts";
-import { serviceTable } from "#protocol/uds/service.ts";
 import { callingOperator } from "#server/http/access.ts";
 import type { Http } from "#server/http/http.ts";
 import { page } from "#server/http/page.ts";
@@ -22,7 +21,6 @@ export function diagnosticRoutes(deps: DiagnosticDeps) {
   return async (http: Http): Promise<void> => {
     sending(http, deps);
     results(http, deps);
-    supportedServices(http);
   };
 }
 
@@ -68,7 +66,7 @@ function sending(http: Http, deps: DiagnosticDeps): void {
   );
 }
 
-function results(http: Http, { db, dispatcher }: DiagnosticDeps): void {
+function results(http: Http, { db, dispatcher, catalogues }: DiagnosticDeps): void {
   const config = { access: { by: "operator" } } as const;
 
   http.get(
@@ -89,7 +87,7 @@ function results(http: Http, { db, dispatcher }: DiagnosticDeps): void {
     async ({ query }) =>
       page(
         query.limit,
-        await listResults(db, { ...query, limit: query.limit + 1 }),
+        await listResults(db, catalogues, { ...query, limit: query.limit + 1 }),
         (row) => row.request_id,
       ),
   );
@@ -114,37 +112,9 @@ function results(http: Http, { db, dispatcher }: DiagnosticDeps): void {
     },
     async ({ params, query }) => {
       await dispatcher.settled(params.request_id, query.wait_ms);
-      const result = await resultById(db, params.request_id);
+      const result = await resultById(db, catalogues, params.request_id);
       if (result === undefined) throw new ProblemError("DIAGNOSTIC_UNKNOWN", params.request_id);
       return result;
     },
-  );
-}
-
-function supportedServices(http: Http): void {
-  const Service = Type.Object({
-    service_id: Type.String(),
-    name: Type.String(),
-    reads_only: Type.Boolean({ description: "Tried again when no answer came" }),
-    sub_functions: Type.Array(Type.Object({ id: Type.String(), name: Type.String() })),
-  });
-  const hex = (id: number) => `0x${id.toString(16).toUpperCase().padStart(2, "0")}`;
-  const services = serviceTable.map(({ sid, name, readsOnly, subFunctions }) => ({
-    service_id: hex(sid),
-    name,
-    reads_only: readsOnly,
-    sub_functions: [...(subFunctions ?? [])].map(([id, subName]) => ({
-      id: hex(id),
-      name: subName,
-    })),
-  }));
-
-  http.get(
-    "/diagnostics/supported-services",
-    {
-      config: { access: { by: "operator" } },
-      schema: { tags, response: { 200: Type.Object({ services: Type.Array(Service) }) } },
-    },
-    async () => ({ services }),
   );
 }

@@ -2,6 +2,7 @@ import { randomUUIDv7 } from "node:crypto";
 import type { ServerConfig } from "#config/server.ts";
 import type { DiagnosticBroadcast, DiagnosticSend } from "#protocol/api/diagnostics.ts";
 import { ProblemError } from "#protocol/api/problem.ts";
+import type { Catalogues } from "#protocol/uds/catalogue.ts";
 import { isReadOnly } from "#protocol/uds/service.ts";
 import type { Db } from "#server/database/connection.ts";
 import { currentVci, vehicleByVin, type StoredVci } from "#server/vehicles/queries.ts";
@@ -11,6 +12,7 @@ import { requestBytes } from "./request.ts";
 export interface DiagnosticDeps {
   db: Db;
   dispatcher: Dispatcher;
+  catalogues: Catalogues;
   config: ServerConfig["diagnostics"];
 }
 

@@ -283,6 +283,22 @@ export async function currentVci(db: Db, vin: string): Promise<StoredVci | undef
   return vci && { ...vci, received_at: vci.received_at.toISOString() };
 }
 
+/** The types of ECUs by their vehicles' newest VCIs; of one that is in none, undefined. */
+export async function ecuTypesOf(
+  db: Db,
+  vins: readonly string[],
+): Promise<(vin: string, ecuId: string) => string | undefined> {
+  if (vins.length === 0) return () => undefined;
+  const rows = await db
+    .selectFrom("vci")
+    .select(["vin", "ecus"])
+    .where("current", "=", true)
+    .where("vin", "in", [...new Set(vins)])
+    .execute();
+  const byVin = new Map(rows.map(({ vin, ecus }) => [vin, ecus]));
+  return (vin, ecuId) => byVin.get(vin)?.find((ecu) => ecu.ecu_id === ecuId)?.ecu_type;
+}
+
 /** VCIs of a vehicle, newest first, from behind `cursor` on. */
 export async function listVcis(
   db: Db,
