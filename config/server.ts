@@ -92,6 +92,9 @@ export const ServerConfig = group({
     timeout_ms: Type.Integer({ minimum: 100, maximum: 60_000, description: "100 to 60000" }),
     tries: Type.Integer({ minimum: 1, maximum: 10, description: "1 to 10" }),
     catalogue_dir: Type.String({ description: "empty, or a folder" }),
+    approval_ttl_s: Type.Integer({ minimum: 60, maximum: 604_800, description: "60 to 604800" }),
+    session_max_s: Type.Integer({ minimum: 1, maximum: 86_400, description: "1 to 86400" }),
+    session_lease_s: Type.Integer({ minimum: 3, maximum: 3600, description: "3 to 3600" }),
   }),
   commands: group({ ttl_s: Type.Integer({ minimum: 1, description: "seconds, 1 or more" }) }),
   telemetry: group({

@@ -1,4 +1,4 @@
-import type { ColumnType, Generated } from "kysely";
+import type { ColumnType, Generated, RawBuilder } from "kysely";
 import type { SessionEndReason, SessionStatus } from "#protocol/api/diagnostic-session.ts";
 import type { Interlock } from "#protocol/mqtt/interlock.ts";
 import type { Role } from "#server/http/access.ts";
@@ -33,6 +33,8 @@ export interface DiagnosticSessionTable {
   error: ColumnType<{ code: string; message: string } | null, undefined, string | null | undefined>;
   created_at: Generated<Date>;
   changed_at: Generated<Date>;
+  /** When the vehicle was first asked to open it. */
+  asked_at: ColumnType<Date | null, Date | RawBuilder<Date> | null, RawBuilder<Date>>;
   opened_at: Later<Date>;
   expires_at: Date;
   ended_at: Later<Date>;

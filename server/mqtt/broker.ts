@@ -60,6 +60,8 @@ export interface Mqtt {
   ): SendResult;
   /** The vehicle's present connection, to tell it from an earlier one; undefined without one. */
   connection(vin: string): object | undefined;
+  /** The vehicles that are connected here. */
+  connected(): string[];
   /** Gives new handshakes other certificates; connections that are open stay. */
   setSecureContext(options: TlsOptions): void;
   listen(): Promise<{ port: number }>;
@@ -129,6 +131,7 @@ export async function createMqtt(deps: MqttDeps): Promise<Mqtt> {
         retain,
       }),
     connection: (vin) => clientsOf(aedes)[vin],
+    connected: () => Object.keys(clientsOf(aedes)),
     setSecureContext: (options) => server.setSecureContext(options),
     listen: () => listen(server, config.mqtt),
     close: () => close(aedes, server, sockets, deps.state),

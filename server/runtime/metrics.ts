@@ -101,6 +101,24 @@ function workMetrics(registers: Registry[]) {
       labelNames: ["status"],
       registers,
     }),
+    diagnosticSessions: new Counter({
+      name: "latticeway_diagnostic_sessions_total",
+      help: "Diagnostic sessions that ended, by reason",
+      labelNames: ["reason"],
+      registers,
+    }),
+    diagnosticScripts: new Counter({
+      name: "latticeway_diagnostic_scripts_total",
+      help: "Diagnostic scripts that ended, by status",
+      labelNames: ["status"],
+      registers,
+    }),
+    diagnosticScans: new Counter({
+      name: "latticeway_diagnostic_scans_total",
+      help: "Scans of vehicles that ended, by status",
+      labelNames: ["status"],
+      registers,
+    }),
     trustExpires: new Gauge({
       name: "latticeway_trust_expires_seconds",
       help: "Seconds until signed metadata ends, by repository and role",

@@ -31,6 +31,8 @@ export interface UpdateDeps {
   metrics: Metrics;
   /** How long a vehicle may download what it was assigned, in hours. */
   ttlHours: number;
+  /** Called when a vehicle begins an update. */
+  started?: (vin: string) => void;
 }
 
 /**
@@ -298,7 +300,7 @@ async function step(
 }
 
 async function apply(
-  { metrics }: UpdateDeps,
+  { metrics, started }: UpdateDeps,
   tx: Tx,
   vin: string,
   update: queries.OpenUpdate,
@@ -307,6 +309,7 @@ async function apply(
   await queries.saveState(tx, update.update_id, next);
   if (next.status === update.status) return;
   metrics.updates.inc({ status: next.status });
+  if (update.status === "pending" && !isFinal(next.status)) started?.(vin);
   await (isFinal(next.status) ? endUpdating(tx, vin) : beginUpdating(tx, vin));
 }
 

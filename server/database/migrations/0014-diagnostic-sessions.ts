@@ -25,6 +25,7 @@ const statements = [
     error jsonb,
     created_at timestamptz not null default now(),
     changed_at timestamptz not null default now(),
+    asked_at timestamptz,
     opened_at timestamptz,
     expires_at timestamptz not null,
     ended_at timestamptz,

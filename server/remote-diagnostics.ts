@@ -1,0 +1,54 @@
+import type { ServerConfig } from "#config/server.ts";
+import type { Database } from "#server/database/connection.ts";
+import { diagnosticEventTopics } from "#server/diagnostic-runs/topics.ts";
+import { createRevocations } from "#server/diagnostic-sessions/revoke.ts";
+import { sessionRoutes } from "#server/diagnostic-sessions/routes.ts";
+import { createSessions } from "#server/diagnostic-sessions/service.ts";
+import type { Mqtt } from "#server/mqtt/broker.ts";
+import type { Log } from "#server/runtime/log.ts";
+import type { Metrics } from "#server/runtime/metrics.ts";
+import type { DiagnosticRights } from "./diagnostic-rights.ts";
+
+export interface RemoteDiagnosticsDeps extends DiagnosticRights {
+  config: ServerConfig;
+  log: Log;
+  metrics: Metrics;
+  database: Database;
+  mqtt: Mqtt;
+}
+
+/** What stands around single requests: sessions, scripts and scans, and how all of it ends at once. */
+export async function composeRemoteDiagnostics(deps: RemoteDiagnosticsDeps) {
+  const { audit, approvals, log, metrics, database, mqtt } = deps;
+  const { db } = database;
+  const config = deps.config.diagnostics;
+  // Nobody else writes to an embedded database.
+  const everyMs = database.kind === "embedded" ? undefined : deps.config.certificates.poll_ms;
+  const revocations = await createRevocations({ db, everyMs, log });
+  const base = { db, audit, mqtt, approvals, revocations, config, metrics, log };
+  const sessions = createSessions(base);
+  return {
+    revocations,
+    sessions,
+    routes: [sessionRoutes({ db, sessions, revocations, audit })],
+    topics: diagnosticEventTopics({ sessions, metrics, log }),
+    /** What was begun with a token ends with it. */
+    async tokenRevoked({ token_id, name }: { token_id: string; name: string }): Promise<void> {
+      const reason = `the token of ${name} was revoked`;
+      const revocation = { cause: "operator_revoked", reason, revoked_by: "gateway" } as const;
+      await revocations.revoke({ ...revocation, token_id });
+    },
+    /** An update takes the vehicle's ECUs. */
+    updateStarted(vin: string): void {
+      sessions.updateStarted(vin).catch((error: unknown) => {
+        log.error({ err: error, vehicle: vin }, "Sessions could not be ended for an update");
+      });
+    },
+    /** Ends what is overdue. @returns how many */
+    expire: sessions.expire,
+    stop(): void {
+      revocations.stop();
+      sessions.stop();
+    },
+  };
+}
