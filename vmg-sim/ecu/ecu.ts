@@ -12,8 +12,10 @@ import { runMonitors, startOperationCycle } from "./dtc-memory.ts";
 import { flashMemory } from "./flash-memory.ts";
 import { stopAllPeriodic } from "./periodic.ts";
 import {
+  allCommunication,
   endTransfer,
   negative,
+  sessionHasExpired,
   volatileState,
   type CommunicationState,
   type EcuRuntime,
@@ -117,7 +119,7 @@ export async function startEcu(options: EcuOptions): Promise<Ecu> {
       return ecu.flash.version;
     },
     get communication() {
-      return ecu.now.communication;
+      return sessionHasExpired(ecu) ? allCommunication() : ecu.now.communication;
     },
     get answersFrom() {
       return ecu.behaviour.answersFrom ?? ecu.config.logical_address;

@@ -149,6 +149,12 @@ describe("28 communication control", () => {
     expect(rig.ecu.communication).toEqual(all);
   });
 
+  test("ends with S3, also while nobody asks", async () => {
+    await rig.expectPositive("280301");
+    rig.clock.advance(5_000);
+    expect(rig.ecu.communication).toEqual(all);
+  });
+
   test("is not for the default session", async () => {
     await rig.expectPositive("1001");
     expect(await rig.ask("280301")).toEqual(["7f287f"]);
