@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "#protocol/doip/clock.ts";
 import type { DiscoverableGateway } from "#protocol/doip/discovery-socket.ts";
+import { testDefinition } from "#test/vmg-sim/ecu/test-definition.ts";
 import { startHardware, type EdgeConfig, type Hardware } from "#vmg-sim/hardware.ts";
 
 export const VIN = "LATTICE0000000001";
@@ -22,7 +23,10 @@ export interface EdgeRig {
   dispose(): Promise<void>;
 }
 
-/** A vehicle of two zones with its diagnostic connector, on free ports. */
+/**
+ * A vehicle of two zones with its diagnostic connector, on free ports. The second ECU of the rear
+ * zone can do all that a definition can say.
+ */
 export async function edgeRig(clock: Clock, connector: Partial<EdgeConfig> = {}): Promise<EdgeRig> {
   const stateFolder = await mkdtemp(join(tmpdir(), "latticeway-edge-"));
   const ecu = (logical_address: number) => ({
@@ -32,6 +36,7 @@ export async function edgeRig(clock: Clock, connector: Partial<EdgeConfig> = {})
     hardware_version: "HW-1.0",
     software_version: "1.0.0",
     serial_number: `SN-${logical_address}`,
+    ...(logical_address === REAR_TOO && { definition: testDefinition }),
   });
   const zone = (zone_id: string, address: number, group: number, ecus: number[]) => ({
     zone_id,

@@ -65,6 +65,28 @@ describe("a tester at the diagnostic connector", () => {
     expect(await raw.receive(expected.length / 2)).toBe(expected);
   });
 
+  test("hears what an ECU sends periodically, also after its next request", async () => {
+    const raw = await tester();
+    raw.send(to(REAR_TOO, "1003"), to(REAR_TOO, "2a0301"));
+    const begun = [
+      ack(REAR_TOO),
+      from(REAR_TOO, "5003003201f4"),
+      ack(REAR_TOO),
+      from(REAR_TOO, "6a"),
+    ];
+    expect(await receiveFrames(raw, begun)).toEqual(begun.toSorted());
+    const periodic = from(REAR_TOO, "011234");
+    clock.advance(50);
+    expect(await raw.receive(periodic.length / 2)).toBe(periodic);
+    raw.send(to(REAR_TOO, "2a04"));
+    const stopped = ack(REAR_TOO) + from(REAR_TOO, "6a");
+    expect(await raw.receive(stopped.length / 2)).toBe(stopped);
+    clock.advance(50);
+    raw.send(to(REAR_TOO, "3e00"));
+    const next = ack(REAR_TOO) + from(REAR_TOO, "7e00");
+    expect(await raw.receive(next.length / 2)).toBe(next);
+  });
+
   test("asks several without waiting, and gets each one's answer", async () => {
     const raw = await tester();
     raw.send(to(FRONT, "1003"), to(REAR, "22f186"), to(REAR_TOO, "3e00"), to(EDGE, "3e00"));

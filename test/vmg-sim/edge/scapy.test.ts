@@ -4,7 +4,7 @@ import { promisify } from "node:util";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { systemClock } from "#protocol/doip/clock.ts";
 import { PYTHON, requirePeer } from "#test/helpers/optional.ts";
-import { EDGE, edgeRig, FRONT, type EdgeRig } from "./edge-rig.ts";
+import { EDGE, edgeRig, FRONT, REAR_TOO, type EdgeRig } from "./edge-rig.ts";
 
 const program = fileURLToPath(new URL("scapy-tester.py", import.meta.url));
 const run = promisify(execFile);
@@ -19,14 +19,8 @@ afterEach(() => rig.dispose());
 
 test("Scapy's DoIP tester finds the vehicle and diagnoses an ECU of it", async (context) => {
   requirePeer(context, "scapy");
-  const { port, udpPort } = rig.edge;
   const requests = ["22f190", "1003", "1902ff", "3e00", "220000"];
-  const { stdout } = await run(PYTHON, [
-    program,
-    ...[port, udpPort, 0x0e00, FRONT].map(String),
-    ...requests,
-  ]);
-  expect(JSON.parse(stdout.slice(stdout.indexOf("{")))).toMatchObject({
+  expect(await byScapy(FRONT, requests)).toMatchObject({
     vin: "LATTICE0000000001",
     logical_address: EDGE,
     further_action: 0,
@@ -43,3 +37,33 @@ test("Scapy's DoIP tester finds the vehicle and diagnoses an ECU of it", async (
     ],
   });
 });
+
+test("Scapy understands memory, controls, dynamic and periodic DIDs", async (context) => {
+  requirePeer(context, "scapy");
+  const requests = [
+    ...["1003", "2312100004", "2f03020328", "280301"],
+    ...["2c01f21003040101", "22f210", "2a0310", "3e00", "2a04"],
+  ];
+  expect(await byScapy(REAR_TOO, requests)).toMatchObject({
+    answers: [
+      { hex: "5003003201f4", summary: "UDS / UDS_DSCPR" },
+      { hex: "6300010203", summary: "UDS / UDS_RMBAPR" },
+      { hex: "6f03020328", summary: "UDS / UDS_IOCBIPR" },
+      { hex: "6803", summary: "UDS / UDS_CCPR" },
+      { hex: "6c01f210", summary: "UDS / UDS_DDDIPR" },
+      // Each time that Scapy asks again for its definition adds to it.
+      { hex: expect.stringMatching(/^62f210(01)+$/), summary: "UDS / UDS_RDBIPR / Raw" },
+      { hex: "6a", summary: "UDS" },
+      { hex: "7e00", summary: "UDS / UDS_TPPR" },
+      { hex: "6a", summary: "UDS" },
+    ],
+  });
+});
+
+/** What Scapy's tester makes of the vehicle, and of an ECU's answers to requests in hex. */
+async function byScapy(target: number, requests: string[]): Promise<unknown> {
+  const { port, udpPort } = rig.edge;
+  const addresses = [port, udpPort, 0x0e00, target].map(String);
+  const { stdout } = await run(PYTHON, [program, ...addresses, ...requests]);
+  return JSON.parse(stdout.slice(stdout.indexOf("{")));
+}
