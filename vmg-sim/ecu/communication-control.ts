@@ -23,7 +23,7 @@ const subnets: readonly number[] = [0x0, 0xf];
 export const communicationControl: EcuService = {
   sid: Sid.communicationControl,
   sessions: nonDefaultSessions,
-  minLength: 3,
+  minLength: 2,
   subFunctions: () => controls,
   handle(ecu, request) {
     if (request.length !== 3) return negative(Nrc.incorrectMessageLength);

@@ -33,9 +33,8 @@ export function readRecord(ecu: EcuRuntime, did: number): Uint8Array | undefined
       }),
     );
   }
-  const hex = ecu.store.current.written[did.toString(16)];
-  const written = hex === undefined ? undefined : Buffer.from(hex, "hex");
   const defined = ecu.config.dids.get(did);
+  const written = writtenRecord(ecu, did, defined?.length);
   if (defined === undefined)
     return isBuiltIn(did) ? (written ?? builtInRecord(ecu, did)) : undefined;
   const held = ecu.now.controls.get(did);
@@ -44,4 +43,15 @@ export function readRecord(ecu: EcuRuntime, did: number): Uint8Array | undefined
       ? livingParts(defined, (periodS) => wave(ecu, periodS, did))
       : cutRecord(defined, written);
   return joinBytes(parts.map((part, at) => held?.get(at) ?? part));
+}
+
+/** What 2E has written; not what fits no more since the definition is another. */
+function writtenRecord(
+  { store }: EcuRuntime,
+  did: number,
+  length: number | undefined,
+): Buffer | undefined {
+  const hex = store.current.written[did.toString(16)];
+  const record = hex === undefined ? undefined : Buffer.from(hex, "hex");
+  return record?.length === (length ?? record?.length) ? record : undefined;
 }

@@ -143,6 +143,7 @@ describe("28 communication control", () => {
     ["a network that it is not on", "280331", "7f2831"],
     ["a sub-function that is none", "280401", "7f2812"],
     ["nothing", "2803", "7f2813"],
+    ["nothing to a sub-function that is none", "2804", "7f2812"],
     ["a rest", "28030100", "7f2813"],
   ])("is refused: %s", async (_, request, answer) => {
     expect(await rig.ask(request)).toEqual([answer]);

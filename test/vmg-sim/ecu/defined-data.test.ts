@@ -69,6 +69,21 @@ describe("2E, what the definition adds", () => {
     expect(await rig.ask("2203020305")).toEqual([`620302280305${text("new note")}`]);
   });
 
+  test("is forgotten when the definition has another length", async () => {
+    await rig.expectPositive("1003");
+    await rig.unlock(3);
+    await rig.expectPositive("2e030228");
+    const definition = {
+      ...testDefinition,
+      dids: testDefinition.dids.map((did) =>
+        did.did === 0x0302 ? { ...did, codec: { kind: "uint", length: 2 } as const } : did,
+      ),
+    };
+    const next = await ecuRig({ definition }, {}, rig.folder);
+    expect(await next.ask("220302")).toEqual(["6203020032"]);
+    await next.dispose();
+  });
+
   test.each([
     ["a value below its least", "2e030209", "7f2e31"],
     ["a value above its greatest", "2e03025b", "7f2e31"],
