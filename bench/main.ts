@@ -5,6 +5,7 @@ import { measureAssembly } from "./assembly.ts";
 import { measureDiagnostics } from "./diagnostics.ts";
 import { measureDownloads } from "./downloads.ts";
 import type { Figure, Measure } from "./figure.ts";
+import { measureFlashing } from "./flashing.ts";
 import { measureHandshakes } from "./handshakes.ts";
 import { describeMachine } from "./machine.ts";
 import { PeerMissing } from "./peers.ts";
@@ -23,6 +24,7 @@ const measures: Record<string, Measure> = {
   assembly: measureAssembly,
   telemetry: measureTelemetry,
   diagnostics: measureDiagnostics,
+  flashing: measureFlashing,
   issuing: measureIssuing,
   verification: measureVerification,
 };
