@@ -35,6 +35,7 @@ import { updateTopics } from "#server/updates/topics.ts";
 import { trackPresence, type Presence } from "#server/vehicles/presence.ts";
 import { vehicleRoutes } from "#server/vehicles/routes.ts";
 import { vehicleTopics } from "#server/vehicles/topics.ts";
+import { composeRights } from "./diagnostic-rights.ts";
 import { certified, createListeners, keyAlgorithms } from "./listeners.ts";
 
 /** A running gateway. */
@@ -119,6 +120,7 @@ async function compose(base: Base) {
   const listeners = await createListeners(base);
   const { mqtt, http } = listeners;
 
+  const { rights, rightsRoutes } = composeRights({ db, log });
   const assembler = createAssembler({ db, blobs, signers });
   const updates: UpdateDeps = { db, assembler, metrics, ttlHours: config.packages.ttl_h };
   const delivery = startDelivery({ db, mqtt, log });
@@ -129,7 +131,7 @@ async function compose(base: Base) {
   await http.register(healthRoutes({ db, metrics, state }));
   await http.register(
     async (api) => {
-      await api.register(operatorRoutes({ db }));
+      await api.register(operatorRoutes({ db, onTokenRevoked: async () => {} }));
       await api.register(vehicleRoutes({ db, minimumChanged: listeners.minimumChanged }));
       await api.register(
         firmwareRoutes({
@@ -157,6 +159,7 @@ async function compose(base: Base) {
       await api.register(telemetryRoutes({ db }));
       await api.register(catalogueRoutes({ catalogues }));
       await api.register(diagnosticRoutes(diagnostics));
+      for (const routes of rightsRoutes) await api.register(routes);
     },
     { prefix: "/api/v1" },
   );
@@ -174,13 +177,14 @@ async function compose(base: Base) {
     // Leaves the public keys of a rotation also when no package is asked for.
     await signers();
   };
-  return { http, mqtt, dispatcher, updates, renewTrust, listeners, catalogues };
+  return { http, mqtt, rights, dispatcher, updates, renewTrust, listeners, catalogues };
 }
 
 async function listen(
   {
     http,
     mqtt,
+    rights,
     dispatcher,
     updates,
     renewTrust,
@@ -202,6 +206,7 @@ async function listen(
     db,
     config,
     updates,
+    approvals: rights.approvals,
     renewTrust,
     state,
     log,

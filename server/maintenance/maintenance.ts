@@ -1,6 +1,7 @@
 import type { ServerConfig } from "#config/server.ts";
 import { expireCommands } from "#server/commands/queries.ts";
 import type { Db } from "#server/database/connection.ts";
+import type { Approvals } from "#server/diagnostic-policy/approvals.ts";
 import { expireRequests } from "#server/diagnostics/queries.ts";
 import type { Log } from "#server/runtime/log.ts";
 import type { StateTracker } from "#server/runtime/state.ts";
@@ -13,6 +14,7 @@ export interface MaintenanceDeps {
   db: Db;
   config: ServerConfig;
   updates: UpdateDeps;
+  approvals: Pick<Approvals, "maintain">;
   /** Renews signed metadata that ends soon. */
   renewTrust: (now: Date) => Promise<void>;
   state: StateTracker;
@@ -22,6 +24,7 @@ export interface MaintenanceDeps {
 export interface MaintenanceReport {
   offline: string[];
   updatesEnded: number;
+  approvalsExpired: number;
   requestsExpired: number;
   commandsExpired: number;
   rowsTrimmed: number;
@@ -54,6 +57,7 @@ export async function maintain(
   return {
     offline: await markOffline(db, ago(config.vehicles.offline_after_s * 1000)),
     updatesEnded,
+    approvalsExpired: await deps.approvals.maintain(now),
     requestsExpired: await expireRequests(db),
     commandsExpired: await expireCommands(db),
     rowsTrimmed: await trimAll(db, config, now, mayGoOn),

@@ -77,13 +77,16 @@ export async function listTokens(db: Db): Promise<OperatorToken[]> {
   }));
 }
 
-/** @returns false when there is no such token, or it is revoked already */
-export async function revokeToken(db: Db, tokenId: string): Promise<boolean> {
-  const { numUpdatedRows } = await db
+/** @returns whose it was; undefined when there is no such token, or it is revoked already */
+export async function revokeToken(
+  db: Db,
+  tokenId: string,
+): Promise<{ token_id: string; name: string } | undefined> {
+  return db
     .updateTable("operator_token")
     .set({ revoked_at: new Date() })
     .where("token_id", "=", tokenId)
     .where("revoked_at", "is", null)
+    .returning(["token_id", "name"])
     .executeTakeFirst();
-  return numUpdatedRows > 0n;
 }

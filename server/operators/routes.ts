@@ -28,8 +28,14 @@ const NewToken = Type.Object({
   expires_in_days: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 3650 })),
 });
 
+export interface OperatorDeps {
+  db: Db;
+  /** Ends what was begun with the token; the answer to the admin waits for it. */
+  onTokenRevoked: (token: { token_id: string; name: string }) => Promise<void>;
+}
+
 /** Static API tokens of operators; only an admin handles them. */
-export function operatorRoutes({ db }: { db: Db }) {
+export function operatorRoutes({ db, onTokenRevoked }: OperatorDeps) {
   const config = { access: { by: "operator", roles: ["admin"] } } as const;
   return async (http: Http): Promise<void> => {
     http.get(
@@ -79,7 +85,9 @@ export function operatorRoutes({ db }: { db: Db }) {
       "/operators/tokens/:token_id",
       { config, schema: { tags: ["operators"], params: Type.Object({ token_id: Uuid }) } },
       async ({ params }, reply) => {
-        if (!(await revokeToken(db, params.token_id))) throw new ProblemError("TOKEN_UNKNOWN");
+        const revoked = await revokeToken(db, params.token_id);
+        if (revoked === undefined) throw new ProblemError("TOKEN_UNKNOWN");
+        await onTokenRevoked(revoked);
         return reply.code(204).send();
       },
     );

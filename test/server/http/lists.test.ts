@@ -25,6 +25,8 @@ describe("every list", () => {
     "/api/v1/updates",
     "/api/v1/diagnostics/results",
     "/api/v1/certificates",
+    "/api/v1/audit",
+    "/api/v1/diagnostics/approvals",
   ];
 
   it("that takes a cursor is among these", async () => {

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { loadServerConfig } from "#config/server.ts";
 import { openDiskStore } from "#server/blobs/disk-store.ts";
+import { createApprovals } from "#server/diagnostic-policy/approvals.ts";
 import type { MaintenanceDeps } from "#server/maintenance/maintenance.ts";
 import { createAssembler } from "#server/packages/assemble.ts";
 import { createMetrics } from "#server/runtime/metrics.ts";
@@ -14,5 +15,14 @@ export async function maintenanceDeps({ db, folder }: OwnDatabase): Promise<Main
   const assembler = createAssembler({ db, blobs, signers: async () => [] });
   const updates = { db, assembler, metrics: createMetrics(state), ttlHours: 168 };
   const renewTrust = async () => {};
-  return { db, config: loadServerConfig({}), updates, renewTrust, state, log: silentLog };
+  const approvals = createApprovals({ db, log: silentLog });
+  return {
+    db,
+    config: loadServerConfig({}),
+    updates,
+    approvals,
+    renewTrust,
+    state,
+    log: silentLog,
+  };
 }
