@@ -1,3 +1,4 @@
+import type { Access } from "#config/ecu-definition.ts";
 import { Nrc } from "#protocol/uds/nrc.ts";
 import { Sid } from "#protocol/uds/service.ts";
 import { clearDynamicDids } from "./dynamic-did.ts";
@@ -8,6 +9,7 @@ import {
   endTransfer,
   negative,
   positive,
+  refusal,
   Session,
   sessionHasExpired,
   u16Bytes,
@@ -46,22 +48,26 @@ export async function expireSession(ecu: EcuRuntime): Promise<void> {
 }
 
 /**
- * ISO 14229-1, 10: each change locks, which ends what needed the key. From one of the other sessions
- * to another what 28, 85, 2A and 2F have done stays; the default session undoes it all.
+ * ISO 14229-1, 10: each change locks. From one of the other sessions to another, what 28, 85, 2A, 2F
+ * and 31 have begun goes on as far as it is allowed there without a key; the default session ends
+ * it all.
  */
 async function enterSession(ecu: EcuRuntime, session: Session): Promise<void> {
   const { now } = ecu;
   delete now.unlocked;
   delete now.seed;
   now.session = session;
+  const goesOn = (access?: Access) =>
+    session !== Session.default && refusal(ecu, access) === undefined;
   for (const did of now.controls.keys()) {
-    const isSecured = controlOf(ecu, did)?.access?.level !== undefined;
-    if (isSecured || session === Session.default) now.controls.delete(did);
+    if (!goesOn(controlOf(ecu, did)?.access)) now.controls.delete(did);
+  }
+  for (const { rid, access } of ecu.config.definition.rids) {
+    if (!goesOn(access)) now.routinesUntil.delete(rid);
   }
   if (session === Session.default) {
     now.dtcSetting = true;
     now.communication = allCommunication();
-    now.routinesUntil.clear();
     stopAllPeriodic(ecu);
     clearDynamicDids(ecu);
   }

@@ -95,6 +95,11 @@ describe("what a change of session undoes", () => {
     expect(rig.ecu.communication.normal).toEqual({ receives: false, sends: false });
   });
 
+  test("to a session that does not have it: what only the one before has", async () => {
+    await rig.expectPositive("2f03020328", "2f03010301", "1002");
+    expect(await rig.ask("2203020301")).toEqual(["62030232030101"]);
+  });
+
   test.each([
     ["10 01", () => rig.expectPositive("1001")],
     [

@@ -117,9 +117,15 @@ describe("31, what the definition adds", () => {
     expect(await rig.ask("31030400")).toEqual(["7f3124"]);
   });
 
-  test("one that is not stopped ends with the session", async () => {
-    await rig.expectPositive("1003", "31010400", "1001", "1003");
+  test.each(["1001", "1002"])("one that is not stopped ends with %s", async (session) => {
+    await rig.expectPositive("1003", "31010400", session, "1003");
     expect(await rig.ask("31030400")).toEqual(["7f3124"]);
+  });
+
+  test("one that is not stopped goes on in the session that it needs", async () => {
+    await rig.expectPositive("1003", "31010400", "1003");
+    rig.clock.advance(3_000);
+    expect(await rig.ask("31030400")).toEqual(["710304000042"]);
   });
 
   test.each([
