@@ -14,6 +14,7 @@ import { benchmarksPage, OtherMachine } from "./page.ts";
 import { tableText } from "./report.ts";
 import { measureIssuing } from "./issuing.ts";
 import { measureTelemetry } from "./telemetry.ts";
+import { measureTunnel } from "./tunnel.ts";
 import { measureVerification } from "./verification.ts";
 import { createWorkspace } from "./workspace.ts";
 
@@ -24,6 +25,7 @@ const measures: Record<string, Measure> = {
   assembly: measureAssembly,
   telemetry: measureTelemetry,
   diagnostics: measureDiagnostics,
+  tunnel: measureTunnel,
   flashing: measureFlashing,
   issuing: measureIssuing,
   verification: measureVerification,
