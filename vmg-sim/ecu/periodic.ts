@@ -93,9 +93,8 @@ function sendDue(ecu: EcuRuntime, rate: Rate): boolean {
   if (sessionHasExpired(ecu)) entries.clear();
   for (const [id, { rate: own, tester }] of entries) {
     if (own !== rate) continue;
-    if (readRefusal(ecu, PERIODIC_DIDS + id) !== undefined) entries.delete(id);
     // Whoever does not take what was sent gets nothing more until it does.
-    else if (ecu.behaviour.silent !== true && tester.congested?.() !== true) {
+    if (ecu.behaviour.silent !== true && tester.congested?.() !== true) {
       tester.respond(message(ecu, id));
     }
   }

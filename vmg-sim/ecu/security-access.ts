@@ -2,6 +2,7 @@ import { timingSafeEqual } from "node:crypto";
 import { Nrc } from "#protocol/uds/nrc.ts";
 import { SEED_LENGTH } from "#protocol/uds/security-key.ts";
 import { Sid } from "#protocol/uds/service.ts";
+import { endDisallowed } from "./active-functions.ts";
 import {
   negative,
   nonDefaultSessions,
@@ -58,6 +59,8 @@ async function sendKey(ecu: EcuRuntime, level: number, key: Uint8Array): Promise
   delete ecu.now.seed;
   if (timingSafeEqual(key, expected)) {
     ecu.now.unlocked = level;
+    // One level at a time: another one is locked by it.
+    endDisallowed(ecu);
     await rememberWrongKeys(ecu, level, 0);
     return positive(level + 1);
   }

@@ -1,15 +1,13 @@
-import type { Access } from "#config/ecu-definition.ts";
 import { Nrc } from "#protocol/uds/nrc.ts";
 import { Sid } from "#protocol/uds/service.ts";
+import { endDisallowed } from "./active-functions.ts";
 import { clearDynamicDids } from "./dynamic-did.ts";
-import { controlOf } from "./io-control.ts";
 import { stopAllPeriodic } from "./periodic.ts";
 import {
   allCommunication,
   endTransfer,
   negative,
   positive,
-  refusal,
   Session,
   sessionHasExpired,
   u16Bytes,
@@ -57,17 +55,12 @@ async function enterSession(ecu: EcuRuntime, session: Session): Promise<void> {
   delete now.unlocked;
   delete now.seed;
   now.session = session;
-  const goesOn = (access?: Access) =>
-    session !== Session.default && refusal(ecu, access) === undefined;
-  for (const did of now.controls.keys()) {
-    if (!goesOn(controlOf(ecu, did)?.access)) now.controls.delete(did);
-  }
-  for (const { rid, access } of ecu.config.definition.rids) {
-    if (!goesOn(access)) now.routinesUntil.delete(rid);
-  }
+  endDisallowed(ecu);
   if (session === Session.default) {
     now.dtcSetting = true;
     now.communication = allCommunication();
+    now.controls.clear();
+    now.routinesUntil.clear();
     stopAllPeriodic(ecu);
     clearDynamicDids(ecu);
   }

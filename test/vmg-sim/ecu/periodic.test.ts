@@ -118,6 +118,14 @@ describe("2A read periodically", () => {
     expect(heard).toEqual(["6a", "03bb", "011234", "011234", "011234"]);
   });
 
+  test("ends for what another level has locked", async () => {
+    await rig.unlock(3);
+    const heard = await rig.ask("2a030301");
+    await rig.unlock(1);
+    rig.clock.advance(50);
+    expect(heard).toEqual(["6a", "011234"]);
+  });
+
   test.each(["1001", "1101"])("ends with %s", async (request) => {
     const heard = await rig.ask("2a0301");
     await rig.expectPositive(request, "1003");
