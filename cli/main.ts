@@ -1,11 +1,13 @@
 import "#config/node-version.js";
 import { Command } from "commander";
+import { catalogueCommand } from "./catalogue.ts";
 import { certsCommand } from "./certs.ts";
 import { trustCommand } from "./trust.ts";
 import { tunnelCommand } from "./tunnel.ts";
 
 await new Command("latticeway")
   .description("Latticeway, the vehicle OTA gateway")
+  .addCommand(catalogueCommand())
   .addCommand(certsCommand())
   .addCommand(trustCommand())
   .addCommand(tunnelCommand())

@@ -2,15 +2,19 @@ import type { Command } from "commander";
 import { KeyStoreError } from "#crypto/key-store-error.ts";
 import { UptaneKeyError } from "#protocol/uptane/key.ts";
 import { UptaneError } from "#protocol/uptane/uptane-error.ts";
+import { CatalogueError } from "#protocol/uds/catalogue.ts";
 import { CeremonyError } from "./ceremony-error.ts";
 import { GatewayError } from "./gateway.ts";
+import { OdxError } from "./odx-document.ts";
 import { printable, printableLines } from "./printable.ts";
 import { SourceError } from "./repository-source.ts";
 
 const known = [
+  CatalogueError,
   CeremonyError,
   GatewayError,
   KeyStoreError,
+  OdxError,
   SourceError,
   UptaneError,
   UptaneKeyError,
