@@ -21,6 +21,8 @@ export interface Gateway {
   get<S extends TSchema>(path: string, schema: S): Promise<Static<S>>;
   /** What the answer's body is, as it is. @throws GatewayError */
   file(path: string): Promise<Buffer>;
+  /** The same of a body of any length, as it comes. @throws GatewayError */
+  stream(path: string): Promise<AsyncIterable<Buffer>>;
   /** Sends JSON text as it is. @throws GatewayError */
   post<S extends TSchema>(path: string, body: Uint8Array, schema: S): Promise<Static<S>>;
   close(): Promise<void>;
@@ -39,11 +41,13 @@ export async function openGateway(env: NodeJS.ProcessEnv): Promise<Gateway> {
   }
   const connect = { minVersion: "TLSv1.3" as const, ...(ca && { ca: await readFile(ca) }) };
   const dispatcher = new Agent({ connect });
+  const base = { dispatcher, token, url };
   const send = (method: "GET" | "POST", path: string, body?: Uint8Array) =>
-    exchange({ dispatcher, token, base: url }, method, path, body);
+    exchange(base, method, path, body);
   return {
     get: async (path, schema) => parse(accepted(path, await send("GET", path)), path, schema),
     file: async (path) => accepted(path, await send("GET", path)),
+    stream: (path) => download(base, path),
     post: async (path, body, schema) =>
       parse(accepted(path, await send("POST", path, body)), path, schema),
     close: () => dispatcher.close(),
@@ -69,36 +73,75 @@ interface Answer {
   bytes: Buffer;
 }
 
+interface Base {
+  dispatcher: Agent;
+  token: string;
+  url: string;
+}
+
 async function exchange(
-  { dispatcher, token, base }: { dispatcher: Agent; token: string; base: string },
+  base: Base,
   method: "GET" | "POST",
   path: string,
   body?: Uint8Array,
 ): Promise<Answer> {
+  const signal = AbortSignal.timeout(TIMEOUT_MS);
+  const { statusCode, body: answer } = await ask(base, path, { method, signal }, body);
+  return { status: statusCode, bytes: await whole(base, answer) };
+}
+
+/** For as long as something comes. */
+async function download(base: Base, path: string): Promise<AsyncIterable<Buffer>> {
+  const limits = { headersTimeout: TIMEOUT_MS, bodyTimeout: TIMEOUT_MS };
+  const { statusCode, body } = await ask(base, path, { method: "GET", ...limits });
+  if (statusCode !== 200) accepted(path, { status: statusCode, bytes: await whole(base, body) });
+  return parts(base, body);
+}
+
+async function ask(
+  { dispatcher, token, url: base }: Base,
+  path: string,
+  options: { method: "GET" | "POST"; signal?: AbortSignal; bodyTimeout?: number },
+  body?: Uint8Array,
+) {
   try {
     const url = new URL(`api/v1${path}`, base.endsWith("/") ? base : `${base}/`);
-    const answer = await request(url, {
-      method,
+    return await request(url, {
+      ...options,
       dispatcher,
       headers: {
         authorization: `Bearer ${token}`,
         ...(body && { "content-type": "application/json" }),
       },
       body: body ?? null,
-      signal: AbortSignal.timeout(TIMEOUT_MS),
     });
-    const parts: Buffer[] = [];
-    let length = 0;
-    for await (const part of answer.body as AsyncIterable<Buffer>) {
-      length += part.length;
-      if (length > MAX_ANSWER_BYTES) throw new Error("the answer has no end");
-      parts.push(part);
-    }
-    return { status: answer.statusCode, bytes: Buffer.concat(parts) };
   } catch (error) {
-    const { message, code } = error as NodeJS.ErrnoException;
-    throw new GatewayError("GATEWAY_UNREACHABLE", `${base}: ${message || code}`);
+    throw unreachable(base, error);
   }
+}
+
+async function whole(base: Base, body: AsyncIterable<Buffer>): Promise<Buffer> {
+  const kept: Buffer[] = [];
+  let length = 0;
+  for await (const part of parts(base, body)) {
+    length += part.length;
+    if (length > MAX_ANSWER_BYTES) throw unreachable(base.url, new Error("the answer has no end"));
+    kept.push(part);
+  }
+  return Buffer.concat(kept);
+}
+
+async function* parts(base: Base, body: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  try {
+    yield* body;
+  } catch (error) {
+    throw unreachable(base.url, error);
+  }
+}
+
+function unreachable(url: string, error: unknown): GatewayError {
+  const { message, code } = error as NodeJS.ErrnoException;
+  return new GatewayError("GATEWAY_UNREACHABLE", `${url}: ${message || code}`);
 }
 
 function accepted(path: string, { status, bytes }: Answer): Buffer {

@@ -3,6 +3,7 @@ import { KeyStoreError } from "#crypto/key-store-error.ts";
 import { UptaneKeyError } from "#protocol/uptane/key.ts";
 import { UptaneError } from "#protocol/uptane/uptane-error.ts";
 import { CatalogueError } from "#protocol/uds/catalogue.ts";
+import { AuditFault } from "./audit-chain.ts";
 import { CeremonyError } from "./ceremony-error.ts";
 import { GatewayError } from "./gateway.ts";
 import { OdxError } from "./odx-document.ts";
@@ -10,6 +11,7 @@ import { printable, printableLines } from "./printable.ts";
 import { SourceError } from "./repository-source.ts";
 
 const known = [
+  AuditFault,
   CatalogueError,
   CeremonyError,
   GatewayError,

@@ -1,0 +1,62 @@
+import { createReadStream } from "node:fs";
+import { Command, InvalidArgumentError } from "commander";
+import { AuditHead } from "#protocol/api/audit.ts";
+import { verifyAudit, type AuditVerdict } from "./audit-chain.ts";
+import { withGateway } from "./gateway.ts";
+import { reporting } from "./reporting.ts";
+
+/** `latticeway audit …` */
+export function auditCommand(): Command {
+  const audit = new Command("audit").description("The record of who did what to which vehicle");
+  audit.addCommand(verifyCommand());
+  return audit;
+}
+
+interface VerifyOptions {
+  file?: string;
+  anchor: AuditHead[];
+}
+
+function verifyCommand(): Command {
+  return new Command("verify")
+    .description("Compute the whole audit log anew and name the first entry that is not as it was")
+    .option("--file <export>", "of GET /audit/export; without it the gateway is asked")
+    .option("--anchor <seq:hash>", "a head that the log had before; may be repeated", anchors, [])
+    .addHelpText(
+      "after",
+      "\nThe gateway is named by LATTICEWAY_URL, LATTICEWAY_TOKEN and LATTICEWAY_CA.",
+    )
+    .action((options: VerifyOptions, command: Command) =>
+      reporting(command, async () => told(await verify(options), options.anchor.length > 0)),
+    );
+}
+
+async function verify({ file, anchor }: VerifyOptions): Promise<AuditVerdict> {
+  if (file !== undefined) return verifyAudit(createReadStream(file), anchor);
+  return withGateway(async (gateway) => {
+    // An export that ends too early is not taken for the whole.
+    const head = await gateway.get("/audit/head", AuditHead);
+    return verifyAudit(await gateway.stream("/audit/export"), [...anchor, head]);
+  });
+}
+
+function told({ head, first, last }: AuditVerdict, isAnchored: boolean): string {
+  const span = first === undefined ? "" : `, from ${first} to ${last}`;
+  const lines = [`The chain holds: ${head.seq} entries${span}.`];
+  if (!isAnchored) {
+    lines.push(
+      "Without an --anchor from before, entries cut off at the end or a log written anew do not show.",
+    );
+  }
+  return [...lines, "", "Keep this anchor away from the gateway:", `${head.seq}:${head.hash}`].join(
+    "\n",
+  );
+}
+
+function anchors(text: string, before: AuditHead[]): AuditHead[] {
+  const [, seq, hash] = /^(\d{1,15}):([0-9a-f]{64})$/.exec(text) ?? [];
+  if (seq === undefined || hash === undefined) {
+    throw new InvalidArgumentError("number and hash as `audit verify` shows them, 12:0a1b….");
+  }
+  return [...before, { seq: Number(seq), hash }];
+}
