@@ -25,8 +25,12 @@ export interface Gateway {
   stream(path: string): Promise<AsyncIterable<Buffer>>;
   /** Sends JSON text as it is. @throws GatewayError */
   post<S extends TSchema>(path: string, body: Uint8Array, schema: S): Promise<Static<S>>;
+  /** @throws GatewayError */
+  delete(path: string): Promise<void>;
   close(): Promise<void>;
 }
+
+type Method = Method | "DELETE";
 
 /**
  * The gateway that the environment names: `LATTICEWAY_URL`, with the token in `LATTICEWAY_TOKEN`;
@@ -42,7 +46,7 @@ export async function openGateway(env: NodeJS.ProcessEnv): Promise<Gateway> {
   const connect = { minVersion: "TLSv1.3" as const, ...(ca && { ca: await readFile(ca) }) };
   const dispatcher = new Agent({ connect });
   const base = { dispatcher, token, url };
-  const send = (method: "GET" | "POST", path: string, body?: Uint8Array) =>
+  const send = (method: Method, path: string, body?: Uint8Array) =>
     exchange(base, method, path, body);
   return {
     get: async (path, schema) => parse(accepted(path, await send("GET", path)), path, schema),
@@ -50,6 +54,9 @@ export async function openGateway(env: NodeJS.ProcessEnv): Promise<Gateway> {
     stream: (path) => download(base, path),
     post: async (path, body, schema) =>
       parse(accepted(path, await send("POST", path, body)), path, schema),
+    async delete(path) {
+      accepted(path, await send("DELETE", path));
+    },
     close: () => dispatcher.close(),
   };
 }
@@ -81,7 +88,7 @@ interface Base {
 
 async function exchange(
   base: Base,
-  method: "GET" | "POST",
+  method: Method,
   path: string,
   body?: Uint8Array,
 ): Promise<Answer> {
@@ -101,7 +108,7 @@ async function download(base: Base, path: string): Promise<AsyncIterable<Buffer>
 async function ask(
   { dispatcher, token, url: base }: Base,
   path: string,
-  options: { method: "GET" | "POST"; signal?: AbortSignal; bodyTimeout?: number },
+  options: { method: Method; signal?: AbortSignal; bodyTimeout?: number },
   body?: Uint8Array,
 ) {
   try {

@@ -7,8 +7,9 @@ import { standardTiming, type EntityConfig } from "#protocol/doip/entity-state.t
 import { listenDoip, type DoipConnection } from "#protocol/doip/listener.ts";
 import { Nrc } from "#protocol/uds/nrc.ts";
 import { negativeResponse } from "#protocol/uds/response.ts";
-import { suppressesPositive } from "#protocol/uds/service.ts";
+import { Sid, suppressesPositive } from "#protocol/uds/service.ts";
 import type { RemoteCar, RemoteOutcome } from "./remote-car.ts";
+import { tunnelSessions } from "./tunnel-sessions.ts";
 
 /** What a tester has asked and heard, with the time that it took. */
 export interface TunnelledExchange {
@@ -51,6 +52,8 @@ const NEXT_PENDING_MS = 2_000;
 export async function startTunnel(options: TunnelOptions): Promise<DiscoverableGateway> {
   const { car, host, port, clock } = options;
   const ecus = new Map(car.ecus.map((ecu) => [ecu.logical_address, ecu]));
+  const sessions = tunnelSessions(car);
+  const testers = new Map<DoipConnection, number>();
   let underWay = 0;
   const entity: EntityConfig = {
     logicalAddress: LOGICAL_ADDRESS,
@@ -75,6 +78,7 @@ export async function startTunnel(options: TunnelOptions): Promise<DiscoverableG
     const { source: tester, target } = message;
     // The segment it came in is used again for the next one.
     const request = Uint8Array.from(message.userData);
+    testers.set(connection, tester);
     options.onMessage?.("tester", { ...message, userData: request });
     const started = clock.now();
     const ecu = ecus.get(target);
@@ -84,12 +88,13 @@ export async function startTunnel(options: TunnelOptions): Promise<DiscoverableG
         ? keepWaiting(clock, () => answer(target, pending(request)))
         : () => {};
     underWay += 1;
-    const outcome = await (ecu ? car.ask(ecu, request) : car.askAll(request));
+    const outcome = await (ecu ? sessions.ask(tester, ecu, request) : car.askAll(request));
     underWay -= 1;
     settle();
     if (outcome.kind === "answered") {
+      // The car answers what the gateway has asked it, a session for one; the bit is the tester's.
       for (const { logical_address, response } of outcome.answers)
-        answer(logical_address, response);
+        if (!ecu || !suppresses(request, response)) answer(logical_address, response);
     } else if (ecu) answer(target, negativeResponse(request[0] ?? 0, nrcOf(outcome.code)));
     const duration_ms = clock.now() - started;
     options.onExchange?.({ tester, target, request, outcome, duration_ms });
@@ -101,8 +106,13 @@ export async function startTunnel(options: TunnelOptions): Promise<DiscoverableG
     entity,
     clock,
     onDiagnostic: (connection, message) => void carry(connection, message),
+    onClosed(connection) {
+      const tester = testers.get(connection);
+      testers.delete(connection);
+      if (tester !== undefined) void sessions.leave(tester);
+    },
   });
-  return discoverable(listener, {
+  const gateway = await discoverable(listener, {
     host,
     port,
     clock,
@@ -110,6 +120,17 @@ export async function startTunnel(options: TunnelOptions): Promise<DiscoverableG
     maxSockets: MAX_SOCKETS,
     maxDataSize: MAX_REQUEST,
   });
+  return {
+    ...gateway,
+    async close() {
+      await gateway.close();
+      await sessions.closeAll();
+    },
+  };
+}
+
+function suppresses(request: Uint8Array, response: Uint8Array): boolean {
+  return suppressesPositive(request) && response[0] !== Sid.negativeResponse;
 }
 
 /** Says again and again that the answer will come, as the tester's P2 and P2* demand. */
@@ -132,8 +153,13 @@ function nrcOf(code: string): number {
     case "VEHICLE_BUSY":
       return Nrc.busyRepeatRequest;
     case "PROGRAMMING_REFUSED":
-    case "ROLE_REQUIRED":
+    case "SESSION_EXISTS":
+    case "ECU_LOCKED":
+    case "APPROVAL_NEEDED":
       return Nrc.conditionsNotCorrect;
+    case "DIAGNOSTIC_DENIED":
+    case "ROLE_REQUIRED":
+      return Nrc.securityAccessDenied;
     default:
       return Nrc.noResponseFromSubnetComponent;
   }

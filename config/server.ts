@@ -14,6 +14,11 @@ const Port = Type.Integer({
 });
 const Days = Type.Number({ exclusiveMinimum: 0, description: "days, more than 0" });
 const Hours = Type.Number({ exclusiveMinimum: 0, description: "hours, more than 0" });
+const WaitSeconds = Type.Integer({
+  minimum: 0,
+  maximum: 604_800,
+  description: "seconds, 0 to 604800",
+});
 const Limit = group({
   min: Type.Optional(Type.Number({ description: "a number" })),
   max: Type.Optional(Type.Number({ description: "a number" })),
@@ -91,6 +96,8 @@ export const ServerConfig = group({
   diagnostics: group({
     timeout_ms: Type.Integer({ minimum: 100, maximum: 60_000, description: "100 to 60000" }),
     tries: Type.Integer({ minimum: 1, maximum: 10, description: "1 to 10" }),
+    ttl_s: WaitSeconds,
+    change_ttl_s: WaitSeconds,
     catalogue_dir: Type.String({ description: "empty, or a folder" }),
     approval_ttl_s: Type.Integer({ minimum: 60, maximum: 604_800, description: "60 to 604800" }),
     session_max_s: Type.Integer({ minimum: 1, maximum: 86_400, description: "1 to 86400" }),

@@ -9,9 +9,6 @@ import { commandTopics } from "#server/commands/topics.ts";
 import { openDatabase, type Database } from "#server/database/connection.ts";
 import { openCatalogues } from "#server/diagnostics/catalogue.ts";
 import { catalogueRoutes } from "#server/diagnostics/catalogue-routes.ts";
-import { createDispatcher } from "#server/diagnostics/dispatch.ts";
-import { diagnosticRoutes } from "#server/diagnostics/routes.ts";
-import { diagnosticTopics } from "#server/diagnostics/topics.ts";
 import { firmwareRoutes } from "#server/firmware/routes.ts";
 import { healthRoutes } from "#server/http/health.ts";
 import { openListener } from "#server/http/listen.ts";
@@ -35,8 +32,10 @@ import { updateTopics } from "#server/updates/topics.ts";
 import { trackPresence, type Presence } from "#server/vehicles/presence.ts";
 import { vehicleRoutes } from "#server/vehicles/routes.ts";
 import { vehicleTopics } from "#server/vehicles/topics.ts";
+import { composeDiagnosticRequests } from "./diagnostic-requests.ts";
 import { composeRights } from "./diagnostic-rights.ts";
 import { certified, createListeners, keyAlgorithms } from "./listeners.ts";
+import { composeRemoteDiagnostics } from "./remote-diagnostics.ts";
 
 /** A running gateway. */
 export interface App {
@@ -122,16 +121,24 @@ async function compose(base: Base) {
 
   const { rights, rightsRoutes } = composeRights({ db, log });
   const assembler = createAssembler({ db, blobs, signers });
-  const updates: UpdateDeps = { db, assembler, metrics, ttlHours: config.packages.ttl_h };
-  const delivery = startDelivery({ db, mqtt, log });
   const catalogues = openCatalogues(config.diagnostics.catalogue_dir, log);
-  const dispatcher = createDispatcher({ db, mqtt, config: config.diagnostics, metrics, log });
-  const diagnostics = { db, dispatcher, catalogues, config: config.diagnostics };
+  const remote = await composeRemoteDiagnostics({ ...base, ...rights, mqtt, catalogues });
+  const updates: UpdateDeps = {
+    db,
+    assembler,
+    metrics,
+    ttlHours: config.packages.ttl_h,
+    started: (vin) => remote.updateStarted(vin),
+  };
+  const delivery = startDelivery({ db, mqtt, log });
+  const { revocations } = remote;
+  const parts = { ...base, ...rights, db, mqtt, catalogues, revocations };
+  const requests = composeDiagnosticRequests(parts);
 
   await http.register(healthRoutes({ db, metrics, state }));
   await http.register(
     async (api) => {
-      await api.register(operatorRoutes({ db, onTokenRevoked: async () => {} }));
+      await api.register(operatorRoutes({ db, onTokenRevoked: remote.tokenRevoked }));
       await api.register(vehicleRoutes({ db, minimumChanged: listeners.minimumChanged }));
       await api.register(
         firmwareRoutes({
@@ -158,8 +165,9 @@ async function compose(base: Base) {
       await api.register(commandRoutes({ db, delivery, ttlSeconds: config.commands.ttl_s }));
       await api.register(telemetryRoutes({ db }));
       await api.register(catalogueRoutes({ catalogues }));
-      await api.register(diagnosticRoutes(diagnostics));
+      for (const routes of requests.routes) await api.register(routes);
       for (const routes of rightsRoutes) await api.register(routes);
+      for (const routes of remote.routes) await api.register(routes);
     },
     { prefix: "/api/v1" },
   );
@@ -169,7 +177,8 @@ async function compose(base: Base) {
     ...updateTopics({ ...updates, log }),
     ...commandTopics({ db, log, metrics }),
     ...telemetryTopics({ db, config: config.telemetry, presence, metrics, log }),
-    ...diagnosticTopics({ dispatcher, metrics, log }),
+    ...requests.topics,
+    ...remote.topics,
   ];
   for (const handler of handlers) mqtt.handle(handler);
   const renewTrust = async (now: Date) => {
@@ -177,7 +186,7 @@ async function compose(base: Base) {
     // Leaves the public keys of a rotation also when no package is asked for.
     await signers();
   };
-  return { http, mqtt, rights, dispatcher, updates, renewTrust, listeners, catalogues };
+  return { http, mqtt, rights, requests, updates, renewTrust, listeners, catalogues, remote };
 }
 
 async function listen(
@@ -185,11 +194,12 @@ async function listen(
     http,
     mqtt,
     rights,
-    dispatcher,
+    requests,
     updates,
     renewTrust,
     listeners,
     catalogues,
+    remote,
   }: Awaited<ReturnType<typeof compose>>,
   { config, log, state, presence, database }: Base,
 ): Promise<App> {
@@ -208,6 +218,8 @@ async function listen(
     updates,
     approvals: rights.approvals,
     renewTrust,
+    requests,
+    remote,
     state,
     log,
   });
@@ -224,7 +236,8 @@ async function listen(
       clearInterval(flush);
       listeners.stop();
       const maintained = stopMaintenance();
-      dispatcher.stop();
+      requests.stop();
+      remote.stop();
       const ended = await Promise.allSettled([http.close(), mqtt.close(), maintained]);
       // Whatever went wrong there: what was seen is kept, and the database is closed last.
       try {

@@ -1,4 +1,6 @@
 import Type, { type Static } from "typebox";
+import { VehicleTiming } from "#protocol/mqtt/diagnostics.ts";
+import { Interlock } from "#protocol/mqtt/interlock.ts";
 import { EcuId, Timestamp, Uuid, VehicleId, ZoneId } from "./identifier.ts";
 
 const ServiceId = Type.String({
@@ -14,12 +16,39 @@ const RequestData = Type.String({
 });
 const TimeoutMs = Type.Integer({ minimum: 100, maximum: 60_000 });
 
+/** What a request may say besides whom it asks for what. */
+const options = {
+  data: Type.Optional(RequestData),
+  timeout_ms: Type.Optional(TimeoutMs),
+  ttl_s: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: 7 * 86_400,
+      description: "How long it waits for a vehicle that is offline; 0: now or never",
+    }),
+  ),
+  idempotency_key: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 128,
+      description: "The same key again brings the request that was made with it, and no second one",
+    }),
+  ),
+  session_id: Type.Optional(Uuid),
+  wait_ms: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: 60_000,
+      description: "Wait so long for the result; it is answered with 200 then",
+    }),
+  ),
+};
+
 export const DiagnosticSend = Type.Object({
   vin: VehicleId,
   ecu_id: EcuId,
   service_id: ServiceId,
-  data: Type.Optional(RequestData),
-  timeout_ms: Type.Optional(TimeoutMs),
+  ...options,
 });
 export type DiagnosticSend = Static<typeof DiagnosticSend>;
 
@@ -27,8 +56,7 @@ export const DiagnosticBroadcast = Type.Object({
   vin: VehicleId,
   zone_id: ZoneId,
   service_id: ServiceId,
-  data: Type.Optional(RequestData),
-  timeout_ms: Type.Optional(TimeoutMs),
+  ...options,
 });
 export type DiagnosticBroadcast = Static<typeof DiagnosticBroadcast>;
 
@@ -55,6 +83,20 @@ const EcuResponse = Type.Object({
 });
 export type EcuResponse = Static<typeof EcuResponse>;
 
+const Ms = Type.Number({ minimum: 0 });
+
+/** Where the time of a request went, in milliseconds; a part that is not known is left out. */
+export const Hops = Type.Object({
+  rest_ms: Type.Optional(Type.Number({ description: "Checked, audited and stored" })),
+  queued_ms: Type.Optional(Type.Number({ description: "Waited for the vehicle" })),
+  broker_ms: Type.Optional(Type.Number({ description: "Until the vehicle acknowledged it (MQTT)" })),
+  network_ms: Type.Optional(Type.Number({ description: "To the vehicle and back" })),
+  vmg_ms: Type.Optional(Type.Number({ description: "In the vehicle, all in all" })),
+  vehicle: Type.Optional(VehicleTiming),
+  store_ms: Type.Optional(Ms),
+});
+export type Hops = Static<typeof Hops>;
+
 export const DiagnosticResult = Type.Object({
   request_id: Uuid,
   vin: VehicleId,
@@ -67,9 +109,17 @@ export const DiagnosticResult = Type.Object({
   attempts: Type.Integer(),
   error: Type.Union([Type.Object({ code: Type.String(), message: Type.String() }), Type.Null()]),
   responses: Type.Array(EcuResponse, { description: "One for an ECU, several for a zone" }),
+  interlock: Type.Union([Interlock, Type.Null()], {
+    description: "The vehicle itself refused, to stay safe",
+  }),
   requested_by: Type.String(),
+  approved_by: Type.Union([Type.String(), Type.Null()]),
+  session_id: Type.Union([Uuid, Type.Null()]),
   created_at: Timestamp,
+  expires_at: Timestamp,
+  sent_at: Type.Union([Timestamp, Type.Null()]),
   completed_at: Type.Union([Timestamp, Type.Null()]),
   duration_ms: Type.Union([Type.Number(), Type.Null()]),
+  hops: Type.Union([Hops, Type.Null()]),
 });
 export type DiagnosticResult = Static<typeof DiagnosticResult>;

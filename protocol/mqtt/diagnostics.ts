@@ -60,6 +60,8 @@ export const DiagnosticResponse = Type.Object({
   attempt: Type.Integer({ minimum: 1 }),
   ecu_id: Type.Optional(EcuId),
   success: Type.Boolean(),
+  /** Not the answer yet: the ECU has said that it will come (78). */
+  pending: Type.Optional(Type.Literal(true)),
   response_data: Type.Optional(UdsHex),
   responses: Type.Optional(
     Type.Array(Type.Object({ ecu_id: EcuId, response_data: UdsHex }), { maxItems: 256 }),

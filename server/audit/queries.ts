@@ -115,6 +115,34 @@ export async function listEntries(
   return (await query.execute()).map(asEntry);
 }
 
+/** Which exchanges with a vehicle. */
+export type ExchangeFilter = Pick<AuditFilter, "ecu_id" | "from" | "to"> & { vin: string };
+
+/** Entries that have UDS bytes, oldest first, from behind `after` on. */
+export async function exchangesAfter(
+  db: Db,
+  { vin, ecu_id, from, to }: ExchangeFilter,
+  after: number,
+  limit: number,
+): Promise<AuditEntry[]> {
+  let query = db
+    .selectFrom("audit_entry")
+    .selectAll()
+    .where("vin", "=", vin)
+    .where("seq", ">", after)
+    .where((where) =>
+      where.or([where("request", "is not", null), where("response", "is not", null)]),
+    )
+    // What was refused was never said to the vehicle.
+    .where("action", "not in", ["diagnostics.denied", "diagnostics.cancelled"])
+    .orderBy("seq")
+    .limit(limit);
+  if (ecu_id !== undefined) query = query.where("ecu_id", "=", ecu_id);
+  if (from !== undefined) query = query.where("at", ">=", from);
+  if (to !== undefined) query = query.where("at", "<", to);
+  return (await query.execute()).map(asEntry);
+}
+
 /** Entries in the order of the chain, from behind `after` to `last`. */
 export async function entriesAfter(
   db: Db,

@@ -12,6 +12,7 @@ import * as m0009 from "./migrations/0009-certificate-ends.ts";
 import * as m0010 from "./migrations/0010-diagnostic-level.ts";
 import * as m0011 from "./migrations/0011-audit.ts";
 import * as m0012 from "./migrations/0012-diagnostic-policy.ts";
+import * as m0013 from "./migrations/0013-diagnostic-requests.ts";
 import * as m0014 from "./migrations/0014-diagnostic-sessions.ts";
 
 /** Every migration, by the name that marks it as done in a database. Never rename or reorder. */
@@ -28,6 +29,7 @@ const migrations: Record<string, Migration> = {
   "0010-diagnostic-level": m0010,
   "0011-audit": m0011,
   "0012-diagnostic-policy": m0012,
+  "0013-diagnostic-requests": m0013,
   "0014-diagnostic-sessions": m0014,
 };
 

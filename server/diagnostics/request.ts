@@ -56,12 +56,30 @@ export function outcomeOfSilence(timeoutMs: number, more: boolean): Outcome {
   return { status: "timeout", responses: [], error: { code: "VEHICLE_TIMEOUT", message } };
 }
 
+/** What asking again can't change. */
+const final = [
+  "ECU_UNKNOWN",
+  "REQUEST_INVALID",
+  "PROGRAMMING_REFUSED",
+  "SESSION_UNKNOWN",
+  "ECU_IN_SESSION",
+  "CANCELLED",
+  "REVOKED",
+];
+const statusOf: Readonly<Record<string, DiagnosticStatus>> = {
+  UDS_TIMEOUT: "timeout",
+  VEHICLE_BUSY: "denied",
+  PROGRAMMING_REFUSED: "denied",
+  SESSION_UNKNOWN: "denied",
+  ECU_IN_SESSION: "denied",
+  REVOKED: "denied",
+  CANCELLED: "cancelled",
+};
+
 function afterFailure({ error }: DiagnosticResponse, more: boolean): Outcome {
   const { code, message } = error ?? { code: "UNSPECIFIED", message: "the vehicle gave no reason" };
-  const final = ["ECU_UNKNOWN", "REQUEST_INVALID", "PROGRAMMING_REFUSED"].includes(code);
-  if (more && !final) return "retry";
-  const isDenied = code === "VEHICLE_BUSY" || code === "PROGRAMMING_REFUSED";
-  const status = code === "UDS_TIMEOUT" ? "timeout" : isDenied ? "denied" : "network_error";
+  if (more && !final.includes(code)) return "retry";
+  const status = statusOf[code] ?? "network_error";
   return { status, responses: [], error: { code, message } };
 }
 

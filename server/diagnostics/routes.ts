@@ -5,27 +5,60 @@ import {
   DiagnosticSend,
   DiagnosticStatus,
 } from "#protocol/api/diagnostics.ts";
-import { EcuId, Uuid, VehicleId } from "#protocol/api/identifier.ts";
+import { EcuId, Uuid, VehicleId, ZoneId } from "#protocol/api/identifier.ts";
 import { Page, PageQuery } from "#protocol/api/page.ts";
 import { ProblemError } from "#protocol/api/problem.ts";
+import { Instant } from "#protocol/mqtt/instant.ts";
 import { callingOperator } from "#server/http/access.ts";
+import { eventStreams } from "#server/http/event-stream.ts";
 import type { Http } from "#server/http/http.ts";
 import { page } from "#server/http/page.ts";
-import { listResults, resultById } from "./queries.ts";
+import { operatorById } from "#server/operators/queries.ts";
+import { cancelRequest, type EndingDeps } from "./ending.ts";
+import { liveResults } from "./live-results.ts";
+import { listResults, resultById } from "./result-queries.ts";
 import { broadcastDiagnostic, sendDiagnostic, type DiagnosticDeps } from "./service.ts";
 
 const tags = ["diagnostics"];
 const Accepted = Type.Object({ request_id: Uuid, status: DiagnosticStatus });
+const WaitMs = Type.Integer({
+  minimum: 0,
+  maximum: 60_000,
+  default: 0,
+  description: "Wait up to this long for the request to end",
+});
+const Filter = {
+  vin: Type.Optional(VehicleId),
+  ecu_id: Type.Optional(EcuId),
+  zone_id: Type.Optional(ZoneId),
+  status: Type.Optional(DiagnosticStatus),
+  session_id: Type.Optional(Uuid),
+  requested_by: Type.Optional(Type.String({ maxLength: 64 })),
+  service_id: Type.Optional(
+    Type.String({ pattern: "^(0[xX])?[0-9A-Fa-f]{2}$", description: "UDS service id" }),
+  ),
+  from: Type.Optional(Instant),
+  to: Type.Optional(Instant),
+};
 
-export function diagnosticRoutes(deps: DiagnosticDeps) {
+export function diagnosticRoutes(deps: DiagnosticDeps & EndingDeps) {
   return async (http: Http): Promise<void> => {
     sending(http, deps);
     results(http, deps);
+    oneResult(http, deps);
   };
 }
 
 function sending(http: Http, deps: DiagnosticDeps): void {
   const config = { access: { by: "operator", roles: ["diagnostician"] } } as const;
+  const response = { 200: DiagnosticResult, 202: Accepted };
+
+  /** What the operator is told of a request that was made, waited for if they want to. */
+  async function answer(requestId: string, waitMs: number) {
+    const result = await resultAfter(deps, requestId, waitMs);
+    if (waitMs > 0 && result.completed_at !== null) return { code: 200, body: result } as const;
+    return { code: 202, body: { request_id: requestId, status: result.status } } as const;
+  }
 
   http.post(
     "/diagnostics/send",
@@ -35,12 +68,15 @@ function sending(http: Http, deps: DiagnosticDeps): void {
         tags,
         summary: "Sends a UDS request to one ECU; read the result by its request_id",
         body: DiagnosticSend,
-        response: { 202: Accepted },
+        response,
       },
     },
     async (request, reply) => {
-      const request_id = await sendDiagnostic(deps, callingOperator(request).name, request.body);
-      return reply.code(202).send({ request_id, status: "queued" });
+      const received = performance.now() - reply.elapsedTime;
+      const operator = callingOperator(request);
+      const id = await sendDiagnostic(deps, operator, request.body, received);
+      const { code, body } = await answer(id, request.body.wait_ms ?? 0);
+      return reply.code(code).send(body);
     },
   );
 
@@ -52,69 +88,119 @@ function sending(http: Http, deps: DiagnosticDeps): void {
         tags,
         summary: "Sends a UDS request to every ECU behind a zonal gateway",
         body: DiagnosticBroadcast,
-        response: { 202: Accepted },
+        response,
       },
     },
     async (request, reply) => {
-      const request_id = await broadcastDiagnostic(
-        deps,
-        callingOperator(request).name,
-        request.body,
-      );
-      return reply.code(202).send({ request_id, status: "queued" });
+      const received = performance.now() - reply.elapsedTime;
+      const operator = callingOperator(request);
+      const id = await broadcastDiagnostic(deps, operator, request.body, received);
+      const { code, body } = await answer(id, request.body.wait_ms ?? 0);
+      return reply.code(code).send(body);
     },
   );
 }
 
-function results(http: Http, { db, dispatcher, catalogues }: DiagnosticDeps): void {
-  const config = { access: { by: "operator" } } as const;
+function results(http: Http, deps: DiagnosticDeps): void {
+  const { db, catalogues, feed } = deps;
+  const access = { by: "operator" } as const;
+  const streams = eventStreams(http);
 
   http.get(
     "/diagnostics/results",
     {
-      config,
+      config: { access },
       schema: {
         tags,
-        querystring: Type.Object({
-          ...PageQuery(Uuid).properties,
-          vin: Type.Optional(VehicleId),
-          ecu_id: Type.Optional(EcuId),
-          status: Type.Optional(DiagnosticStatus),
-        }),
+        querystring: Type.Object({ ...PageQuery(Uuid).properties, ...Filter }),
         response: { 200: Page(DiagnosticResult) },
       },
     },
     async ({ query }) =>
       page(
         query.limit,
-        await listResults(db, catalogues, { ...query, limit: query.limit + 1 }),
+        await listResults(deps, { ...query, limit: query.limit + 1 }),
         (row) => row.request_id,
       ),
   );
 
   http.get(
-    "/diagnostics/results/:request_id",
+    "/diagnostics/results/events",
     {
-      config,
+      config: { access, stream: true },
       schema: {
         tags,
-        params: Type.Object({ request_id: Uuid }),
-        querystring: Type.Object({
-          wait_ms: Type.Integer({
-            minimum: 0,
-            maximum: 60_000,
-            default: 0,
-            description: "Wait up to this long for the request to end",
-          }),
+        summary: "Results as they change, as server-sent events; Last-Event-ID resumes",
+        querystring: Type.Object(Filter),
+        headers: Type.Object({
+          "last-event-id": Type.Optional(Type.String({ pattern: "^[0-9]{1,18}$" })),
         }),
+      },
+    },
+    async (request, reply) => {
+      const { token_id } = callingOperator(request);
+      const after = request.headers["last-event-id"];
+      return streams.send(
+        reply,
+        (signal) => liveResults({ db, catalogues, feed }, request.query, after, signal),
+        async () => (await operatorById(db, token_id)) !== undefined,
+      );
+    },
+  );
+}
+
+function oneResult(http: Http, deps: DiagnosticDeps & EndingDeps): void {
+  const params = Type.Object({ request_id: Uuid });
+
+  http.get(
+    "/diagnostics/results/:request_id",
+    {
+      config: { access: { by: "operator" } },
+      schema: {
+        tags,
+        params,
+        querystring: Type.Object({ wait_ms: WaitMs }),
         response: { 200: DiagnosticResult },
       },
     },
-    async ({ params, query }) => {
-      await dispatcher.settled(params.request_id, query.wait_ms);
-      const result = await resultById(db, catalogues, params.request_id);
-      if (result === undefined) throw new ProblemError("DIAGNOSTIC_UNKNOWN", params.request_id);
-      return result;
+    async ({ params: { request_id }, query }) => resultAfter(deps, request_id, query.wait_ms),
+  );
+
+  http.post(
+    "/diagnostics/results/:request_id/cancel",
+    {
+      config: { access: { by: "operator", roles: ["diagnostician"] } },
+      schema: {
+        tags,
+        summary: "Gives up a request, if its ECU has not been asked yet",
+        params,
+        response: { 200: DiagnosticResult, 202: DiagnosticResult },
+      },
+    },
+    async (request, reply) => {
+      const { request_id } = request.params;
+      const ended = await cancelRequest(deps, callingOperator(request), request_id);
+      return reply.code(ended ? 200 : 202).send(await resultAfter(deps, request_id, 0));
     },
   );
+}
+
+/** A request's result when it has ended, or as it stands after `waitMs`. */
+async function resultAfter(
+  deps: DiagnosticDeps,
+  requestId: string,
+  waitMs: number,
+): Promise<DiagnosticResult> {
+  const found = new AbortController();
+  const ended = deps.feed.ended(requestId, waitMs, found.signal);
+  try {
+    const before = waitMs === 0 ? undefined : await resultById(deps, requestId);
+    if (before !== undefined && before.completed_at !== null) return before;
+    if (before !== undefined) await ended;
+    const result = await resultById(deps, requestId);
+    if (result === undefined) throw new ProblemError("DIAGNOSTIC_UNKNOWN", requestId);
+    return result;
+  } finally {
+    found.abort();
+  }
 }

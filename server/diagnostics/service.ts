@@ -4,71 +4,215 @@ import type { DiagnosticBroadcast, DiagnosticSend } from "#protocol/api/diagnost
 import { ProblemError } from "#protocol/api/problem.ts";
 import type { Catalogues } from "#protocol/uds/catalogue.ts";
 import { isReadOnly } from "#protocol/uds/service.ts";
+import type { AuditLog } from "#server/audit/audit-log.ts";
 import type { Db } from "#server/database/connection.ts";
+import { requestApproval } from "#server/diagnostic-policy/approvals.ts";
+import {
+  authorize,
+  DiagnosticDenied,
+  type Authorization,
+} from "#server/diagnostic-policy/authorize.ts";
+import { sessionById, sessionLocks } from "#server/diagnostic-sessions/queries.ts";
+import type { Operator } from "#server/http/access.ts";
+import { operatorById } from "#server/operators/queries.ts";
 import { currentVci, vehicleByVin, type StoredVci } from "#server/vehicles/queries.ts";
-import type { Dispatcher } from "./dispatch.ts";
+import { asked, type Delivery } from "./delivery.ts";
+import type { Feed } from "./feed.ts";
+import { insertRequest, requestByKey, type NewRequest, type SentRequest } from "./queries.ts";
 import { requestBytes } from "./request.ts";
 
 export interface DiagnosticDeps {
   db: Db;
-  dispatcher: Dispatcher;
+  audit: AuditLog;
+  delivery: Delivery;
+  feed: Feed;
   catalogues: Catalogues;
   config: ServerConfig["diagnostics"];
 }
 
+/** Whom a request asks: one ECU, or all of a zone. */
+type Target = Pick<NewRequest, "ecu_id" | "zone_id">;
+type Ecus = StoredVci["ecus"];
+
 /**
- * Sends a UDS request to one ECU.
+ * Sends a UDS request to one ECU, or has it wait for the vehicle or for an approval.
+ * @param received by `performance.now()`
  * @returns the request's id
- * @throws ProblemError DIAGNOSTIC_INVALID, VEHICLE_UNKNOWN, VCI_MISSING, ECU_UNKNOWN
+ * @throws ProblemError DIAGNOSTIC_INVALID, VEHICLE_UNKNOWN, VCI_MISSING, ECU_UNKNOWN, ECU_LOCKED,
+ * SESSION_UNKNOWN, SESSION_OF_ANOTHER, SESSION_ENDED, DIAGNOSTIC_DENIED, IDEMPOTENCY_KEY_REUSED
  */
 export async function sendDiagnostic(
   deps: DiagnosticDeps,
-  operator: string,
-  { vin, ecu_id, service_id, data, timeout_ms }: DiagnosticSend,
+  operator: Operator,
+  body: DiagnosticSend,
+  received: number,
 ): Promise<string> {
-  const request_data = requestBytes(service_id, data);
-  const { ecus } = await vciOf(deps.db, vin);
-  if (!ecus.some((ecu) => ecu.ecu_id === ecu_id)) throw new ProblemError("ECU_UNKNOWN", ecu_id);
-  return dispatch(deps, operator, { vin, ecu_id, zone_id: null, request_data, timeout_ms });
+  const { ecus } = await vciOf(deps.db, body.vin);
+  const target = ecus.filter(({ ecu_id }) => ecu_id === body.ecu_id);
+  if (target.length === 0) throw new ProblemError("ECU_UNKNOWN", body.ecu_id);
+  return make(deps, operator, body, { ecu_id: body.ecu_id, zone_id: null }, target, received);
 }
 
 /**
  * Sends a UDS request to every ECU behind a zonal gateway.
  * @returns the request's id
- * @throws ProblemError DIAGNOSTIC_INVALID, VEHICLE_UNKNOWN, VCI_MISSING, ZONE_UNKNOWN
+ * @throws ProblemError as above, with ZONE_UNKNOWN for ECU_UNKNOWN
  */
 export async function broadcastDiagnostic(
   deps: DiagnosticDeps,
-  operator: string,
-  { vin, zone_id, service_id, data, timeout_ms }: DiagnosticBroadcast,
+  operator: Operator,
+  body: DiagnosticBroadcast,
+  received: number,
 ): Promise<string> {
-  const request_data = requestBytes(service_id, data);
-  const { zones } = await vciOf(deps.db, vin);
+  const { zones, ecus } = await vciOf(deps.db, body.vin);
+  const { zone_id } = body;
   if (!zones.some((zone) => zone.zone_id === zone_id))
     throw new ProblemError("ZONE_UNKNOWN", zone_id);
-  return dispatch(deps, operator, { vin, ecu_id: null, zone_id, request_data, timeout_ms });
+  const target = ecus.filter((ecu) => ecu.zone_id === zone_id);
+  return make(deps, operator, body, { ecu_id: null, zone_id }, target, received);
 }
 
-async function dispatch(
-  { dispatcher, config }: DiagnosticDeps,
-  requested_by: string,
-  request: {
-    vin: string;
-    ecu_id: string | null;
-    zone_id: string | null;
-    request_data: Buffer;
-    timeout_ms: number | undefined;
-  },
-): Promise<string> {
-  const request_id = randomUUIDv7();
-  await dispatcher.send({
-    ...request,
-    request_id,
-    timeout_ms: request.timeout_ms ?? config.timeout_ms,
-    max_attempts: isReadOnly(request.request_data) ? config.tries : 1,
-    requested_by,
+/**
+ * Throws what forbids a request that has waited, if something does by now: the operator's token or
+ * the rules may have changed.
+ * @throws ProblemError OPERATOR_REVOKED, DIAGNOSTIC_DENIED
+ */
+export async function recheck(db: Db, request: SentRequest): Promise<void> {
+  const operator = await operatorById(db, request.token_id);
+  if (operator === undefined) throw new ProblemError("OPERATOR_REVOKED", request.requested_by);
+  const { ecus } = await vciOf(db, request.vin);
+  const verdict = await authorize(db, {
+    operator,
+    vin: request.vin,
+    ecus: ecus.filter(({ ecu_id, zone_id }) =>
+      request.ecu_id === null ? zone_id === request.zone_id : ecu_id === request.ecu_id,
+    ),
+    requests: [request.request_data],
   });
-  return request_id;
+  if (verdict.kind === "approval" && request.approved_by === null)
+    throw new ProblemError("DIAGNOSTIC_DENIED", verdict.reason);
+}
+
+async function make(
+  deps: DiagnosticDeps,
+  operator: Operator,
+  body: DiagnosticSend | DiagnosticBroadcast,
+  target: Target,
+  ecus: Ecus,
+  received: number,
+): Promise<string> {
+  const { db, config } = deps;
+  const { vin } = body;
+  const request_data = requestBytes(body.service_id, body.data);
+  const readsOnly = isReadOnly(request_data);
+  const ttl = body.ttl_s ?? (readsOnly ? config.ttl_s : config.change_ttl_s);
+  const request: NewRequest = {
+    ...target,
+    request_id: randomUUIDv7(),
+    vin,
+    request_data,
+    timeout_ms: body.timeout_ms ?? config.timeout_ms,
+    max_attempts: readsOnly ? config.tries : 1,
+    requested_by: operator.name,
+    token_id: operator.token_id,
+    session_id: body.session_id ?? null,
+    idempotency_key: body.idempotency_key ?? null,
+    ttl_s: ttl,
+    expires_at: new Date(Date.now() + ttl * 1000),
+  };
+  const earlier = await earlierRequest(db, request);
+  if (earlier !== undefined) return earlier;
+  const verdict = await permit(deps, operator, request, ecus);
+  await deps.audit.append({ ...asked(request), action: "diagnostics.request" });
+  if (verdict.kind === "approval") await awaitApproval(deps, request, verdict);
+  else if (!(await deps.delivery.submit(request, { received })))
+    return (await earlierRequest(db, request)) ?? request.request_id;
+  return request.request_id;
+}
+
+/** May this be asked? A refusal is on record before it is told. */
+async function permit(
+  { db, audit }: DiagnosticDeps,
+  operator: Operator,
+  request: NewRequest,
+  ecus: Ecus,
+): Promise<Authorization> {
+  try {
+    await demandFree(db, operator, request, ecus);
+    const { vin, request_data } = request;
+    return await authorize(db, { operator, vin, ecus, requests: [request_data] });
+  } catch (error) {
+    if (error instanceof ProblemError) {
+      const { code, message } = error;
+      const rule_id = error instanceof DiagnosticDenied ? error.rule_id : undefined;
+      await audit.append({
+        ...asked(request),
+        action: "diagnostics.denied",
+        detail: { code, message, rule_id },
+      });
+    }
+    throw error;
+  }
+}
+
+/** An ECU that is in a session belongs to whoever opened it. */
+async function demandFree(
+  db: Db,
+  operator: Operator,
+  { vin, session_id, ecu_id }: NewRequest,
+  ecus: Ecus,
+): Promise<void> {
+  if (session_id !== null) {
+    const session = await sessionById(db, session_id);
+    if (session?.vin !== vin || session.ecu_id !== ecu_id)
+      throw new ProblemError("SESSION_UNKNOWN", `no session of that ECU is ${session_id}`);
+    if (session.operator !== operator.name)
+      throw new ProblemError("SESSION_OF_ANOTHER", `it is of ${session.operator}`);
+    if (session.status !== "open") throw new ProblemError("SESSION_ENDED", session.status);
+    return;
+  }
+  const ids = ecus.map((ecu) => ecu.ecu_id);
+  const [lock] = await sessionLocks(db, vin, ids);
+  if (lock === undefined) return;
+  const whose = lock.operator === operator.name ? "your own" : `${lock.operator}'s`;
+  throw new ProblemError("ECU_LOCKED", `${lock.ecu_id} is in ${whose} session ${lock.session_id}`);
+}
+
+/** @throws ProblemError IDEMPOTENCY_KEY_REUSED */
+async function earlierRequest(db: Db, request: NewRequest): Promise<string | undefined> {
+  if (request.idempotency_key === null) return undefined;
+  const earlier = await requestByKey(db, request.requested_by, request.idempotency_key);
+  if (earlier === undefined) return undefined;
+  const isSame =
+    earlier.vin === request.vin &&
+    earlier.ecu_id === request.ecu_id &&
+    earlier.zone_id === request.zone_id &&
+    earlier.request_data.equals(request.request_data);
+  if (!isSame) throw new ProblemError("IDEMPOTENCY_KEY_REUSED", earlier.request_id);
+  return earlier.request_id;
+}
+
+async function awaitApproval(
+  { db, feed, config }: DiagnosticDeps,
+  request: NewRequest,
+  { reason, level }: Extract<Authorization, { kind: "approval" }>,
+): Promise<void> {
+  const { request_id, vin, requested_by, request_data } = request;
+  const expires_at = new Date(Date.now() + config.approval_ttl_s * 1000);
+  await db.transaction().execute(async (tx) => {
+    await insertRequest(tx, { ...request, expires_at }, "awaiting_approval");
+    await requestApproval(tx, {
+      subject_kind: "request",
+      subject: request_id,
+      vin,
+      requested_by,
+      reason,
+      level,
+      summary: `${request.ecu_id ?? request.zone_id}: ${request_data.toString("hex")}`,
+      expires_at,
+    });
+  });
+  feed.publish({ ...request, status: "awaiting_approval" });
 }
 
 async function vciOf(db: Db, vin: string): Promise<StoredVci> {

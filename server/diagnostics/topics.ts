@@ -2,14 +2,14 @@ import { DiagnosticResponse, isDiagnosticResponse } from "#protocol/mqtt/diagnos
 import { topicHandler, type TopicHandler } from "#server/mqtt/handler.ts";
 import type { Log } from "#server/runtime/log.ts";
 import type { Metrics } from "#server/runtime/metrics.ts";
-import type { Dispatcher } from "./dispatch.ts";
+import type { Delivery } from "./delivery.ts";
 
 export function diagnosticTopics({
-  dispatcher,
+  delivery,
   metrics,
   log,
 }: {
-  dispatcher: Dispatcher;
+  delivery: Delivery;
   metrics: Metrics;
   log: Log;
 }): TopicHandler[] {
@@ -20,7 +20,8 @@ export function diagnosticTopics({
       // Requests travel on the same topic, in the other direction.
       concerns: isDiagnosticResponse,
       async handle(vin, response) {
-        if (await dispatcher.answer(vin, response)) return;
+        if (response.pending === true) return delivery.pending(vin, response.request_id);
+        if (await delivery.answer(vin, response)) return;
         metrics.mqttRefused.inc({ reason: "DIAGNOSTIC_RESPONSE_UNEXPECTED" });
         log.warn(
           { vehicle: vin, request_id: response.request_id },

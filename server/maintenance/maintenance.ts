@@ -2,7 +2,6 @@ import type { ServerConfig } from "#config/server.ts";
 import { expireCommands } from "#server/commands/queries.ts";
 import type { Db } from "#server/database/connection.ts";
 import type { Approvals } from "#server/diagnostic-policy/approvals.ts";
-import { expireRequests } from "#server/diagnostics/queries.ts";
 import type { Log } from "#server/runtime/log.ts";
 import type { StateTracker } from "#server/runtime/state.ts";
 import { endSilentUpdate, type UpdateDeps } from "#server/updates/service.ts";
@@ -15,6 +14,9 @@ export interface MaintenanceDeps {
   config: ServerConfig;
   updates: UpdateDeps;
   approvals: Pick<Approvals, "maintain">;
+  requests: { expire(): Promise<number> };
+  /** Sessions, scripts and scans. */
+  remote: { expire(): Promise<number> };
   /** Renews signed metadata that ends soon. */
   renewTrust: (now: Date) => Promise<void>;
   state: StateTracker;
@@ -27,6 +29,7 @@ export interface MaintenanceReport {
   approvalsExpired: number;
   requestsExpired: number;
   commandsExpired: number;
+  diagnosticsExpired: number;
   rowsTrimmed: number;
 }
 
@@ -58,8 +61,9 @@ export async function maintain(
     offline: await markOffline(db, ago(config.vehicles.offline_after_s * 1000)),
     updatesEnded,
     approvalsExpired: await deps.approvals.maintain(now),
-    requestsExpired: await expireRequests(db),
+    requestsExpired: await deps.requests.expire(),
     commandsExpired: await expireCommands(db),
+    diagnosticsExpired: await deps.remote.expire(),
     rowsTrimmed: await trimAll(db, config, now, mayGoOn),
   };
 }

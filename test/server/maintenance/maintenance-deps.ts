@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { loadServerConfig } from "#config/server.ts";
 import { openDiskStore } from "#server/blobs/disk-store.ts";
 import { createApprovals } from "#server/diagnostic-policy/approvals.ts";
+import { expireRequests } from "#server/diagnostics/queries.ts";
 import type { MaintenanceDeps } from "#server/maintenance/maintenance.ts";
 import { createAssembler } from "#server/packages/assemble.ts";
 import { createMetrics } from "#server/runtime/metrics.ts";
@@ -15,6 +16,8 @@ export async function maintenanceDeps({ db, folder }: OwnDatabase): Promise<Main
   const assembler = createAssembler({ db, blobs, signers: async () => [] });
   const updates = { db, assembler, metrics: createMetrics(state), ttlHours: 168 };
   const renewTrust = async () => {};
+  const remote = { expire: async () => 0 };
+  const requests = { expire: async () => (await expireRequests(db)).length };
   const approvals = createApprovals({ db, log: silentLog });
   return {
     db,
@@ -22,6 +25,8 @@ export async function maintenanceDeps({ db, folder }: OwnDatabase): Promise<Main
     updates,
     approvals,
     renewTrust,
+    requests,
+    remote,
     state,
     log: silentLog,
   };

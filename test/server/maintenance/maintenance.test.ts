@@ -8,6 +8,7 @@ import { trim, trimmed } from "#server/maintenance/queries.ts";
 import { insertUpdate, updateById } from "#server/updates/queries.ts";
 import { reportStatus, submitVci } from "#server/updates/service.ts";
 import { noteSightings, registerVehicle, vehicleByVin } from "#server/vehicles/queries.ts";
+import { newRequest } from "#test/helpers/diagnostic-request.ts";
 import { sampleVci } from "#test/helpers/fleet-data.ts";
 import { maintenanceDeps } from "./maintenance-deps.ts";
 import { ownDatabase, type OwnDatabase } from "#test/server/own-database.ts";
@@ -198,24 +199,15 @@ describe("a command", () => {
 
 describe("a diagnostic request", () => {
   const insert = async (timeout_ms: number) => {
-    const request_id = randomUUIDv7();
-    await insertRequest(own.db, {
-      request_id,
-      vin,
-      ecu_id: "ECU_001",
-      zone_id: null,
-      request_data: Buffer.of(0x3e, 0),
-      timeout_ms,
-      max_attempts: 3,
-      requested_by: "t",
-    });
-    return request_id;
+    const request = newRequest({ vin, timeout_ms });
+    await insertRequest(own.db, request, "sent");
+    return request.request_id;
   };
 
   it("that nobody waits for any more expires; one that may still be answered does not", async () => {
     const old = await insert(1000);
     const young = await insert(60_000);
-    await sql`update diagnostic_request set created_at = now() - interval '7 seconds'`.execute(
+    await sql`update diagnostic_request set sent_at = now() - interval '7 seconds'`.execute(
       own.db,
     );
     expect((await later(0)).requestsExpired).toBe(1);
@@ -227,7 +219,7 @@ describe("a diagnostic request", () => {
     expect(new Map(rows.map(({ request_id, status }) => [request_id, status]))).toEqual(
       new Map([
         [old, "expired"],
-        [young, "queued"],
+        [young, "sent"],
       ]),
     );
   });
@@ -290,15 +282,7 @@ describe("trimming", () => {
       ts: "2026-05-04T10:00:00Z",
     });
     const request = { request_id: randomUUIDv7(), vin };
-    await insertRequest(own.db, {
-      ...request,
-      ecu_id: "A",
-      zone_id: null,
-      request_data: Buffer.of(1),
-      timeout_ms: 1000,
-      max_attempts: 1,
-      requested_by: "t",
-    });
+    await insertRequest(own.db, newRequest(request), "queued");
     const expires_at = new Date(Date.now() + 999 * DAY);
     const command = {
       command_id: randomUUIDv7(),

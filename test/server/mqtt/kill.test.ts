@@ -11,6 +11,7 @@ import { openDatabase, type Database } from "#server/database/connection.ts";
 import { insertRequest } from "#server/diagnostics/queries.ts";
 import { insertUpdate } from "#server/updates/queries.ts";
 import { registerVehicle } from "#server/vehicles/queries.ts";
+import { newRequest } from "#test/helpers/diagnostic-request.ts";
 import { sampleVci } from "#test/helpers/fleet-data.ts";
 import { temporaryFolder } from "#test/helpers/folder.ts";
 import { testDatabase } from "#test/helpers/test-database.ts";
@@ -101,16 +102,9 @@ describe("a gateway that is killed right after the last PUBACK", () => {
       issued_by: "test",
       expires_at,
     });
-    await insertRequest(db, {
-      request_id,
-      vin,
-      ecu_id: "ECU_001",
-      zone_id: null,
-      request_data: Buffer.from("22F190", "hex"),
-      timeout_ms: 60_000,
-      max_attempts: 3,
-      requested_by: "test",
-    });
+    const request_data = Buffer.from("22F190", "hex");
+    const request = newRequest({ vin, request_id, request_data, timeout_ms: 60_000 });
+    await insertRequest(db, request, "sent");
   }
 
   async function publishAllAndKill(): Promise<void> {

@@ -1,0 +1,64 @@
+import type { ServerConfig } from "#config/server.ts";
+import type { Catalogues } from "#protocol/uds/catalogue.ts";
+import type { Db } from "#server/database/connection.ts";
+import type { Revocations } from "#server/diagnostic-sessions/revoke.ts";
+import { captureRoutes } from "#server/diagnostics/capture-routes.ts";
+import { createDelivery } from "#server/diagnostics/delivery.ts";
+import { denyWaiting, takeDecision, tell } from "#server/diagnostics/ending.ts";
+import { createFeed } from "#server/diagnostics/feed.ts";
+import { expireRequests } from "#server/diagnostics/queries.ts";
+import { diagnosticRoutes } from "#server/diagnostics/routes.ts";
+import { recheck } from "#server/diagnostics/service.ts";
+import { diagnosticTopics } from "#server/diagnostics/topics.ts";
+import type { Mqtt } from "#server/mqtt/broker.ts";
+import type { Log } from "#server/runtime/log.ts";
+import type { Metrics } from "#server/runtime/metrics.ts";
+import type { DiagnosticRights } from "./diagnostic-rights.ts";
+
+export interface DiagnosticRequestsDeps extends DiagnosticRights {
+  db: Db;
+  mqtt: Mqtt;
+  config: ServerConfig;
+  catalogues: Catalogues;
+  revocations: Revocations;
+  metrics: Metrics;
+  log: Log;
+}
+
+/** Single requests to ECUs, from the operator to the answer. */
+export function composeDiagnosticRequests(base: DiagnosticRequestsDeps) {
+  const { db, approvals, revocations } = base;
+  const feed = createFeed();
+  const delivery = createDelivery({
+    ...base,
+    feed,
+    recheck: (request) => recheck(db, request),
+  });
+  const deps = { ...base, config: base.config.diagnostics, feed, delivery };
+  approvals.onDecided(async ({ subject_kind, subject, ...decision }) => {
+    if (subject_kind === "request") await takeDecision(deps, subject, decision);
+  });
+  revocations.onRevoked(async ({ vin, operator, token_id, cause, reason }) => {
+    const whose = {
+      ...(vin !== null && { vin }),
+      ...(operator !== null && { requested_by: operator }),
+      ...(token_id !== null && { token_id }),
+    };
+    const code = cause === "revoked" ? "REVOKED" : "OPERATOR_REVOKED";
+    await denyWaiting(deps, whose, { code, message: reason });
+  });
+  return {
+    routes: [diagnosticRoutes(deps), captureRoutes(deps)],
+    topics: diagnosticTopics(deps),
+    /** Ends requests whose time is over. @returns how many */
+    async expire(): Promise<number> {
+      const expired = await expireRequests(db);
+      tell(deps, expired, "expired");
+      return expired.length;
+    },
+    stop(): void {
+      delivery.stop();
+      feed.stop();
+    },
+  };
+}
