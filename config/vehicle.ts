@@ -3,6 +3,7 @@ import { Type, type Static, type TProperties } from "typebox";
 import { EcuId, EcuType, HardwareVersion, Version, ZoneId } from "#protocol/api/identifier.ts";
 import type { EcuDefinition } from "./ecu-definition.ts";
 import { loadEcuDefinitions } from "./ecu-definitions.ts";
+import { Interlock, interlocks } from "#protocol/mqtt/interlock.ts";
 import { ConfigError, loadConfig } from "./load.ts";
 import { LogConfig } from "./log.ts";
 
@@ -30,6 +31,13 @@ const AddressRange = Type.Union(
   [LogicalAddress, Type.String({ pattern: "^0x[0-9A-Fa-f]{1,4}-0x[0-9A-Fa-f]{1,4}$" })],
   { description: 'a DoIP logical address, or a range: "0x0E80-0x0EFF"' },
 );
+
+const Interlocks = Type.Array(Interlock, {
+  uniqueItems: true,
+  maxItems: interlocks.length,
+  description: `a list of ${interlocks.join(", ")}`,
+});
+const Volts = Type.Number({ minimum: 0, maximum: 60, description: "volts, 0 to 60" });
 
 const EcuConfig = group({
   ecu_id: EcuId,
@@ -126,6 +134,31 @@ export const VehicleConfig = group({
     ),
   }),
   ecu_definitions_dir: Type.String({ description: "a folder, or empty" }),
+  vehicle_conditions: group({
+    drive: Type.Union([Type.Literal("parked"), Type.Literal("driving")], {
+      description: "parked or driving",
+    }),
+    voltage: Volts,
+    driver_consent: Type.Boolean({ description: "true or false" }),
+  }),
+  diagnostics: group({
+    interlocks: group({
+      read: Interlocks,
+      write: Interlocks,
+      control: Interlocks,
+      requests: Type.Record(
+        Type.String({ pattern: "^([0-9A-Fa-f]{2}|\\.\\.){1,16}$" }),
+        Interlocks,
+        {
+          description:
+            "how requests begin, in hex with .. for any byte, each with a list of interlocks",
+          additionalProperties: false,
+        },
+      ),
+      voltage_min: Volts,
+      voltage_max: Volts,
+    }),
+  }),
   zones: Type.Array(ZoneConfig, { minItems: 1, maxItems: 16, description: "a list of zones" }),
   log: LogConfig,
 });

@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import type { VehicleConfig } from "#config/vehicle.ts";
 import type { EcuBehaviour } from "#vmg-sim/ecu/behaviour.ts";
 import { startAgent, type Agent } from "#vmg-sim/vmg/agent.ts";
+import { vehicleConditions, type VehicleConditions } from "#vmg-sim/vmg/vehicle-conditions.ts";
 import type { AgentEvent } from "#vmg-sim/vmg/event.ts";
 import type { Pace } from "#vmg-sim/vmg/pace.ts";
 import { connector } from "./connector.ts";
@@ -29,6 +30,8 @@ export interface SimulatedVehicle {
   folder: string;
   hardware: Hardware;
   agent: Agent;
+  /** What it is doing: to park it, or to drive it away. */
+  conditions: VehicleConditions;
   stop(): Promise<void>;
 }
 
@@ -65,9 +68,11 @@ export async function startVehicle(options: VehicleOptions): Promise<SimulatedVe
       } else log.error({ ecu_id, err: error }, "an ECU failed");
     },
   });
+  const conditions = vehicleConditions(config.vehicle_conditions);
   try {
     const agent = await startAgent({
       config,
+      conditions,
       folder: join(folder, "vmg"),
       zones: hardware.zones,
       ...provisioning,
@@ -79,7 +84,7 @@ export async function startVehicle(options: VehicleOptions): Promise<SimulatedVe
       await agent.stop();
       await hardware.stop();
     };
-    return { vin, folder, hardware, agent, stop };
+    return { vin, folder, hardware, agent, conditions, stop };
   } catch (error) {
     await hardware.stop();
     throw error;

@@ -4,6 +4,7 @@ import type { ConnectionOptions } from "node:tls";
 import type { Logger } from "pino";
 import type { VehicleConfig } from "#config/vehicle.ts";
 import type { Negotiated } from "#crypto/negotiated.ts";
+import { systemClock } from "#protocol/doip/clock.ts";
 import { topicOf, type VehicleTopic } from "#protocol/mqtt/topic.ts";
 import { hmacKey } from "#protocol/uds/security-key.ts";
 import type { Signer } from "#crypto/signing-keys.ts";
@@ -11,21 +12,21 @@ import type { TrustedKeys } from "#protocol/uptane/key.ts";
 import { openCommandJournal } from "./command-journal.ts";
 import { commandWork } from "./command-work.ts";
 import { createCommands } from "./commands.ts";
-import { openDiagnosticMemory } from "./diagnostic-memory.ts";
-import { createDiagnostics } from "./diagnostics.ts";
 import type { AgentEvent } from "./event.ts";
 import { renewInTime } from "./certificate-renewal.ts";
 import { openIdentity, type VehicleIdentity } from "./identity.ts";
 import { createGatewayClient } from "./gateway-client.ts";
 import { insist } from "./insist.ts";
 import { connectMqtt, type MqttLink } from "./mqtt-link.ts";
-import { openOutbox } from "./outbox.ts";
+import { openOutbox, type Outbox } from "./outbox.ts";
 import { systemPace, type Pace } from "./pace.ts";
+import { createRemoteDiagnostics, type RemoteDiagnostics } from "./remote-diagnostics.ts";
 import { openRemoteConfig } from "./remote-config.ts";
 import { startRoutines } from "./routines.ts";
 import { createUdsLink } from "./uds-link.ts";
 import { createUpdater, type Updater } from "./updater.ts";
 import { vciReporter } from "./vci-reporter.ts";
+import type { VehicleConditions } from "./vehicle-conditions.ts";
 import { vehicleNetwork, type VehicleNetwork } from "./vehicle-network.ts";
 import { vehicleProof } from "./vehicle-proof.ts";
 import { vehicleTrust, type TrustRoots } from "./vehicle-trust.ts";
@@ -62,6 +63,8 @@ export interface AgentOptions {
   log: Logger;
   onEvent?: (event: AgentEvent) => void;
   pace?: Pace;
+  /** What the vehicle is doing. */
+  conditions: VehicleConditions;
 }
 
 /** A running VMG. */
@@ -95,23 +98,13 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const stopping = new AbortController();
   const outbox = await openOutbox(join(folder, "outbox.jsonl"));
   const identity = await openIdentity(folder, vin, options.tls);
-  const base: Base = {
-    onEvent: () => {},
-    pace: systemPace,
-    roots: undefined,
-    ...options,
-    tls: identity.tls,
-    signer: identity.signer,
-    identity,
-    vin,
-    signal: stopping.signal,
-    network: connectNetwork(options),
-    send: (topic, payload) => outbox.put(topicOf(vin, topic), JSON.stringify(payload)),
-  };
+  const base = baseOf(options, { vin, identity, outbox, signal: stopping.signal });
   const linkUp = Promise.withResolvers<void>();
-  const versions = await versionParts(base, linkUp.promise);
+  const versions = await versionParts(base, linkUp.promise, (ecuIds) =>
+    diagnostics.release(ecuIds),
+  );
   const commands = await commandsOf(base, versions);
-  const diagnostics = await diagnosticsOf(base, versions.updater, () => link);
+  const diagnostics: RemoteDiagnostics = await diagnosticsOf(base, versions.updater, () => link);
   const remote = await openRemoteConfig(join(folder, "remote-config.json"), log, (change) => {
     routines.rearm();
     base.onEvent({ type: "config_applied", ...change });
@@ -132,11 +125,13 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     onDisconnected: () => base.onEvent({ type: "disconnected", via: "mqtt" }),
     handlers: {
       control: (payload) => commands.handle(payload),
-      diagnostics: (payload) => diagnostics.handle(payload),
+      diagnostics: (payload) => diagnostics.handleRequest(payload),
+      "diagnostics/control": (payload) => diagnostics.handleControl(payload),
       config: (payload) => remote.handle(payload),
     },
   });
   linkUp.resolve(link.ready);
+  await diagnostics.resume();
   const routines = startRoutines({ ...base, ...versions, link, remote });
   const renewal = renewInTime({ ...base, ...versions, settings: config.certificate, link });
   const started = resumed.then(() => {
@@ -159,6 +154,29 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   };
 }
 
+interface Opened {
+  vin: string;
+  identity: VehicleIdentity;
+  outbox: Outbox;
+  signal: AbortSignal;
+}
+
+function baseOf(options: AgentOptions, { vin, identity, outbox, signal }: Opened): Base {
+  return {
+    onEvent: () => {},
+    pace: systemPace,
+    roots: undefined,
+    ...options,
+    tls: identity.tls,
+    signer: identity.signer,
+    identity,
+    vin,
+    signal,
+    network: connectNetwork(options),
+    send: (topic, payload) => outbox.put(topicOf(vin, topic), JSON.stringify(payload)),
+  };
+}
+
 const downloadsOf = (folder: string) => join(folder, "downloads");
 
 function logUnlessStopping({ signal, log }: Base, error: unknown, what: string): void {
@@ -176,7 +194,11 @@ function connectNetwork({ zones, config: { doip } }: AgentOptions): VehicleNetwo
 }
 
 /** Registration, VCI and updates: what goes over HTTPS. */
-async function versionParts(base: Base, mqttReady: Promise<void>) {
+async function versionParts(
+  base: Base,
+  mqttReady: Promise<void>,
+  release: (ecuIds: readonly string[]) => Promise<void>,
+) {
   const { config, vin, tls, pace, onEvent, signal } = base;
   const onConnected = (connection: Negotiated) =>
     onEvent({ type: "connected", via: "https", negotiated: connection });
@@ -212,6 +234,7 @@ async function versionParts(base: Base, mqttReady: Promise<void>) {
     download: config.download,
     healthCheck: config.health_check,
     securityKey: hmacKey(config.uds.security_secrets),
+    release,
     send: (status) => base.send("ota/status", status),
   });
   return { client, reporter, updater };
@@ -230,10 +253,11 @@ async function commandsOf(base: Base, versions: VersionParts) {
 }
 
 async function diagnosticsOf(base: Base, updater: Updater, link: () => MqttLink) {
-  const { log, folder, send } = base;
-  return createDiagnostics({
+  const { log, send } = base;
+  return createRemoteDiagnostics({
     ...base,
-    memory: await openDiagnosticMemory(join(folder, "diagnostics.json")),
+    ...base.config.diagnostics,
+    clock: systemClock,
     isBusy: (ecuId) => updater.isBusy(ecuId),
     verifiesUpdates: base.roots !== undefined,
     respond(response, durable) {
@@ -243,6 +267,11 @@ async function diagnosticsOf(base: Base, updater: Updater, link: () => MqttLink)
       }
       send("diagnostics", response).catch((error: unknown) =>
         logUnlessStopping(base, error, "a diagnostic response was lost"),
+      );
+    },
+    report(event) {
+      send("diagnostics/events", event).catch((error: unknown) =>
+        logUnlessStopping(base, error, "a diagnostic event was lost"),
       );
     },
   });

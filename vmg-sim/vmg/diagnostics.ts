@@ -7,26 +7,29 @@ import {
   type DiagnosticErrorCode,
   type DiagnosticResponse,
   isDiagnosticResponse,
+  type VehicleTiming,
 } from "#protocol/mqtt/diagnostics.ts";
-import { isProgramming } from "#protocol/uds/programming.ts";
 import { isReadOnly } from "#protocol/uds/service.ts";
 import type { DiagnosticMemory } from "./diagnostic-memory.ts";
 import type { AgentEvent } from "./event.ts";
+import type { DiagnosticSessions } from "./diagnostic-sessions.ts";
 import type { Pace } from "./pace.ts";
-import type { VehicleNetwork } from "./vehicle-network.ts";
+import {
+  askRemotely,
+  InterlockError,
+  RemoteRefusedError,
+  type RemoteAccess,
+} from "./remote-access.ts";
+import type { UdsRequestOptions } from "./uds-link.ts";
+import type { NetworkZone, VehicleNetwork } from "./vehicle-network.ts";
 
 export interface DiagnosticsDeps {
   network: VehicleNetwork;
   memory: DiagnosticMemory;
+  access: RemoteAccess;
+  sessions: Pick<DiagnosticSessions, "admit">;
   pace: Pace;
   log: Logger;
-  /** May this ECU not be disturbed, because an update is writing it? */
-  isBusy: (ecuId: string) => boolean;
-  /**
-   * The VMG verifies what is installed. An ECU behind it believes the director alone, so nobody may
-   * program one past the VMG.
-   */
-  verifiesUpdates: boolean;
   /** `durable`: the response must reach the gateway even after a restart. */
   respond: (response: DiagnosticResponse, durable: boolean) => void;
   onEvent: (event: AgentEvent) => void;
@@ -38,8 +41,22 @@ export interface Diagnostics {
    * carry a changing request out twice; the work goes on, and its response follows by `respond`.
    */
   handle(payload: unknown): Promise<void>;
+  /** Gives up a request whose ECU has not been asked yet. */
+  cancel(requestId: string): void;
+  /** The same for all of them: remote diagnostics has been ended. */
+  revoke(reason: string): void;
   /** Gives up what is under way. */
   stop(): Promise<void>;
+}
+
+/** A request under way. */
+interface Running {
+  /** The latest attempt: that is the one to answer. */
+  latest: DiagnosticRequest;
+  /** The ECU has been asked. */
+  begun: boolean;
+  givingUp: AbortController;
+  done: Promise<void>;
 }
 
 type Outcome = Omit<DiagnosticResponse, "request_id" | "attempt" | "ecu_id">;
@@ -58,8 +75,7 @@ const diagnosticRequest = Compile(DiagnosticRequest);
 export function createDiagnostics(deps: DiagnosticsDeps): Diagnostics {
   const { memory, log } = deps;
   const stopping = new AbortController();
-  /** The latest attempt of each request under way: that is the one to answer. */
-  const running = new Map<string, { latest: DiagnosticRequest; done: Promise<void> }>();
+  const running = new Map<string, Running>();
 
   function answer(request: DiagnosticRequest, outcome: Outcome, repeated: boolean): void {
     const { request_id, attempt, ecu_id } = request;
@@ -68,16 +84,18 @@ export function createDiagnostics(deps: DiagnosticsDeps): Diagnostics {
     deps.onEvent({ type: "diagnostic_handled", request, response, repeated });
   }
 
-  async function run(request: DiagnosticRequest): Promise<void> {
-    const outcome = await carryOut(deps, request, stopping.signal);
+  async function run(request: DiagnosticRequest, work: Running): Promise<void> {
+    const signal = AbortSignal.any([stopping.signal, work.givingUp.signal]);
+    const outcome = await carryOut(deps, request, signal, () => {
+      work.begun = true;
+    });
     if (stopping.signal.aborted) return;
     if (!isReadOnly(udsBytes(request)) || outcome.success) {
       await memory.remember(request.request_id, outcome);
     }
-    const { latest = request } = running.get(request.request_id) ?? {};
     // Before the answer: a repeat that follows it must find the outcome, not the work.
     running.delete(request.request_id);
-    answer(latest, outcome, false);
+    answer(work.latest, outcome, false);
   }
 
   return {
@@ -95,14 +113,24 @@ export function createDiagnostics(deps: DiagnosticsDeps): Diagnostics {
       if (refused) return answer(payload, refused, false);
       const isChange = !isReadOnly(udsBytes(payload));
       const noted = isChange ? memory.begin(payload.request_id) : undefined;
-      const done = Promise.resolve(noted)
-        .then(() => run(payload))
+      const givingUp = new AbortController();
+      const work: Running = { latest: payload, begun: false, givingUp, done: Promise.resolve() };
+      work.done = Promise.resolve(noted)
+        .then(() => run(payload, work))
         .catch((error: unknown) => {
           running.delete(payload.request_id);
           log.error({ err: error }, "a diagnostic request could not be answered");
         });
-      running.set(payload.request_id, { latest: payload, done });
+      running.set(payload.request_id, work);
       await noted;
+    },
+    cancel(requestId) {
+      const work = running.get(requestId);
+      if (work?.begun === false) work.givingUp.abort(new RemoteRefusedError("CANCELLED"));
+    },
+    revoke(reason) {
+      const waiting = [...running.values()].filter(({ begun }) => !begun);
+      for (const { givingUp } of waiting) givingUp.abort(new RemoteRefusedError("REVOKED", reason));
     },
     async stop() {
       stopping.abort(new Error("the VMG is stopping"));
@@ -131,67 +159,117 @@ function refuseMalformed({ respond, log }: DiagnosticsDeps, payload: unknown): v
 
 /** Why a request is not even tried; it may be sent again later. */
 function refusal(
-  { network, isBusy, verifiesUpdates }: DiagnosticsDeps,
+  { network, access, sessions }: DiagnosticsDeps,
   request: DiagnosticRequest,
   inFlight: number,
 ): Outcome | undefined {
-  const { ecu_id, zone_id } = request;
+  const { ecu_id, zone_id, session_id } = request;
   if ((ecu_id === undefined) === (zone_id === undefined)) {
     return failure("REQUEST_INVALID", "one of ecu_id and zone_id");
   }
-  const ecuIds = ecu_id ?? network.findZone(zone_id ?? "")?.ecus.map((ecu) => ecu.ecu_id) ?? [];
-  const known = [ecuIds].flat().filter((id) => network.findEcu(id));
-  if (known.length === 0) return failure("ECU_UNKNOWN");
-  if (verifiesUpdates && isProgramming(udsBytes(request))) return failure("PROGRAMMING_REFUSED");
-  if (known.some((id) => isBusy(id))) {
-    return failure("VEHICLE_BUSY", "an update is being installed");
+  const asked = askedEcus(network, request);
+  if (asked.length === 0) return failure("ECU_UNKNOWN");
+  try {
+    access.admit(asked, udsBytes(request));
+    sessions.admit(asked, session_id);
+  } catch (error) {
+    if (error instanceof RemoteRefusedError) return failure(error.code, error.message);
+    throw error;
   }
   return inFlight >= MAX_IN_FLIGHT
     ? failure("VEHICLE_BUSY", "too many requests at once")
     : undefined;
 }
 
+function askedEcus(network: VehicleNetwork, { ecu_id, zone_id }: DiagnosticRequest): string[] {
+  const ids = ecu_id ?? network.findZone(zone_id ?? "")?.ecus.map((ecu) => ecu.ecu_id) ?? [];
+  return [ids].flat().filter((id) => network.findEcu(id));
+}
+
 async function carryOut(
   deps: DiagnosticsDeps,
   request: DiagnosticRequest,
   signal: AbortSignal,
+  onBegin: () => void,
 ): Promise<Outcome> {
   const { pace } = deps;
   const started = pace.now().getTime();
-  const outcome = await exchange(deps, request, signal).catch((error: unknown) =>
+  let timing: VehicleTiming = {};
+  const options = {
+    signal,
+    onTiming(measured: VehicleTiming) {
+      timing = measured;
+    },
+    beforeSend() {
+      deps.sessions.admit(askedEcus(deps.network, request), request.session_id);
+      onBegin();
+    },
+  };
+  const outcome = await exchange(deps, request, options).catch((error: unknown) =>
     explain(error, deps.log),
   );
-  const timed = { ...outcome, duration_ms: Math.max(0, pace.now().getTime() - started) };
+  const duration_ms = Math.max(0, pace.now().getTime() - started);
+  const timed = { ...outcome, duration_ms, timing };
   return JSON.stringify(timed).length <= MAX_RESPONSE_CHARS
     ? timed
     : failure("REQUEST_INVALID", "the answer is too long for a message");
 }
 
+type ExchangeOptions = Required<Omit<UdsRequestOptions, "timeoutMs">> & { signal: AbortSignal };
+
 async function exchange(
-  { network }: DiagnosticsDeps,
+  { network, access }: DiagnosticsDeps,
   request: DiagnosticRequest,
-  signal: AbortSignal,
+  options: ExchangeOptions,
 ): Promise<Outcome> {
   const bytes = udsBytes(request);
   const margin = Math.min(request.timeout_ms * MARGIN.share, MARGIN.most_ms);
   const timeoutMs = Math.max(1, Math.floor(request.timeout_ms - margin));
   const ecu = network.findEcu(request.ecu_id ?? "");
   if (ecu) {
-    const response = await ecu.link.request(ecu.logical_address, bytes, { timeoutMs, signal });
-    return { success: true, response_data: toHex(response) };
+    const answer = await askRemotely(access, ecu, bytes, { ...options, timeoutMs });
+    const { response, interlock } = answer;
+    return { success: true, response_data: toHex(response), ...(interlock && { interlock }) };
   }
   const zone = network.findZone(request.zone_id ?? "");
   if (!zone) return failure("ECU_UNKNOWN");
-  const windowMs = Math.min(timeoutMs, GROUP_WINDOW_MS);
-  const group = zone.functional_address;
-  const answers = await zone.link.requestFunctional(group, bytes, windowMs, { signal });
-  const responses = answers.flatMap(({ source, response }) => {
-    const from = zone.ecus.find(({ logical_address }) => logical_address === source);
-    return from ? [{ ecu_id: from.ecu_id, response_data: toHex(response) }] : [];
-  });
-  return responses.length > 0
-    ? { success: true, responses }
-    : failure("UDS_TIMEOUT", "no ECU of the zone answered in time");
+  return exchangeWithZone(access, zone, bytes, Math.min(timeoutMs, GROUP_WINDOW_MS), options);
+}
+
+async function exchangeWithZone(
+  access: RemoteAccess,
+  { link, functional_address, ecus }: NetworkZone,
+  bytes: Uint8Array,
+  windowMs: number,
+  { beforeSend, ...options }: ExchangeOptions,
+): Promise<Outcome> {
+  const ecuIds = ecus.map(({ ecu_id }) => ecu_id);
+  const check = () => {
+    access.check(ecuIds, bytes);
+    beforeSend?.();
+  };
+  try {
+    const answers = await link.requestFunctional(functional_address, bytes, windowMs, {
+      ...options,
+      beforeSend: check,
+    });
+    const responses = answers.flatMap(({ source, response }) => {
+      const from = ecus.find(({ logical_address }) => logical_address === source);
+      return from ? [{ ecu_id: from.ecu_id, response_data: toHex(response) }] : [];
+    });
+    return responses.length > 0
+      ? { success: true, responses }
+      : failure("UDS_TIMEOUT", "no ECU of the zone answered in time");
+  } catch (error) {
+    if (!(error instanceof InterlockError)) throw error;
+    const { interlock, response } = error;
+    const response_data = toHex(response);
+    return {
+      success: true,
+      responses: ecuIds.map((ecu_id) => ({ ecu_id, response_data })),
+      interlock,
+    };
+  }
 }
 
 function explain(error: unknown, log: Logger): Outcome {

@@ -9,7 +9,7 @@ import type { Outbox } from "./outbox.ts";
 import { backoffMs, type Backoff, type Pace } from "./pace.ts";
 
 type Published = "telemetry" | "heartbeat" | "diagnostics";
-type Subscribed = "control" | "diagnostics" | "config";
+type Subscribed = (typeof SUBSCRIPTIONS)[number];
 
 export interface MqttLinkDeps {
   /** `mqtts://host:port` */
@@ -42,7 +42,12 @@ export interface MqttLink {
   stop(): Promise<void>;
 }
 
-const SUBSCRIPTIONS: readonly Subscribed[] = ["control", "diagnostics", "config"];
+const SUBSCRIPTIONS = [
+  "control",
+  "diagnostics",
+  "diagnostics/control",
+  "config",
+] as const satisfies VehicleTopic[];
 const KEEPALIVE_S = 30;
 /** Messages of `publish` that may wait for their acknowledgement. */
 const MAX_UNACKNOWLEDGED = 256;
@@ -196,8 +201,9 @@ async function subscribe(client: MqttClient, vin: string, log: Logger): Promise<
 }
 
 async function handle(deps: MqttLinkDeps, topic: string, bytes: Buffer | string): Promise<void> {
-  const name: VehicleTopic | undefined = parseTopic(topic)?.name;
-  if (name !== "control" && name !== "diagnostics" && name !== "config") return;
+  const named = parseTopic(topic)?.name;
+  const name = SUBSCRIPTIONS.find((subscribed) => subscribed === named);
+  if (name === undefined) return;
   let payload: unknown;
   try {
     payload = parseJson(bytes.toString("utf8"));

@@ -8,6 +8,7 @@ import type { RemoteConfiguration } from "./remote-config.ts";
 import { heartbeat, telemetrySampler } from "./telemetry.ts";
 import type { Updater } from "./updater.ts";
 import type { VciReporter } from "./vci-reporter.ts";
+import type { VehicleConditions } from "./vehicle-conditions.ts";
 import type { VehicleNetwork } from "./vehicle-network.ts";
 
 export interface RoutinesDeps {
@@ -15,6 +16,7 @@ export interface RoutinesDeps {
   remote: RemoteConfiguration;
   folder: string;
   network: VehicleNetwork;
+  conditions: VehicleConditions;
   link: MqttLink;
   updater: Updater;
   reporter: VciReporter;

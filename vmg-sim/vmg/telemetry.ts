@@ -5,6 +5,7 @@ import type { Telemetry } from "#protocol/mqtt/telemetry.ts";
 import { Did } from "#protocol/uds/did.ts";
 import { readDid } from "./read-did.ts";
 import type { Pace } from "./pace.ts";
+import type { VehicleConditions } from "./vehicle-conditions.ts";
 import type { VehicleNetwork } from "./vehicle-network.ts";
 
 /** A signal that wanders about its mean: it is drawn back a little and pushed at random. */
@@ -20,7 +21,8 @@ interface Wandering {
 const wandering = {
   speed: { mean: 62, pull: 0.05, push: 3, min: 0, max: 180 },
   temp: { mean: 34, pull: 0.03, push: 0.4, min: -30, max: 95 },
-  battery_voltage: { mean: 13.6, pull: 0.1, push: 0.06, min: 11, max: 14.8 },
+  /** What is added to the supply's voltage. */
+  ripple: { mean: 0, pull: 0.1, push: 0.06, min: -0.3, max: 0.3 },
   outside_temp: { mean: 18, pull: 0.02, push: 0.15, min: -25, max: 45 },
 } as const satisfies Record<string, Wandering>;
 
@@ -34,10 +36,14 @@ export interface DriveSample {
 }
 
 /**
- * A drive that goes on for ever: smooth, within plausible limits, and the same for the same
- * randomness. `next` moves on by so many seconds.
+ * A drive that goes on for ever, or a vehicle that stands, as its conditions say: smooth, within
+ * plausible limits, and the same for the same randomness. `next` moves on by so many seconds, and the
+ * conditions with it.
  */
-export function simulatedDrive(random: () => number): { next(seconds: number): DriveSample } {
+export function simulatedDrive(
+  random: () => number,
+  conditions: VehicleConditions,
+): { next(seconds: number): DriveSample } {
   const names = Object.keys(wandering) as (keyof typeof wandering)[];
   const values = new Map(
     names.map((name) => [name, wandering[name].mean + wandering[name].push * centred(random)]),
@@ -46,12 +52,16 @@ export function simulatedDrive(random: () => number): { next(seconds: number): D
   let odometer = 1000 + random() * 60_000;
   return {
     next(seconds) {
+      const { gear, speed_kmh, voltage } = conditions.current;
+      values.set("speed", speed_kmh);
       for (const name of names) {
         const { mean, pull, push, min, max } = wandering[name];
         const value = values.get(name) ?? mean;
         const moved = value + pull * (mean - value) + push * centred(random);
         values.set(name, Math.min(Math.max(moved, min), max));
       }
+      if (gear === "P") values.set("speed", 0);
+      conditions.set({ speed_kmh: values.get("speed") ?? 0 });
       const distance = ((values.get("speed") ?? 0) * seconds) / 3600;
       odometer += distance;
       // 0.2 percent a kilometre; the simulated driver charges at 15 percent.
@@ -64,7 +74,7 @@ export function simulatedDrive(random: () => number): { next(seconds: number): D
         odometer_km: round(odometer, 3),
         speed: rounded("speed", 1),
         temp: rounded("temp", 1),
-        battery_voltage: rounded("battery_voltage", 2),
+        battery_voltage: round(voltage + (values.get("ripple") ?? 0), 2),
         outside_temp: rounded("outside_temp", 1),
       };
     },
@@ -73,6 +83,7 @@ export function simulatedDrive(random: () => number): { next(seconds: number): D
 
 export interface TelemetryDeps {
   network: VehicleNetwork;
+  conditions: VehicleConditions;
   pace: Pace;
   log: Logger;
 }
@@ -82,10 +93,10 @@ export interface TelemetryDeps {
  * they answer. ECUs for which `isBusy` are left alone.
  */
 export function telemetrySampler(
-  { network, pace, log }: TelemetryDeps,
+  { network, conditions, pace, log }: TelemetryDeps,
   isBusy: (ecuId: string) => boolean,
 ): (seconds: number, signal: AbortSignal) => Promise<Telemetry> {
-  const drive = simulatedDrive(pace.random);
+  const drive = simulatedDrive(pace.random, conditions);
   const signals = [
     ["supply_mv", Did.supplyVoltage],
     ["temp", Did.temperature],

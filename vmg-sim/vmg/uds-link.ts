@@ -119,47 +119,7 @@ export function createUdsLink(options: UdsLinkOptions): UdsLink {
   const lanes = udsLanes();
   const connection = reconnecting(options, clock);
 
-  /** Runs an exchange until it settles, by itself, by an abort or by the loss of the connection. */
-  async function converse<T>(
-    { signal, beforeSend }: UdsRequestOptions,
-    watch: ExchangeWatch,
-    start: (talk: Conversation<T>) => Receiver,
-  ): Promise<T> {
-    const client = await connection.open();
-    signal?.throwIfAborted();
-    const { promise, resolve, reject } = Promise.withResolvers<T>();
-    const abort = () => reject(signal?.reason as Error);
-    let cancelTimer = () => {};
-    const wait = (ms: number, expired: () => void) => {
-      cancelTimer();
-      cancelTimer = clock.after(ms, expired);
-    };
-    const send: Conversation<T>["send"] = (target, request, accepted) => {
-      try {
-        beforeSend?.();
-      } catch (error) {
-        return reject(error as Error);
-      }
-      watch.sent();
-      client.send(target, request, (outcome) => {
-        const error = refusal(outcome, target);
-        if (error !== undefined) return reject(error);
-        watch.accepted();
-        accepted();
-      });
-    };
-    const receive = start({ send, resolve, reject, wait });
-    const listener = { receive, lost: (reason: string) => reject(notConnected(reason)) };
-    connection.listeners.add(listener);
-    signal?.addEventListener("abort", abort, { once: true });
-    try {
-      return await promise;
-    } finally {
-      cancelTimer();
-      connection.listeners.delete(listener);
-      signal?.removeEventListener("abort", abort);
-    }
-  }
+  const converse = conversations(connection, clock);
 
   return {
     async request(target, request, requestOptions = {}) {
@@ -196,6 +156,56 @@ export function createUdsLink(options: UdsLinkOptions): UdsLink {
         return () => {};
       }),
     close: () => connection.close(),
+  };
+}
+
+type Converse = <T>(
+  options: UdsRequestOptions,
+  watch: ExchangeWatch,
+  start: (talk: Conversation<T>) => Receiver,
+) => Promise<T>;
+
+/** Runs exchanges until they settle, by themselves, by an abort or by the loss of the connection. */
+function conversations(connection: Reconnecting, clock: Clock): Converse {
+  return async function converse<T>(
+    { signal, beforeSend }: UdsRequestOptions,
+    watch: ExchangeWatch,
+    start: (talk: Conversation<T>) => Receiver,
+  ): Promise<T> {
+    const client = await connection.open();
+    signal?.throwIfAborted();
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    const abort = () => reject(signal?.reason as Error);
+    let cancelTimer = () => {};
+    const wait = (ms: number, expired: () => void) => {
+      cancelTimer();
+      cancelTimer = clock.after(ms, expired);
+    };
+    const send: Conversation<T>["send"] = (target, request, accepted) => {
+      try {
+        beforeSend?.();
+      } catch (error) {
+        return reject(error);
+      }
+      watch.sent();
+      client.send(target, request, (outcome) => {
+        const error = refusal(outcome, target);
+        if (error !== undefined) return reject(error);
+        watch.accepted();
+        accepted();
+      });
+    };
+    const receive = start({ send, resolve, reject, wait });
+    const listener = { receive, lost: (reason: string) => reject(notConnected(reason)) };
+    connection.listeners.add(listener);
+    signal?.addEventListener("abort", abort, { once: true });
+    try {
+      return await promise;
+    } finally {
+      cancelTimer();
+      connection.listeners.delete(listener);
+      signal?.removeEventListener("abort", abort);
+    }
   };
 }
 

@@ -22,6 +22,8 @@ export interface UpdateRunDeps extends InstallDeps {
   /** Keys that sign packages, for a vehicle without trust roots. */
   trustedKeys: TrustedKeys;
   trust: VehicleTrust | undefined;
+  /** Has whatever else is going on with these ECUs ended, and waits for it. */
+  release: (ecuIds: readonly string[]) => Promise<void>;
   log: Logger;
 }
 
@@ -46,8 +48,11 @@ export async function runUpdate(
         return download(deps, session, signal);
       case "verifying":
         await checkedPackage();
+        // While the ECUs can still be asked to undo what was done with them.
+        await release(deps, session);
         return session.apply({ type: "verified" });
       case "backing_up": {
+        await release(deps, session);
         const pkg = await checkedPackage();
         await stayAuthorized(deps, session, signal);
         return backUp(deps, session, pkg, signal);
@@ -77,6 +82,10 @@ export async function runUpdate(
       await session.apply({ type: "failed", error: failure });
     }
   }
+}
+
+function release(deps: UpdateRunDeps, { record }: UpdateSession): Promise<void> {
+  return deps.release(record.ecus.map(({ ecu_id }) => ecu_id));
 }
 
 /** Where the package of an update is kept. */

@@ -247,15 +247,19 @@ async function rollBack(
     ({ step, ecu_id }) => step === "confirmed" && (ecuIds?.includes(ecu_id) ?? true),
   );
   if (!last || chosen.length === 0) throw new RollbackNothingError();
-  state.rollingBack = chosen.map(({ ecu_id }) => ecu_id);
+  const ecus = chosen.map(({ ecu_id }) => ecu_id);
+  await state.release(ecus);
+  state.rollingBack = ecus;
   try {
+    // Of what has begun in between.
+    await state.release(ecus);
     for (const { ecu_id, from_version, to_version } of chosen) {
       await rollBackEcu(state, ecu_id, from_version, to_version, signal);
     }
-    const ecus = last.record.ecus.map((ecu) =>
+    const reverted = last.record.ecus.map((ecu) =>
       chosen.includes(ecu) ? { ...ecu, step: "reverted" as const } : ecu,
     );
-    await keepLast(state, { ...last, record: { ...last.record, ecus } });
+    await keepLast(state, { ...last, record: { ...last.record, ecus: reverted } });
   } finally {
     state.rollingBack = [];
   }

@@ -1,52 +1,17 @@
 import { randomUUID } from "node:crypto";
-import { join } from "node:path";
-import pino from "pino";
-import { Compile } from "typebox/compile";
-import { describe, expect, it, onTestFinished } from "vitest";
-import { DiagnosticResponse, type DiagnosticRequest } from "#protocol/mqtt/diagnostics.ts";
+import { describe, expect, it } from "vitest";
+import type { DiagnosticRequest } from "#protocol/mqtt/diagnostics.ts";
 import { testFolder } from "#test/helpers/folder.ts";
 import type { EcuBehaviour } from "#vmg-sim/ecu/behaviour.ts";
-import { openDiagnosticMemory } from "#vmg-sim/vmg/diagnostic-memory.ts";
-import { createDiagnostics } from "#vmg-sim/vmg/diagnostics.ts";
-import type { AgentEvent } from "#vmg-sim/vmg/event.ts";
-import { systemPace } from "#vmg-sim/vmg/pace.ts";
-import { hardwareNetwork } from "./hardware-network.ts";
-
-const valid = Compile(DiagnosticResponse);
+import { remoteRig } from "./remote-rig.ts";
 
 async function setUp(
   behaviours: Record<string, EcuBehaviour> = {},
   folder = testFolder(),
   verifiesUpdates = true,
 ) {
-  const { network, hardware } = await hardwareNetwork("VMG-001", behaviours);
-  const responses: { response: DiagnosticResponse; durable: boolean }[] = [];
-  const events: AgentEvent[] = [];
-  const waiting: (() => void)[] = [];
-  const busy = new Set<string>();
-  const diagnostics = createDiagnostics({
-    network,
-    memory: await openDiagnosticMemory(join(folder, "diagnostics.json")),
-    pace: systemPace,
-    log: pino({ level: "silent" }),
-    isBusy: (ecuId) => busy.has(ecuId),
-    verifiesUpdates,
-    respond(response, durable) {
-      expect(valid.Errors(response)).toEqual([]);
-      responses.push({ response, durable });
-      for (const wake of waiting.splice(0)) wake();
-    },
-    onEvent: (event) => events.push(event),
-  });
-  onTestFinished(() => diagnostics.stop());
-  /** Waits until so many responses have been sent. */
-  const responded = async (count: number) => {
-    while (responses.length < count) {
-      await new Promise<void>((resolve) => waiting.push(resolve));
-    }
-    return responses.map(({ response }) => response);
-  };
-  return { diagnostics, responses, responded, busy, folder, hardware, events };
+  const rig = await remoteRig({ behaviours, folder, verifiesUpdates });
+  return { ...rig, folder };
 }
 
 const request = (change: Partial<DiagnosticRequest> = {}): DiagnosticRequest => ({
@@ -66,7 +31,7 @@ describe("diagnostics", () => {
   it("carries a request to the ECU and its answer back", async () => {
     const { diagnostics, responded, responses } = await setUp();
     const asked = request();
-    await diagnostics.handle(asked);
+    await diagnostics.handleRequest(asked);
     const [response] = await responded(1);
     expect(response).toMatchObject({
       request_id: asked.request_id,
@@ -82,13 +47,13 @@ describe("diagnostics", () => {
 
   it("passes a negative response on as an answer", async () => {
     const { diagnostics, responded } = await setUp();
-    await diagnostics.handle(request({ data: "FFFF" }));
+    await diagnostics.handleRequest(request({ data: "FFFF" }));
     expect(await responded(1)).toMatchObject([{ success: true, response_data: "7F2231" }]);
   });
 
   it("collects the answers of a zone, each with its ECU", async () => {
     const { diagnostics, responded } = await setUp();
-    await diagnostics.handle(request({ zone_id: "ZG-REAR", data: "F18C" }));
+    await diagnostics.handleRequest(request({ zone_id: "ZG-REAR", data: "F18C" }));
     const [response] = await responded(1);
     const answers = response?.responses?.toSorted((a, b) => a.ecu_id.localeCompare(b.ecu_id));
     expect(answers?.map(({ ecu_id }) => ecu_id)).toEqual(["ECU_003", "ECU_004"]);
@@ -103,33 +68,33 @@ describe("diagnostics", () => {
     [{ timeout_ms: 0 }, "REQUEST_INVALID"],
   ])("answers %j with %s", async (change, code) => {
     const { diagnostics, responded } = await setUp();
-    await diagnostics.handle(request(change));
+    await diagnostics.handleRequest(request(change));
     expect(await responded(1)).toMatchObject([{ success: false, error: { code } }]);
   });
 
   it("tells a silent ECU from one that is gone and from a zonal gateway that is gone", async () => {
     const { diagnostics, responded, hardware } = await setUp({ ECU_002: { silent: true } });
-    await diagnostics.handle(request({ ecu_id: "ECU_002", timeout_ms: 500 }));
+    await diagnostics.handleRequest(request({ ecu_id: "ECU_002", timeout_ms: 500 }));
     expect(await responded(1)).toMatchObject([{ error: { code: "UDS_TIMEOUT" } }]);
     await hardware.stop();
-    await diagnostics.handle(request({ ecu_id: "ECU_004", timeout_ms: 500 }));
+    await diagnostics.handleRequest(request({ ecu_id: "ECU_004", timeout_ms: 500 }));
     expect((await responded(2))[1]).toMatchObject({ error: { code: "DOIP_CONNECT" } });
   });
 
   it("ignores its own kind and what can't be answered", async () => {
     const { diagnostics, responses } = await setUp();
-    await diagnostics.handle({ request_id: randomUUID(), attempt: 1, success: true });
-    await diagnostics.handle({ nothing: 1 });
-    await diagnostics.handle("text");
+    await diagnostics.handleRequest({ request_id: randomUUID(), attempt: 1, success: true });
+    await diagnostics.handleRequest({ nothing: 1 });
+    await diagnostics.handleRequest("text");
     expect(responses).toEqual([]);
   });
 
   it("does not disturb an ECU that is being updated, nor its zone", async () => {
     const { diagnostics, responded, busy } = await setUp();
     busy.add("ECU_001");
-    await diagnostics.handle(request());
-    await diagnostics.handle(request({ zone_id: "ZG-FRONT" }));
-    await diagnostics.handle(request({ ecu_id: "ECU_002" }));
+    await diagnostics.handleRequest(request());
+    await diagnostics.handleRequest(request({ zone_id: "ZG-FRONT" }));
+    await diagnostics.handleRequest(request({ ecu_id: "ECU_002" }));
     const answers = await responded(3);
     expect(answers.map(({ error }) => error?.code)).toEqual([
       "VEHICLE_BUSY",
@@ -152,8 +117,8 @@ describe("diagnostics", () => {
     ["the old bank", "0x31", "810206"],
   ])("lets nobody past its verification by asking for %s", async (_, service_id, data) => {
     const { diagnostics, responded } = await setUp();
-    await diagnostics.handle(request({ service_id, data }));
-    await diagnostics.handle(request({ service_id, data, zone_id: "ZG-REAR" }));
+    await diagnostics.handleRequest(request({ service_id, data }));
+    await diagnostics.handleRequest(request({ service_id, data, zone_id: "ZG-REAR" }));
     const answers = await responded(2);
     const refused = { success: false, error: { code: "PROGRAMMING_REFUSED" } };
     expect(answers).toMatchObject([refused, refused]);
@@ -161,26 +126,26 @@ describe("diagnostics", () => {
 
   it("lets other sessions and routines be, and everything where nothing is verified", async () => {
     const { diagnostics, responded } = await setUp();
-    await diagnostics.handle(request({ service_id: "0x10", data: "03" }));
+    await diagnostics.handleRequest(request({ service_id: "0x10", data: "03" }));
     expect(await responded(1)).toMatchObject([{ success: true }]);
-    await diagnostics.handle(request({ service_id: "0x31", data: "010205" }));
+    await diagnostics.handleRequest(request({ service_id: "0x31", data: "010205" }));
     expect((await responded(2))[1]).toMatchObject({ response_data: "7101020500" });
     const open = await setUp({}, testFolder(), false);
-    await open.diagnostics.handle(request({ service_id: "0x10", data: "03" }));
+    await open.diagnostics.handleRequest(request({ service_id: "0x10", data: "03" }));
     await open.responded(1);
-    await open.diagnostics.handle(request({ service_id: "0x10", data: "02" }));
+    await open.diagnostics.handleRequest(request({ service_id: "0x10", data: "02" }));
     expect((await open.responded(2))[1]).toMatchObject({ success: true });
   });
 
   it("asks again for a read that failed, and answers one that did not from memory", async () => {
     const { diagnostics, responded, hardware, events } = await setUp({ ECU_001: { silent: true } });
     const asked = request({ timeout_ms: 400 });
-    await diagnostics.handle(asked);
+    await diagnostics.handleRequest(asked);
     expect(await responded(1)).toMatchObject([{ success: false, attempt: 1 }]);
     hardware.zones[0]?.ecus[0]?.setBehaviour({});
-    await diagnostics.handle({ ...asked, attempt: 2 });
+    await diagnostics.handleRequest({ ...asked, attempt: 2 });
     await responded(2);
-    await diagnostics.handle({ ...asked, attempt: 3 });
+    await diagnostics.handleRequest({ ...asked, attempt: 3 });
     expect((await responded(3)).slice(1)).toMatchObject([
       { success: true, attempt: 2 },
       { success: true, attempt: 3 },
@@ -191,8 +156,8 @@ describe("diagnostics", () => {
   it("carries out a repeat that comes meanwhile once, and answers the latest attempt", async () => {
     const { diagnostics, responded, events } = await setUp({ ECU_001: { slowMs: 60 } });
     const asked = request();
-    await diagnostics.handle(asked);
-    await diagnostics.handle({ ...asked, attempt: 2 });
+    await diagnostics.handleRequest(asked);
+    await diagnostics.handleRequest({ ...asked, attempt: 2 });
     expect(await responded(1)).toMatchObject([{ attempt: 2, success: true }]);
     expect(events).toHaveLength(1);
   });
@@ -200,12 +165,12 @@ describe("diagnostics", () => {
   it("never carries a changing request out twice, not even after a restart", async () => {
     const first = await setUp();
     const change = request(write);
-    await first.diagnostics.handle(change);
+    await first.diagnostics.handleRequest(change);
     expect(await first.responded(1)).toMatchObject([{ success: true, response_data: "54" }]);
     expect(first.responses[0]?.durable).toBe(true);
 
     const second = await setUp({ ECU_001: { silent: true } }, first.folder);
-    await second.diagnostics.handle({ ...change, attempt: 2 });
+    await second.diagnostics.handleRequest({ ...change, attempt: 2 });
     expect(await second.responded(1)).toMatchObject([
       { success: true, response_data: "54", attempt: 2 },
     ]);
@@ -214,9 +179,9 @@ describe("diagnostics", () => {
   it("says that the outcome is unknown when it was killed in the middle of a change", async () => {
     const first = await setUp({ ECU_001: { slowMs: 60_000 } });
     const change = request({ ...write, timeout_ms: 60_000 });
-    await first.diagnostics.handle(change);
+    await first.diagnostics.handleRequest(change);
     const second = await setUp({}, first.folder);
-    await second.diagnostics.handle({ ...change, attempt: 2 });
+    await second.diagnostics.handleRequest({ ...change, attempt: 2 });
     expect(await second.responded(1)).toMatchObject([
       { success: false, error: { code: "UDS_TIMEOUT" } },
     ]);
@@ -224,7 +189,7 @@ describe("diagnostics", () => {
 
   it("takes no more than so many at once", async () => {
     const { diagnostics, responded } = await setUp({ ECU_001: { slowMs: 60_000 } });
-    for (let i = 0; i < 33; i++) await diagnostics.handle(request({ timeout_ms: 60_000 }));
+    for (let i = 0; i < 33; i++) await diagnostics.handleRequest(request({ timeout_ms: 60_000 }));
     expect(await responded(1)).toMatchObject([{ error: { code: "VEHICLE_BUSY" } }]);
   });
 });

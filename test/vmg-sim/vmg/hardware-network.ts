@@ -1,5 +1,6 @@
 import { onTestFinished } from "vitest";
 import { loadVehicleConfig } from "#config/vehicle.ts";
+import { systemClock, type Clock } from "#protocol/doip/clock.ts";
 import { testFolder } from "#test/helpers/folder.ts";
 import { startHardware, type Hardware } from "#vmg-sim/hardware.ts";
 import type { EcuBehaviour } from "#vmg-sim/ecu/behaviour.ts";
@@ -10,6 +11,7 @@ import { vehicleNetwork, type VehicleNetwork } from "#vmg-sim/vmg/vehicle-networ
 export async function hardwareNetwork(
   vin: string,
   behaviours: Record<string, EcuBehaviour> = {},
+  clock: Clock = systemClock,
 ): Promise<{ hardware: Hardware; network: VehicleNetwork }> {
   const { zones } = loadVehicleConfig({});
   const hardware = await startHardware({
@@ -20,12 +22,13 @@ export async function hardwareNetwork(
     })),
     stateFolder: testFolder(),
     behaviours,
+    clock,
   });
   const timing = { p2Ms: 150, totalMs: 2000 };
   const network = vehicleNetwork(
     hardware.zones.map(({ host, port, ...zone }) => ({
       ...zone,
-      link: createUdsLink({ host, port, timing }),
+      link: createUdsLink({ host, port, timing, clock }),
     })),
   );
   onTestFinished(async () => {

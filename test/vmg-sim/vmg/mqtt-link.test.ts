@@ -87,6 +87,13 @@ async function startBroker() {
   return started;
 }
 
+const quiet: MqttLinkDeps["handlers"] = {
+  control: () => {},
+  diagnostics: () => {},
+  "diagnostics/control": () => {},
+  config: () => {},
+};
+
 function link(port: number, outbox: Outbox, change: Partial<MqttLinkDeps> = {}): MqttLink {
   const made = connectMqtt({
     url: `mqtts://localhost:${port}`,
@@ -98,7 +105,7 @@ function link(port: number, outbox: Outbox, change: Partial<MqttLinkDeps> = {}):
     log: pino({ level: "silent" }),
     onConnected: () => {},
     onDisconnected: () => {},
-    handlers: { control: () => {}, diagnostics: () => {}, config: () => {} },
+    handlers: quiet,
     ...change,
   });
   onTestFinished(() => made.stop());
@@ -133,12 +140,13 @@ describe("MQTT link", () => {
     const all = Promise.withResolvers<void>();
     const note = (kind: string) => (payload: unknown) => {
       seen.push([kind, payload]);
-      if (seen.length === 3) all.resolve();
+      if (seen.length === 4) all.resolve();
     };
     const up = link(at.port, await newOutbox(), {
       handlers: {
         control: note("control"),
         diagnostics: note("diagnostics"),
+        "diagnostics/control": note("diagnostics/control"),
         config: note("config"),
       },
     });
@@ -146,11 +154,13 @@ describe("MQTT link", () => {
     await at.send(topic("control"), "this is not JSON");
     await at.send(topic("control"), { a: 1 });
     await at.send(topic("diagnostics"), { b: 2 });
+    await at.send(topic("diagnostics/control"), { d: 4 });
     await at.send(topic("config"), { c: 3 });
     await all.promise;
     expect(seen).toEqual([
       ["control", { a: 1 }],
       ["diagnostics", { b: 2 }],
+      ["diagnostics/control", { d: 4 }],
       ["config", { c: 3 }],
     ]);
   });
@@ -167,7 +177,7 @@ describe("MQTT link", () => {
       }
       taken.resolve();
     };
-    const handlers = { control, diagnostics: () => {}, config: () => {} };
+    const handlers = { ...quiet, control };
     const up = link(at.port, await newOutbox(), { handlers });
     await up.ready;
     await at.send(topic("control"), { a: 1 });

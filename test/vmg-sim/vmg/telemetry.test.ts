@@ -6,6 +6,7 @@ import { Heartbeat } from "#protocol/mqtt/heartbeat.ts";
 import { Telemetry } from "#protocol/mqtt/telemetry.ts";
 import { testFolder } from "#test/helpers/folder.ts";
 import { heartbeat, simulatedDrive, telemetrySampler } from "#vmg-sim/vmg/telemetry.ts";
+import { vehicleConditions } from "#vmg-sim/vmg/vehicle-conditions.ts";
 import { hardwareNetwork } from "./hardware-network.ts";
 import { stillPace } from "./still-pace.ts";
 
@@ -20,11 +21,14 @@ function seeded(seed: number): () => number {
   };
 }
 
+const doing = (drive: "parked" | "driving") =>
+  vehicleConditions({ drive, voltage: 13.6, driver_consent: false });
+
 describe("telemetry", () => {
   it("stays within what the gateway takes for normal, and never jumps", () => {
     const { limits } = loadServerConfig({}).telemetry;
     for (let seed = 1; seed <= 20; seed++) {
-      const drive = simulatedDrive(seeded(seed));
+      const drive = simulatedDrive(seeded(seed), doing("driving"));
       let before = drive.next(5);
       for (let i = 0; i < 500; i++) {
         const sample = drive.next(5);
@@ -41,13 +45,29 @@ describe("telemetry", () => {
   });
 
   it("is the same for the same randomness", () => {
-    const [a, b] = [simulatedDrive(seeded(7)), simulatedDrive(seeded(7))];
-    for (let i = 0; i < 10; i++) expect(a.next(5)).toEqual(b.next(5));
+    const [a, b] = [1, 2].map(() => simulatedDrive(seeded(7), doing("driving")));
+    for (let i = 0; i < 10; i++) expect(a?.next(5)).toEqual(b?.next(5));
+  });
+
+  it("stands still while it is parked, and tells the conditions how fast it is", () => {
+    const conditions = doing("parked");
+    const drive = simulatedDrive(seeded(3), conditions);
+    const parked = [drive.next(5), drive.next(5)];
+    expect(parked.map(({ speed }) => speed)).toEqual([0, 0]);
+    expect(parked[0]?.odometer_km).toBe(parked[1]?.odometer_km);
+    conditions.set({ gear: "D" });
+    const { speed } = drive.next(5);
+    expect(speed).toBeGreaterThan(0);
+    expect(conditions.current.speed_kmh).toBeCloseTo(speed, 0);
+    conditions.set({ gear: "P", voltage: 9 });
+    expect(drive.next(5)).toMatchObject({ speed: 0, battery_voltage: expect.closeTo(9, 0) });
+    expect(conditions.current.speed_kmh).toBe(0);
   });
 
   it("adds what the ECUs measure, but leaves those alone that are busy or silent", async () => {
     const { network } = await hardwareNetwork("VMG-001", { ECU_002: { silent: true } });
-    const deps = { network, pace: stillPace(seeded(1)), log: pino({ level: "silent" }) };
+    const pace = stillPace(seeded(1));
+    const deps = { network, conditions: doing("parked"), pace, log: pino({ level: "silent" }) };
     const sample = telemetrySampler(deps, (ecuId) => ecuId === "ECU_003");
     const taken = await sample(5, new AbortController().signal);
     expect(Compile(Telemetry).Errors(taken)).toEqual([]);

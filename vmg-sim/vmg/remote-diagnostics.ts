@@ -1,0 +1,97 @@
+import { join } from "node:path";
+import type { Logger } from "pino";
+import { Compile } from "typebox/compile";
+import type { Clock } from "#protocol/doip/clock.ts";
+import { DiagnosticControl } from "#protocol/mqtt/diagnostic-control.ts";
+import type { DiagnosticEvent } from "#protocol/mqtt/diagnostic-event.ts";
+import type { DiagnosticResponse } from "#protocol/mqtt/diagnostics.ts";
+import { openDiagnosticMemory } from "./diagnostic-memory.ts";
+import { openDiagnosticSessions } from "./diagnostic-sessions.ts";
+import { createDiagnostics } from "./diagnostics.ts";
+import type { AgentEvent } from "./event.ts";
+import type { InterlockRules } from "./interlocks.ts";
+import type { Pace } from "./pace.ts";
+import { remoteAccess } from "./remote-access.ts";
+import type { VehicleConditions } from "./vehicle-conditions.ts";
+import type { VehicleNetwork } from "./vehicle-network.ts";
+
+export interface RemoteDiagnosticsDeps {
+  network: VehicleNetwork;
+  conditions: VehicleConditions;
+  interlocks: InterlockRules;
+  /** For what survives a restart. */
+  folder: string;
+  clock: Clock;
+  pace: Pace;
+  log: Logger;
+  /** May this ECU not be disturbed, because an update is writing it? */
+  isBusy: (ecuId: string) => boolean;
+  verifiesUpdates: boolean;
+  /** `durable`: the response must reach the gateway even after a restart. */
+  respond: (response: DiagnosticResponse, durable: boolean) => void;
+  /** Puts an event where it can't be lost. */
+  report: (event: DiagnosticEvent) => void;
+  onEvent: (event: AgentEvent) => void;
+}
+
+/** The vehicle's side of remote diagnostics, as far as messages go. */
+export interface RemoteDiagnostics {
+  /** Takes a message of `diagnostics`; resolves when a restart would know of it. */
+  handleRequest(payload: unknown): Promise<void>;
+  /** The same for `diagnostics/control`. */
+  handleControl(payload: unknown): Promise<void>;
+  /** Ends what is going on with ECUs that an update is about to touch. */
+  release(ecuIds: readonly string[]): Promise<void>;
+  /** Reports what a restart has ended. */
+  resume(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const diagnosticControl = Compile(DiagnosticControl);
+
+/** Opens what an earlier run left in the folder. @throws StateFileError */
+export async function createRemoteDiagnostics(
+  deps: RemoteDiagnosticsDeps,
+): Promise<RemoteDiagnostics> {
+  const { folder, log } = deps;
+  const parts = { ...deps, access: remoteAccess(deps) };
+  const sessions = await openDiagnosticSessions({
+    ...parts,
+    file: join(folder, "diagnostic-sessions.json"),
+    beforeEnd: () => Promise.resolve(),
+  });
+  const memory = await openDiagnosticMemory(join(folder, "diagnostics.json"));
+  const requests = createDiagnostics({ ...parts, sessions, memory });
+
+  return {
+    handleRequest: (payload) => requests.handle(payload),
+    async handleControl(payload) {
+      if (!diagnosticControl.Check(payload)) {
+        const [error] = diagnosticControl.Errors(payload);
+        const reason = `${error?.instancePath ?? ""} ${error?.message ?? ""}`.trim();
+        log.warn({ reason }, "a diagnostic control message does not fit its schema");
+        return;
+      }
+      switch (payload.kind) {
+        case "open_session":
+          return sessions.open(payload);
+        case "renew_session":
+          return sessions.renew(payload.session_id, payload.lease_ms);
+        case "close_session":
+          return sessions.close(payload.session_id);
+        case "cancel_request":
+          return requests.cancel(payload.request_id);
+        case "revoke":
+          requests.revoke(payload.reason);
+          return void sessions.end("revoked");
+        default:
+          return undefined;
+      }
+    },
+    release: (ecuIds) => sessions.end("update_started", ecuIds),
+    resume: () => sessions.resume(),
+    async stop() {
+      await Promise.all([sessions.stop(), requests.stop()]);
+    },
+  };
+}
