@@ -85,8 +85,8 @@ describe("GET /audit/export", () => {
   });
 
   it("says to HEAD what it is", async () => {
-    const { statusCode, text, headers } = await gateway.send("HEAD", "/audit/export");
-    expect([statusCode, text]).toEqual([200, ""]);
+    const { status, text, headers } = await gateway.send("HEAD", "/audit/export");
+    expect([status, text]).toEqual([200, ""]);
     expect(headers["content-type"]).toBe("application/x-ndjson");
   });
 });
