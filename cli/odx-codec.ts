@@ -134,7 +134,8 @@ function scalarOf(dop: OdxElement, find: Lookup): ScalarDefinition | undefined {
   const unit = unitOf(dop, find);
   const kind = base === "A_INT32" ? "int" : "uint";
   const method = at(dop, "COMPU-METHOD");
-  switch (textAt(method, "CATEGORY") ?? "IDENTICAL") {
+  switch (textAt(method, "CATEGORY")) {
+    case undefined:
     case "IDENTICAL":
       return { kind, length, ...unit };
     case "LINEAR": {

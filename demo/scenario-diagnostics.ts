@@ -8,11 +8,9 @@ export async function runDiagnostics(scenario: Scenario): Promise<void> {
   const { tell, vin } = scenario;
   tell.chapter("Scenario 3: remote diagnostics");
   const read = await ask(scenario, "ECU_001", "0x22", "F190", "read the VIN");
-  const [vinValue] = decodedOf(read)?.values ?? [];
-  tell.check(
-    `the ECU answers with the vehicle's id: ${vinValue?.value}`,
-    String(vinValue?.value).trim() === vin,
-  );
+  const [decodedVin] = decodedOf(read)?.values ?? [];
+  const vinValue = typeof decodedVin?.value === "string" ? decodedVin.value : "";
+  tell.check(`the ECU answers with the vehicle's id: ${vinValue}`, vinValue.trim() === vin);
 
   const faults = await ask(scenario, "ECU_003", "0x19", "02FF", "read stored DTCs");
   const dtcs = decodedOf(faults)?.dtcs ?? [];

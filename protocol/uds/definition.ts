@@ -104,11 +104,7 @@ export const DidDefinition = closed({
 export type DidDefinition = Static<typeof DidDefinition>;
 
 /** ISO 14229-1, D.3: what a fault asks of the driver. */
-export const dtcSeverities = [
-  "maintenance_only",
-  "check_at_next_halt",
-  "check_immediately",
-] as const;
+const dtcSeverities = ["maintenance_only", "check_at_next_halt", "check_immediately"] as const;
 
 /** A trouble code; without its failure type (`P0562`) it stands for all of them. */
 export const DtcDefinition = closed({

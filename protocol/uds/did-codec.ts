@@ -67,6 +67,12 @@ function scalar(definition: ScalarDefinition): DidCodec {
   }
 }
 
+/** @throws RangeError for lists and fields, which no single value has */
+function written(value: DidValue): string {
+  if (typeof value === "object") throw new RangeError("a single value");
+  return String(value);
+}
+
 /** Printable text; trailing NULs and blanks are padding. */
 function text(length?: number): DidCodec {
   return {
@@ -79,7 +85,7 @@ function text(length?: number): DidCodec {
       return /^[\x20-\x7e]*$/.test(value) ? value : undefined;
     },
     encode(value) {
-      const bytes = Buffer.from(String(value), "latin1");
+      const bytes = Buffer.from(written(value), "latin1");
       if (length === undefined) return bytes;
       if (bytes.length > length) throw new RangeError(`at most ${length} characters`);
       return Buffer.concat([bytes, Buffer.alloc(length - bytes.length, 0x20)]);
@@ -107,7 +113,7 @@ function integer(
     },
     encode(value) {
       const raw = Math.round((Number(value) - offset) / scale);
-      if (!Number.isFinite(raw)) throw new RangeError(`${String(value)} is no number`);
+      if (!Number.isFinite(raw)) throw new RangeError(`${written(value)} is no number`);
       const bytes = Buffer.alloc(length);
       if (signed) bytes.writeIntBE(raw, 0, length);
       else bytes.writeUIntBE(raw, 0, length);
@@ -131,7 +137,7 @@ function choice(words: Readonly<Record<string, string>>, length: number): DidCod
     encode(value) {
       const found = [...byNumber].find(([, word]) => word === value);
       const raw = found === undefined ? Number(value) : found[0];
-      if (!Number.isInteger(raw)) throw new RangeError(`${String(value)} is none of the words`);
+      if (!Number.isInteger(raw)) throw new RangeError(`${written(value)} is none of the words`);
       const bytes = Buffer.alloc(length);
       bytes.writeUIntBE(raw, 0, length);
       return bytes;
@@ -179,7 +185,7 @@ function digits(length?: number): DidCodec {
     },
     encode(value) {
       const wanted = length === undefined ? undefined : 2 * length;
-      const shown = String(value).padStart(wanted ?? 0, "0");
+      const shown = written(value).padStart(wanted ?? 0, "0");
       if (!/^(\d\d)*$/.test(shown) || shown.length > (wanted ?? shown.length)) {
         throw new RangeError("decimal digits, two a byte");
       }
@@ -201,7 +207,7 @@ function date(length: 3 | 4): DidCodec {
       return `${value.slice(0, 4)}-${value.slice(4, 6)}-${value.slice(6)}`;
     },
     encode(value) {
-      const parts = DATE.exec(String(value));
+      const parts = DATE.exec(written(value));
       if (parts === null || (length === 3 && parts[1] !== "20")) {
         throw new RangeError("a date as YYYY-MM-DD");
       }
@@ -218,8 +224,9 @@ function hex(length?: number): DidCodec {
       return Buffer.from(record).toString("hex").toUpperCase();
     },
     encode(value) {
-      const bytes = Buffer.from(String(value), "hex");
-      if (2 * bytes.length !== String(value).length || bytes.length !== (length ?? bytes.length)) {
+      const text = written(value);
+      const bytes = Buffer.from(text, "hex");
+      if (2 * bytes.length !== text.length || bytes.length !== (length ?? bytes.length)) {
         throw new RangeError("whole bytes in hex");
       }
       return bytes;

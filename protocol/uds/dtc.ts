@@ -53,7 +53,7 @@ export function dtcStatusNames(status: number): string[] {
 }
 
 /** Bits of the severity byte (D.3); bits 0 to 4 are the class of the regulations. */
-export const DtcSeverity = {
+const DtcSeverity = {
   maintenance_only: 0x20,
   check_at_next_halt: 0x40,
   check_immediately: 0x80,

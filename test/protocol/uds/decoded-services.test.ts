@@ -33,7 +33,9 @@ const decode = (request: string, response?: string) =>
 
 /** `name=value` of each. */
 const shown = (values: readonly DecodedValue[] | undefined) =>
-  (values ?? []).map(({ name, value }) => `${name}=${String(value)}`);
+  (values ?? []).map(
+    ({ name, value }) => `${name}=${typeof value === "object" ? JSON.stringify(value) : value}`,
+  );
 
 const cert = "0002 c0de";
 

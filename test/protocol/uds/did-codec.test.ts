@@ -67,6 +67,7 @@ describe("codecs", () => {
 
   test.each<[CodecDefinition, DidValue]>([
     [{ kind: "ascii", length: 3 }, "four"],
+    [{ kind: "ascii" }, ["AB"]],
     [{ kind: "uint", length: 1 }, 256],
     [{ kind: "uint", length: 1 }, "many"],
     [{ kind: "enum", values: { 1: "one" } }, "two"],
