@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CommanderError, type Command } from "commander";
 import { sql } from "kysely";
@@ -238,18 +238,8 @@ describe("latticeway audit verify at a gateway", () => {
 describe("the recipe of docs/diagnostics.md", () => {
   it("computes the same head in another language", (context) => {
     requirePeer(context, "scapy");
-    const recipe = `
-import hashlib, json, sys
-before = bytes(32)
-for line in sys.stdin.buffer:
-    entry = json.loads(line)
-    assert bytes.fromhex(entry.pop("prev_hash")) == before
-    digest = bytes.fromhex(entry.pop("hash"))
-    text = json.dumps(entry, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    assert hashlib.sha256(before + text.encode()).digest() == digest
-    before = digest
-print(before.hex())
-`;
+    const page = readFileSync(join(import.meta.dirname, "../../docs/diagnostics.md"), "utf8");
+    const recipe = /```python\n(import hashlib.*?)```/s.exec(page)?.[1] ?? "";
     const { stdout, stderr } = spawnSync(PYTHON, ["-c", recipe], {
       input: exported,
       encoding: "utf8",
