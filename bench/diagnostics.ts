@@ -1,13 +1,12 @@
-import type { DiagnosticResult } from "#protocol/api/diagnostics.ts";
 import { createUdsLink } from "#vmg-sim/vmg/uds-link.ts";
+import { askThroughGateway } from "./asking.ts";
 import type { BenchContext, Figure } from "./figure.ts";
-import { openFleet, type Fleet } from "./fleet.ts";
+import { openFleet } from "./fleet.ts";
 import { startGateway } from "./gateway.ts";
 import { askByDoip, READ_VIN, roundTripRows, roundTrips } from "./round-trip.ts";
 import { startSimulated } from "./simulated.ts";
 import { until } from "./until.ts";
 
-const WAIT_MS = 10_000;
 /** The VMG has the usual address of an external tester already. */
 const TESTER_ADDRESS = 0x0e81;
 
@@ -22,14 +21,19 @@ export async function measureDiagnostics({ workspace, quick, say }: BenchContext
     name: "gateway-diagnostics",
     anyCore: true,
   });
-  await using simulated = await startSimulated(workspace, gateway, vehicle);
+  await using simulated = await startSimulated(workspace, gateway, [vehicle.vin]);
   const fleet = openFleet(gateway, workspace);
   const link = createUdsLink({
     host: "127.0.0.1",
     port: simulated.zonePort,
     testerAddress: TESTER_ADDRESS,
   });
-  const throughGateway = () => askGateway(fleet, vehicle.vin, simulated.ecuId);
+  const [ecu_id = ""] = simulated.ecuIds;
+  const throughGateway = async () => {
+    const began = performance.now();
+    await askThroughGateway(fleet, { vin: vehicle.vin, ecu_id, service_id: "0x22", data: "F190" });
+    return performance.now() - began;
+  };
   await until("the vehicle's subscription", () => throughGateway().catch(() => undefined));
   const times = await roundTrips(
     { rounds: quick ? 2 : 7, count: quick ? 30 : 150, say },
@@ -43,25 +47,11 @@ export async function measureDiagnostics({ workspace, quick, say }: BenchContext
   return {
     title: "Diagnostic round trip",
     notes: [
-      "UDS 22 F190 to one ECU of the simulated vehicle, one after the other. Through the gateway: `POST /diagnostics/send`, then `GET /diagnostics/results/{id}?wait_ms=…` on the same HTTPS connection until the result is read; between them the request is stored (embedded database), sent by MQTT to the VMG, by DoIP to the ECU and back, stored and decoded. Direct: one request on an open DoIP connection to the same ECU.",
+      "UDS 22 F190 to one ECU of the simulated vehicle, one after the other. Through the gateway: `POST /diagnostics/send` with `wait_ms` on an open HTTPS connection until the result is read; meanwhile the request is stored (embedded database), sent by MQTT to the VMG, by DoIP to the ECU and back, stored and decoded. Direct: one request on an open DoIP connection to the same ECU.",
     ],
     rows: roundTripRows("UDS answer", times.gateway, {
       name: "DoIP directly",
       times: times.direct,
     }),
   };
-}
-
-async function askGateway(fleet: Fleet, vin: string, ecuId: string): Promise<number> {
-  const began = performance.now();
-  const { request_id } = await fleet.operator<{ request_id: string }>("POST", "/diagnostics/send", {
-    vin,
-    ecu_id: ecuId,
-    service_id: "0x22",
-    data: "F190",
-  });
-  const path = `/diagnostics/results/${request_id}?wait_ms=${WAIT_MS}`;
-  const { status } = await fleet.operator<DiagnosticResult>("GET", path);
-  if (status !== "completed") throw new Error(`the request ended as ${status}`);
-  return performance.now() - began;
 }

@@ -2,6 +2,7 @@ import "#config/node-version.js";
 import { readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { measureAssembly } from "./assembly.ts";
+import { measureDiagnosticLoad } from "./diagnostic-load.ts";
 import { measureDiagnostics } from "./diagnostics.ts";
 import { measureDownloads } from "./downloads.ts";
 import type { Figure, Measure } from "./figure.ts";
@@ -26,6 +27,7 @@ const measures: Record<string, Measure> = {
   telemetry: measureTelemetry,
   diagnostics: measureDiagnostics,
   tunnel: measureTunnel,
+  "diagnostic-load": measureDiagnosticLoad,
   flashing: measureFlashing,
   issuing: measureIssuing,
   verification: measureVerification,

@@ -4,12 +4,13 @@ import { loadVehicleConfig } from "#config/vehicle.ts";
 import { start } from "./child.ts";
 import type { Gateway } from "./gateway.ts";
 import { until } from "./until.ts";
-import type { Vehicle, Workspace } from "./workspace.ts";
+import type { Workspace } from "./workspace.ts";
 
-/** A simulated vehicle in a process of its own, and where one of its ECUs is to be reached. */
+/** Simulated vehicles in a process of their own, and where the first one is to be reached. */
 export interface Simulated extends AsyncDisposable {
-  ecuId: string;
-  /** Logical address of the ECU. */
+  /** Of each vehicle. */
+  ecuIds: readonly string[];
+  /** Logical address of the first ECU. */
   address: number;
   /** TCP port of the zonal gateway that it is behind. */
   zonePort: number;
@@ -17,20 +18,26 @@ export interface Simulated extends AsyncDisposable {
   edgePort: number;
 }
 
-/** Starts `npm run sim` with ports of its own; it installs nothing. */
+/**
+ * Starts `npm run sim` with ports of its own; the vehicles install nothing.
+ * @param vins one, or PREFIX-0001, PREFIX-0002, …
+ */
 export async function startSimulated(
   workspace: Workspace,
   gateway: Gateway,
-  vehicle: Vehicle,
+  vins: readonly string[],
 ): Promise<Simulated> {
-  const [zone] = loadVehicleConfig({}).zones;
+  const { zones } = loadVehicleConfig({});
+  const [zone] = zones;
   const [ecu] = zone?.ecus ?? [];
+  const [first = ""] = vins;
   if (zone === undefined || ecu === undefined) throw new Error("config/vehicle.yaml has no ECU");
   const child = start(
     [
       process.execPath,
       "vmg-sim/main.ts",
-      `--vin=${vehicle.vin}`,
+      `--count=${vins.length}`,
+      `--vin=${vins.length === 1 ? first : first.replace(/-0001$/, "")}`,
       `--gateway=https://127.0.0.1:${gateway.port}`,
       `--mqtt=mqtts://127.0.0.1:${gateway.mqttPort}`,
       `--certs=${workspace.certs}`,
@@ -41,21 +48,23 @@ export async function startSimulated(
       cwd: fileURLToPath(new URL("..", import.meta.url)),
       env: {
         PATH: process.env["PATH"],
+        VMG_LOG_LEVEL: "warn",
         VMG_DOIP_EDGE_PORT: "0",
         VMG_DOIP_EDGE_TLS_PORT: "none",
         VMG_DOIP_EDGE_ANNOUNCE_TO: '""',
       },
     },
   );
-  const port = (listening: RegExp) =>
-    until("the simulated vehicle", () => {
-      if (child.hasEnded()) throw new Error(`the vehicle did not start:\n${child.output()}`);
-      return listening.exec(child.output())?.[1];
-    });
+  const port = (listening: string) =>
+    Number(new RegExp(`^${first}: ${listening}`, "m").exec(child.output())?.[1]);
+  await until("the simulated vehicles", () => {
+    if (child.hasEnded()) throw new Error(`they did not start:\n${child.output()}`);
+    return /^Press Ctrl/m.test(child.output()) || undefined;
+  });
   return {
-    zonePort: Number(await port(new RegExp(`${zone.zone_id} on [^ ]*:(\\d+)`))),
-    edgePort: Number(await port(/by DoIP, TCP (\d+)/)),
-    ecuId: ecu.ecu_id,
+    zonePort: port(`${zone.zone_id} on [^ ]*:(\\d+)`),
+    edgePort: port("testers may connect by DoIP, TCP (\\d+)"),
+    ecuIds: zones.flatMap(({ ecus }) => ecus.map(({ ecu_id }) => ecu_id)),
     address: ecu.logical_address,
     [Symbol.asyncDispose]: () => child.stop(),
   };

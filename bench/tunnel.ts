@@ -23,7 +23,7 @@ export async function measureTunnel({ workspace, quick, say }: BenchContext): Pr
   const [vehicle] = workspace.vehicles;
   if (vehicle === undefined) throw new Error("the workspace has no vehicles");
   await using gateway = await startGateway(workspace, { name: "gateway-tunnel", anyCore: true });
-  await using simulated = await startSimulated(workspace, gateway, vehicle);
+  await using simulated = await startSimulated(workspace, gateway, [vehicle.vin]);
   await reported(workspace, gateway, vehicle);
   await using tunnel = await startTunnel(workspace, gateway, vehicle);
   const { address } = simulated;
