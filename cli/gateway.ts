@@ -30,7 +30,7 @@ export interface Gateway {
   close(): Promise<void>;
 }
 
-type Method = Method | "DELETE";
+type Method = "GET" | "POST" | "DELETE";
 
 /**
  * The gateway that the environment names: `LATTICEWAY_URL`, with the token in `LATTICEWAY_TOKEN`;
