@@ -49,6 +49,9 @@ const EcuConfig = group({
   supplier: Label,
 });
 
+/** None, or a role of a tester. */
+const demands = ["none", "read", "write", "control", "programming"] as const;
+
 const ZoneConfig = group({
   zone_id: ZoneId,
   logical_address: LogicalAddress,
@@ -122,6 +125,9 @@ export const VehicleConfig = group({
     }),
   }),
   uds: group({
+    authentication: group({
+      required_from: Type.Enum(demands, { description: demands.join(", ") }),
+    }),
     security_secrets: Type.Record(
       // Of the sub-function that asks for the seed; the next one sends the key.
       Type.String({ pattern: "^([13579]|[1-9][13579]|1[01][13579]|12[135])$" }),

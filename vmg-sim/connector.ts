@@ -1,5 +1,7 @@
 import type { VehicleConfig } from "#config/vehicle.ts";
 import { carTlsOptions, isTesterOf } from "#crypto/diagnostic-tls.ts";
+import type { AuthenticationOptions } from "#vmg-sim/ecu/tester-trust.ts";
+import type { Pace } from "#vmg-sim/vmg/pace.ts";
 import type { EdgeConfig } from "./hardware.ts";
 import type { DiagnosticProvisioning } from "./provision.ts";
 
@@ -22,6 +24,20 @@ export function connector(
   });
   const isTester: NonNullable<EdgeConfig["tls"]>["isTester"] = (socket) => isTesterOf(socket, vin);
   return { ...plain, tlsTesters, tls: { port: tls_port, options, isTester } };
+}
+
+/** How the car's ECUs authenticate testers. */
+export function testerTrust(
+  { required_from }: VehicleConfig["uds"]["authentication"],
+  { testerCa, car }: DiagnosticProvisioning,
+  pace: Pace | undefined,
+): AuthenticationOptions {
+  return {
+    testerCa,
+    car,
+    requiredFrom: required_from === "none" ? undefined : required_from,
+    ...(pace && { now: () => pace.now() }),
+  };
 }
 
 /** `0x0E80-0x0EFF`, or one address. */

@@ -6,6 +6,7 @@ import type { EcuBehaviour } from "#vmg-sim/ecu/behaviour.ts";
 import type { EcuConfig } from "#vmg-sim/ecu/config.ts";
 import { startEcu, type Ecu } from "#vmg-sim/ecu/ecu.ts";
 import { startEcuNode, type EcuNode } from "#vmg-sim/ecu/node.ts";
+import type { AuthenticationOptions } from "#vmg-sim/ecu/tester-trust.ts";
 import type { TrustOptions } from "#vmg-sim/ecu/trust.ts";
 import { startEdge, type EdgeOptions } from "#vmg-sim/edge/edge.ts";
 import { startZone } from "#vmg-sim/zone/zone.ts";
@@ -52,6 +53,8 @@ export interface HardwareOptions {
   clock?: Clock;
   /** The director that ECUs and zonal gateways ask what may be written; none: everything may. */
   trust?: Omit<TrustOptions, "ecus">;
+  /** How each ECU authenticates testers (29); by default it trusts none. */
+  authentication?: AuthenticationOptions | undefined;
   /** Something failed in an ECU that is not the tester's fault; by default it is a warning. */
   onFault?: (ecuId: string, error: unknown) => void;
 }
@@ -113,6 +116,7 @@ async function startZoneWithEcus(
     const node = await startEcuNode({
       config: { ...ecu, vin: options.vin },
       trust: options.trust,
+      authentication: options.authentication,
       stateFolder: join(options.stateFolder, ecu.ecu_id),
       clock,
       behaviour: options.behaviours?.[ecu.ecu_id] ?? {},
@@ -210,7 +214,7 @@ interface GatewaySelf {
 
 function startGatewayEcu(
   { id, type, logical_address, folder, behind }: GatewaySelf,
-  { vin, zones, stateFolder, trust, onFault = warn }: HardwareOptions,
+  { vin, zones, stateFolder, trust, authentication, onFault = warn }: HardwareOptions,
   clock: Clock,
 ): Promise<Ecu> {
   const [security] = zones.flatMap(({ ecus }) => ecus.map((ecu) => ecu.security));
@@ -229,6 +233,7 @@ function startGatewayEcu(
     stateFolder: join(stateFolder, folder),
     clock,
     trust: trust && { ...trust, ecus: behind },
+    authentication,
     onFault: (error) => onFault(id, error),
   });
 }

@@ -6,7 +6,7 @@ import { startAgent, type Agent } from "#vmg-sim/vmg/agent.ts";
 import { vehicleConditions, type VehicleConditions } from "#vmg-sim/vmg/vehicle-conditions.ts";
 import type { AgentEvent } from "#vmg-sim/vmg/event.ts";
 import type { Pace } from "#vmg-sim/vmg/pace.ts";
-import { connector } from "./connector.ts";
+import { connector, testerTrust } from "./connector.ts";
 import { startHardware, type Hardware } from "./hardware.ts";
 import type { Provisioning } from "./provision.ts";
 
@@ -56,6 +56,9 @@ export async function startVehicle(options: VehicleOptions): Promise<SimulatedVe
     })),
     ...(options.hasConnector && {
       edge: connector(config.doip.edge, vin, provisioning.diagnostics),
+    }),
+    ...(provisioning.diagnostics && {
+      authentication: testerTrust(config.uds.authentication, provisioning.diagnostics, pace),
     }),
     stateFolder: join(folder, "ecus"),
     ...(behaviours && { behaviours }),

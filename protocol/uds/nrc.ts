@@ -11,6 +11,7 @@ export const Nrc = {
   noResponseFromSubnetComponent: 0x25,
   requestOutOfRange: 0x31,
   securityAccessDenied: 0x33,
+  authenticationRequired: 0x34,
   invalidKey: 0x35,
   exceededNumberOfAttempts: 0x36,
   requiredTimeDelayNotExpired: 0x37,

@@ -8,6 +8,7 @@ export const Sid = {
   readMemoryByAddress: 0x23,
   securityAccess: 0x27,
   communicationControl: 0x28,
+  authentication: 0x29,
   readDataByPeriodicIdentifier: 0x2a,
   dynamicallyDefineDataIdentifier: 0x2c,
   writeDataByIdentifier: 0x2e,

@@ -46,6 +46,7 @@ describe("vehicle configuration", () => {
     [{ VMG_VEHICLE_ID: "../x" }, "vehicle.id"],
     [{ VMG_UDS_SECURITY_SECRETS: "{ '1': xyz }" }, "uds.security_secrets"],
     [{ VMG_NOT_A_KEY: "1" }, "VMG_NOT_A_KEY"],
+    [{ VMG_UDS_AUTHENTICATION_REQUIRED_FROM: "all" }, "uds.authentication.required_from"],
     [{ VMG_DOIP_EDGE_TLS_PORT: "off" }, "doip.edge.tls_port"],
     [{ VMG_DOIP_EDGE_TLS_MIN_VERSION: "1.1" }, "doip.edge.tls_min_version"],
     [{ VMG_DOIP_EDGE_TLS_TESTERS: "[0]" }, "doip.edge.tls_testers"],

@@ -1,4 +1,6 @@
 import { Nrc } from "#protocol/uds/nrc.ts";
+import { admitTester } from "./access-rights.ts";
+import { authentication } from "./authentication.ts";
 import { clearDtc } from "./clear-dtc.ts";
 import { communicationControl } from "./communication-control.ts";
 import { requestDownload } from "./download.ts";
@@ -38,6 +40,7 @@ const services = new Map<number, EcuService>(
     readMemoryByAddress,
     securityAccess,
     communicationControl,
+    authentication,
     periodicReading,
     dynamicDid,
     writeDid,
@@ -55,7 +58,8 @@ const services = new Map<number, EcuService>(
 
 /**
  * Runs a request: first the checks that all services share, in the order of ISO 14229-1 (service,
- * session, security, minimum length, sub-function and its session), then the service's own.
+ * session, authentication and security, minimum length, sub-function and its session), then the
+ * service's own.
  */
 export function dispatch(
   ecu: EcuRuntime,
@@ -69,7 +73,10 @@ export function dispatch(
   if (!isAllowed && service.sessions?.includes(session) === false) {
     return negative(Nrc.serviceNotSupportedInActiveSession);
   }
-  if (!isAllowed && service.levels?.includes(unlocked ?? 0) === false) {
+  const nrc = admitTester(ecu, request, tester);
+  if (nrc !== undefined) return negative(nrc);
+  const isOpen = isAllowed || ecu.now.isCovered;
+  if (!isOpen && service.levels?.includes(unlocked ?? 0) === false) {
     return negative(Nrc.securityAccessDenied);
   }
   if (request.length < service.minLength) return negative(Nrc.incorrectMessageLength);

@@ -5,6 +5,7 @@ import { negativeResponse } from "#protocol/uds/response.ts";
 import { hmacKey, type KeyFunction } from "#protocol/uds/security-key.ts";
 import { POSITIVE_OFFSET, suppressesPositive } from "#protocol/uds/service.ts";
 import type { Assignment } from "#protocol/uptane/assignment.ts";
+import { testerServed } from "./access-rights.ts";
 import type { EcuBehaviour } from "./behaviour.ts";
 import { completeEcuConfig, type CompleteEcuConfig, type EcuConfig } from "./config.ts";
 import { dispatch } from "./dispatch.ts";
@@ -25,6 +26,7 @@ import {
 import { expireSession, P2_SERVER_MS, P2_STAR_SERVER_MS } from "./session.ts";
 import { openState } from "./state-file.ts";
 
+import { ecuAuthentication, type AuthenticationOptions } from "./tester-trust.ts";
 import { ecuTrust, type TrustOptions } from "./trust.ts";
 
 /** The first 78 goes out with a reserve to P2, the ones after it with a reserve to P2*. */
@@ -48,6 +50,8 @@ export interface EcuOptions {
   behaviour?: EcuBehaviour;
   /** Lets only images be written that the director has assigned. */
   trust?: TrustOptions | undefined;
+  /** How testers are authenticated (29); by default no certificate is trusted. */
+  authentication?: AuthenticationOptions | undefined;
   /** Random bytes for seeds. */
   random?: (length: number) => Uint8Array;
   keyOf?: KeyFunction;
@@ -108,6 +112,7 @@ export async function startEcu(options: EcuOptions): Promise<Ecu> {
     };
     const outcome = await answer(ecu, options, request, tester);
     ecu.now.lastActivity = ecu.clock.now();
+    testerServed(ecu, origin.source);
     if (outcome.kind !== "reset" && outcome.kind !== "crash") return;
     starts += 1;
     await restart(ecu, options);
@@ -190,6 +195,7 @@ async function powerOn(options: EcuOptions): Promise<EcuRuntime & { wake(): void
     flash,
     trust:
       options.trust && ecuTrust(options.trust, { config, store, version: () => flash.version }),
+    authentication: ecuAuthentication(options.authentication),
     behaviour: { ...behaviour },
     now: volatileState(clock, config, store.current.wrong_keys ?? {}),
     ...sleeper(clock),

@@ -67,7 +67,8 @@ export const routineControl: EcuService = {
     if (defined !== undefined) return controlDefined(ecu, defined, control, record);
     const routine = routines.get(rid);
     if (!routine?.sessions.includes(ecu.now.session)) return negative(Nrc.requestOutOfRange);
-    if (routine.secured && ecu.now.unlocked !== PROGRAMMING_LEVEL) {
+    const { unlocked, isCovered } = ecu.now;
+    if (routine.secured && !isCovered && unlocked !== PROGRAMMING_LEVEL) {
       return negative(Nrc.securityAccessDenied);
     }
     if (control === Control.results) return results(ecu, rid, record);

@@ -7,6 +7,8 @@ import type { EcuBehaviour } from "./behaviour.ts";
 import type { CompleteEcuConfig } from "./config.ts";
 import type { FlashMemory } from "./flash-memory.ts";
 import type { StateStore } from "./state-file.ts";
+import type { TesterState } from "./tester-certificate.ts";
+import type { EcuAuthentication } from "./tester-trust.ts";
 import type { Assigned, EcuTrust } from "./trust.ts";
 
 export const Session = { default: 0x01, programming: 0x02, extended: 0x03 } as const;
@@ -80,6 +82,10 @@ export interface VolatileState {
   startedAt: number;
   /** The security level that is unlocked. */
   unlocked?: number;
+  /** Testers that have begun an authentication (29), by their addresses. */
+  testers: Map<number, TesterState>;
+  /** Whether the request that is served is one that its tester's authenticated role covers. */
+  isCovered: boolean;
   /** The seed that was given out and not used yet. */
   seed?: { level: number; bytes: Uint8Array };
   /** By level: before this time on the ECU's clock no seed is given. */
@@ -116,6 +122,7 @@ export interface EcuRuntime {
   readonly flash: FlashMemory;
   /** Absent: whatever a tester with the key writes is taken. */
   readonly trust: EcuTrust | undefined;
+  readonly authentication: EcuAuthentication;
   behaviour: EcuBehaviour;
   now: VolatileState;
   /** Waits on the ECU's clock; ends early when the ECU is switched off. */
@@ -186,6 +193,8 @@ export function volatileState(
     session: Session.default,
     lastActivity: now,
     startedAt: now,
+    testers: new Map(),
+    isCovered: false,
     delayUntil: new Map(delayed.map(({ level, delay_ms }) => [level, now + delay_ms])),
     routineResults: new Map(),
     routinesUntil: new Map(),
@@ -220,7 +229,7 @@ export function sessionHasExpired({ now, clock }: EcuRuntime): boolean {
 export function refusal({ now }: EcuRuntime, access: Access = {}): number | undefined {
   const isHere = access.sessions?.some((name) => Session[name] === now.session) ?? true;
   if (!isHere) return Nrc.requestOutOfRange;
-  const isOpen = access.level === undefined || now.unlocked === access.level;
+  const isOpen = access.level === undefined || now.isCovered || now.unlocked === access.level;
   return isOpen ? undefined : Nrc.securityAccessDenied;
 }
 

@@ -57,6 +57,7 @@ async function enterSession(ecu: EcuRuntime, session: Session): Promise<void> {
   now.session = session;
   endDisallowed(ecu);
   if (session === Session.default) {
+    now.testers.clear();
     now.dtcSetting = true;
     now.communication = allCommunication();
     now.controls.clear();

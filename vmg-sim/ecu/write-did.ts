@@ -52,7 +52,7 @@ function definedRefusal(ecu: EcuRuntime, did: DefinedDid, record: Uint8Array): n
 function builtInRefusal(ecu: EcuRuntime, did: number, record: Uint8Array): number | undefined {
   const entry = findDid(did);
   if (entry === undefined || !isWritableBuiltIn(did)) return Nrc.requestOutOfRange;
-  if (ecu.now.unlocked === undefined) return Nrc.securityAccessDenied;
+  if (!ecu.now.isCovered && ecu.now.unlocked === undefined) return Nrc.securityAccessDenied;
   const { codec } = entry;
   if (record.length !== (codec.length ?? record.length) || record.length > MAX_RECORD) {
     return Nrc.incorrectMessageLength;

@@ -10,6 +10,7 @@ import {
 import { Rid } from "#protocol/uds/rid.ts";
 import { demoSecrets, hmacKey } from "#protocol/uds/security-key.ts";
 import { manualClock, type ManualClock } from "#test/protocol/doip/manual-clock.ts";
+import type { AuthenticationOptions } from "#vmg-sim/ecu/tester-trust.ts";
 import type { EcuBehaviour } from "#vmg-sim/ecu/behaviour.ts";
 import type { EcuConfig } from "#vmg-sim/ecu/config.ts";
 import { startEcu, type Ecu, type RequestOrigin } from "#vmg-sim/ecu/ecu.ts";
@@ -60,6 +61,7 @@ export async function ecuRig(
   behaviour: EcuBehaviour = {},
   folder?: string,
   trust?: TrustOptions,
+  authentication?: AuthenticationOptions,
 ): Promise<EcuRig> {
   const stateFolder = folder ?? (await mkdtemp(join(tmpdir(), "latticeway-ecu-")));
   const clock = manualClock();
@@ -68,6 +70,7 @@ export async function ecuRig(
   const start = (behaviour: EcuBehaviour, trusted = trust) =>
     startEcu({
       trust: trusted,
+      authentication,
       config: { ...ecuConfig, ...config },
       stateFolder,
       clock,

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Clock } from "#protocol/doip/clock.ts";
 import type { DiscoverableGateway } from "#protocol/doip/discovery-socket.ts";
 import { testDefinition } from "#test/vmg-sim/ecu/test-definition.ts";
+import type { AuthenticationOptions } from "#vmg-sim/ecu/tester-trust.ts";
 import { startHardware, type EdgeConfig, type Hardware } from "#vmg-sim/hardware.ts";
 
 export const VIN = "LATTICE0000000001";
@@ -27,7 +28,11 @@ export interface EdgeRig {
  * A vehicle of two zones with its diagnostic connector, on free ports. The second ECU of the rear
  * zone can do all that a definition can say.
  */
-export async function edgeRig(clock: Clock, connector: Partial<EdgeConfig> = {}): Promise<EdgeRig> {
+export async function edgeRig(
+  clock: Clock,
+  connector: Partial<EdgeConfig> = {},
+  authentication?: AuthenticationOptions,
+): Promise<EdgeRig> {
   const stateFolder = await mkdtemp(join(tmpdir(), "latticeway-edge-"));
   const ecu = (logical_address: number) => ({
     ecu_id: `ECU_${logical_address.toString(16)}`,
@@ -48,6 +53,7 @@ export async function edgeRig(clock: Clock, connector: Partial<EdgeConfig> = {})
     vin: VIN,
     stateFolder,
     clock,
+    authentication,
     zones: [
       zone("F", 0x1000, FRONT_GROUP, [FRONT]),
       zone("R", 0x2000, REAR_GROUP, [REAR, REAR_TOO]),

@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
-import { once } from "node:events";
+import { createPrivateKey } from "node:crypto";
+import { EventEmitter, once } from "node:events";
 import { join } from "node:path";
 import type { ConnectionOptions } from "node:tls";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -8,6 +9,7 @@ import { carCa, issueTesterCertificate, loadTesterIdentity } from "#crypto/diagn
 import { testerTlsOptions } from "#crypto/diagnostic-tls.ts";
 import { ensureDevelopmentPki, loadVehicleIdentity } from "#crypto/pki.ts";
 import type { TlsIdentity } from "#crypto/tls.ts";
+import { beginAuthentication, chainOf, demandAuthenticated } from "#protocol/uds/authentication.ts";
 import { systemClock } from "#protocol/doip/clock.ts";
 import { connectDoip, type DoipClient } from "#protocol/doip/client.ts";
 import type { AckOutcome } from "#protocol/doip/tester.ts";
@@ -15,9 +17,9 @@ import { rawSocket } from "#test/protocol/doip/raw-socket.ts";
 import { temporaryFolder } from "#test/helpers/folder.ts";
 import { requirePeer } from "#test/helpers/optional.ts";
 import { signingPairIn } from "#test/helpers/signing-pair.ts";
-import { connector } from "#vmg-sim/connector.ts";
+import { connector, testerTrust } from "#vmg-sim/connector.ts";
 import { provisionVehicle, type Provisioning } from "#vmg-sim/provision.ts";
-import { edgeRig, FRONT, VIN, type EdgeRig } from "./edge-rig.ts";
+import { EDGE, edgeRig, FRONT, VIN, type EdgeRig } from "./edge-rig.ts";
 
 const TESTER = "0e00";
 /** In the range that must use TLS. */
@@ -59,7 +61,9 @@ type Edge = VehicleConfig["doip"]["edge"];
 async function start(config: Partial<Edge> = {}): Promise<{ port: number; tlsPort: number }> {
   const shipped = loadVehicleConfig({}).doip.edge;
   const edge: Edge = { ...shipped, port: 0, tls_port: 0, announce_to: "", ...config };
-  rig = await edgeRig(systemClock, connector(edge, VIN, provisioning.diagnostics));
+  const { diagnostics } = provisioning;
+  const trust = diagnostics && testerTrust({ required_from: "write" }, diagnostics, undefined);
+  rig = await edgeRig(systemClock, connector(edge, VIN, diagnostics), trust);
   const { port, tlsPort = 0 } = rig.edge;
   return { port, tlsPort };
 }
@@ -151,7 +155,11 @@ describe("the connector's TLS port", () => {
 });
 
 describe("our tester", () => {
-  async function connect(port: number, tls?: { port: number; options: ConnectionOptions }) {
+  async function connect(
+    port: number,
+    tls?: { port: number; options: ConnectionOptions },
+    answers = new EventEmitter(),
+  ) {
     const received = Promise.withResolvers<string>();
     const client = await connectDoip({
       host: "127.0.0.1",
@@ -162,7 +170,10 @@ describe("our tester", () => {
       connectMs: 30_000,
       ackMs: 30_000,
       maxPayload: 0xffff,
-      onMessage: ({ userData }) => received.resolve(Buffer.from(userData).toString("hex")),
+      onMessage({ userData }) {
+        received.resolve(Buffer.from(userData).toString("hex"));
+        answers.emit("answer", Buffer.from(userData));
+      },
       onClosed() {},
     });
     return { client, received: received.promise };
@@ -170,6 +181,39 @@ describe("our tester", () => {
 
   const sent = (client: DoipClient, uds: string) =>
     new Promise<AckOutcome>((done) => client.send(FRONT, Buffer.from(uds, "hex"), done));
+
+  test.each([
+    ["an ECU", FRONT],
+    ["the edge gateway", EDGE],
+  ])("authenticates itself by ML-DSA to %s, and that to us", async (_, target) => {
+    const { port, tlsPort } = await start({ tls_testers: [0x0e85] });
+    const request = { role: "write", algorithm: "ml-dsa-65", lifetimeMs: DAY } as const;
+    await issueTesterCertificate(folder.path, { ...request, name: "bench" });
+    const identity = await loadTesterIdentity(folder.path, "bench", "ml-dsa-65");
+    const answers = new EventEmitter();
+    const options = { ...(await tlsAs(identity)), sigalgs: "mldsa65" };
+    const { client } = await connect(port, { port: tlsPort, options }, answers);
+    const ask = async (uds: Uint8Array): Promise<Buffer> => {
+      const answered = new Promise<Buffer>((done) => {
+        // A busy machine makes the ECU ask for time (78).
+        answers.on("answer", (answer: Buffer) => answer[2] === 0x78 || done(answer));
+      });
+      client.send(target, uds, () => {});
+      return answered;
+    };
+    const clear = Buffer.from("14ffffff", "hex");
+    expect((await ask(clear)).toString("hex")).toBe("7f1434");
+    const first = beginAuthentication({
+      certificate: chainOf(identity.chain),
+      privateKey: createPrivateKey(identity.key),
+      car: { roots: await carCa(folder.path), vehicleId: VIN },
+    });
+    expect(first.request.length).toBeGreaterThan(8_000);
+    const proof = first.prove(await ask(first.request));
+    demandAuthenticated(proof, await ask(proof));
+    expect((await ask(clear)).toString("hex")).toBe("54");
+    client.close();
+  });
 
   test("comes again by TLS after a 07", async () => {
     const { port, tlsPort } = await start({
