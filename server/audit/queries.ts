@@ -143,16 +143,15 @@ export async function exchangesAfter(
   return (await query.execute()).map(asEntry);
 }
 
-/** Entries in the order of the chain, from behind `after` to `last`. */
+/** Entries in the order of the chain, from behind `after` on. */
 export async function entriesAfter(
   db: Db,
-  { after, last, limit }: { after: number; last: number; limit: number },
+  { after, limit }: { after: number; limit: number },
 ): Promise<AuditEntry[]> {
   const rows = await db
     .selectFrom("audit_entry")
     .selectAll()
     .where("seq", ">", after)
-    .where("seq", "<=", last)
     .orderBy("seq")
     .limit(limit)
     .execute();

@@ -76,12 +76,12 @@ export function auditRoutes({ db }: { db: Db }) {
 
 const EXPORT_ROWS = 500;
 
-/** The log up to what is its end now; as much of it at once as the reader takes. */
+/** The log up to what is its end now, or somewhat later; as much of it at once as the reader takes. */
 async function* exported(db: Db): AsyncGenerator<Buffer> {
   const { seq: last } = await auditHead(db);
   let after = 0;
   while (after < last) {
-    const entries = await entriesAfter(db, { after, last, limit: EXPORT_ROWS });
+    const entries = await entriesAfter(db, { after, limit: EXPORT_ROWS });
     const end = entries.at(-1)?.seq;
     // Somebody has taken entries out: what is left shows it.
     if (end === undefined) return;

@@ -71,7 +71,6 @@ export async function leftOver(db: Db, before: Date, limit: number): Promise<App
   const rows = await db
     .selectFrom("diagnostic_approval")
     .selectAll()
-    .where("state", "!=", "pending")
     .where("taken_up", "=", false)
     .where("decided_at", "<", before)
     .orderBy("expires_at")

@@ -13,8 +13,7 @@ beforeAll(async () => {
 });
 afterAll(() => own.remove());
 
-const everything = async () =>
-  entriesAfter(own.db, { after: 0, last: Number.MAX_SAFE_INTEGER, limit: 10_000 });
+const everything = async () => entriesAfter(own.db, { after: 0, limit: 10_000 });
 
 /** Holds the log to what its hashes say. */
 function expectChain(entries: AuditEntry[]): void {

@@ -115,6 +115,7 @@ describe("a denied data identifier", () => {
     ["is not defined by one without sources", "2C 01 F300", "deny"],
     ["is not defined with the suppress bit", "2C 81 F300 F190 01 11", "deny"],
     ["does not hinder other definitions", "2C 01 F300 0100 01 02", "allow"],
+    ["is not seen in a position and a size", "2C 01 F300 0100 F1 90", "allow"],
     ["is not defined by its address", "2C 02 F300 14 00001000 04", "deny"],
     ["is not read under a defined identifier", "22 F300", "deny"],
     ["is not read under a defined identifier", "22 F200", "deny"],
@@ -130,6 +131,32 @@ describe("a denied data identifier", () => {
     ["does not hinder what is nothing of it", "19 02 FF", "allow"],
   ])("%s: %s", (_name, request, effect) => {
     expect(effectOf(denying(secret), ask(request))).toBe(effect);
+  });
+
+  it("is kept from a later rule that allows to read, however it is read", () => {
+    const rules = [...denying(secret), ...allowing({ service: "22-2C" })];
+    expect(effectOf(rules, ask("22 F300"))).toBe("deny");
+    expect(effectOf(rules, ask("23 14 00001000 04"))).toBe("deny");
+    expect(effectOf(rules, ask("22 0100"))).toBe("allow");
+  });
+
+  it("is denied by the first of the rules that say so", () => {
+    const [first, second] = [...denying(secret), ...denying({ service: "22" })];
+    expect(decide([first, second] as Rule[], ask("22 F300")).rule).toBe(first);
+    expect(decide([second, first] as Rule[], ask("22 F300")).rule).toBe(second);
+  });
+
+  it("of writing is not written by address or download", () => {
+    const rules = denying({ service: "2E", did: "0100" });
+    expect(effectOf(rules, ask("3D 14 00001000 01 00"))).toBe("deny");
+    expect(effectOf(rules, ask("34 00 14 00001000 01"))).toBe("deny");
+    expect(effectOf(rules, ask("23 14 00001000 04"))).toBe("allow");
+  });
+
+  it("is not defined, where a rule keeps it for others", () => {
+    const rules = denying({ service: "2C", did: "F300-F30F" });
+    expect(effectOf(rules, ask("2C 01 F305 0100 01 02"))).toBe("deny");
+    expect(effectOf(rules, ask("2C 01 F310 0100 01 02"))).toBe("allow");
   });
 
   it("of any service is neither read, written nor controlled", () => {
@@ -181,6 +208,13 @@ describe("what is allowed beyond the level", () => {
     );
   });
 
+  it("is not allowed by a rule that only might fit, and not said to be", () => {
+    expect(decide(allowing({ did: "F190" }), ask("22 F300"))).toMatchObject({
+      effect: "allow",
+      rule: undefined,
+    });
+  });
+
   it("is allowed for each identifier by itself", () => {
     const rules = [...allowing({ did: "0100" }), ...denying({ did: "0101" })];
     expect(effectOf(rules, ask("22 0100"))).toBe("allow");
@@ -196,6 +230,11 @@ describe("a sub-function that is denied", () => {
     ["11", "deny"],
   ])("%s: %s", (request, effect) => {
     expect(effectOf(denying({ service: "11", sub_function: "01" }), ask(request))).toBe(effect);
+  });
+
+  it("of any service is none of those that have no sub-function", () => {
+    expect(effectOf(denying({ sub_function: "01" }), ask("11 01"))).toBe("deny");
+    expect(effectOf(denying({ sub_function: "01" }), ask("14 01 FF FF"))).toBe("allow");
   });
 
   it("is denied to services that nobody knows when it might be one", () => {
