@@ -101,6 +101,7 @@ export const ServerConfig = group({
     catalogue_dir: Type.String({ description: "empty, or a folder" }),
     approval_ttl_s: Type.Integer({ minimum: 60, maximum: 604_800, description: "60 to 604800" }),
     session_max_s: Type.Integer({ minimum: 1, maximum: 86_400, description: "1 to 86400" }),
+    key_plugin: Type.String({ description: "empty, or a file" }),
     session_lease_s: Type.Integer({ minimum: 3, maximum: 3600, description: "3 to 3600" }),
   }),
   commands: group({ ttl_s: Type.Integer({ minimum: 1, description: "seconds, 1 or more" }) }),

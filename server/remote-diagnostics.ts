@@ -1,5 +1,12 @@
 import type { ServerConfig } from "#config/server.ts";
+import type { Catalogues } from "#protocol/uds/catalogue.ts";
 import type { Database } from "#server/database/connection.ts";
+import { createChallenges } from "#server/diagnostic-runs/challenges.ts";
+import { loadKeys } from "#server/diagnostic-runs/keys.ts";
+import { scanRoutes } from "#server/diagnostic-runs/scan-routes.ts";
+import { createScans } from "#server/diagnostic-runs/scans.ts";
+import { scriptRoutes } from "#server/diagnostic-runs/script-routes.ts";
+import { createScripts } from "#server/diagnostic-runs/scripts.ts";
 import { diagnosticEventTopics } from "#server/diagnostic-runs/topics.ts";
 import { createRevocations } from "#server/diagnostic-sessions/revoke.ts";
 import { sessionRoutes } from "#server/diagnostic-sessions/routes.ts";
@@ -7,6 +14,7 @@ import { createSessions } from "#server/diagnostic-sessions/service.ts";
 import type { Mqtt } from "#server/mqtt/broker.ts";
 import type { Log } from "#server/runtime/log.ts";
 import type { Metrics } from "#server/runtime/metrics.ts";
+import { createWaiters } from "#server/runtime/waiters.ts";
 import type { DiagnosticRights } from "./diagnostic-rights.ts";
 
 export interface RemoteDiagnosticsDeps extends DiagnosticRights {
@@ -15,23 +23,51 @@ export interface RemoteDiagnosticsDeps extends DiagnosticRights {
   metrics: Metrics;
   database: Database;
   mqtt: Mqtt;
+  catalogues: Catalogues;
 }
+
+/** How often a gateway that has the database to itself looks whether it has missed anything. */
+const ALONE_MS = 15_000;
 
 /** What stands around single requests: sessions, scripts and scans, and how all of it ends at once. */
 export async function composeRemoteDiagnostics(deps: RemoteDiagnosticsDeps) {
-  const { audit, approvals, log, metrics, database, mqtt } = deps;
+  const { audit, approvals, log, metrics, database, mqtt, catalogues } = deps;
   const { db } = database;
   const config = deps.config.diagnostics;
   // Nobody else writes to an embedded database.
   const everyMs = database.kind === "embedded" ? undefined : deps.config.certificates.poll_ms;
   const revocations = await createRevocations({ db, everyMs, log });
-  const base = { db, audit, mqtt, approvals, revocations, config, metrics, log };
+  const keys = await loadKeys({
+    plugin: config.key_plugin,
+    mode: deps.config.trust.mode,
+    certsDir: deps.config.certs_dir,
+  });
+  const waiters = createWaiters();
+  const base = {
+    db,
+    audit,
+    mqtt,
+    approvals,
+    revocations,
+    config,
+    catalogues,
+    waiters,
+    metrics,
+    log,
+  };
   const sessions = createSessions(base);
+  const scripts = createScripts({ ...base, sessions });
+  const scans = createScans(base);
+  const challenges = createChallenges({ ...base, keys });
   return {
     revocations,
     sessions,
-    routes: [sessionRoutes({ db, sessions, revocations, audit })],
-    topics: diagnosticEventTopics({ sessions, metrics, log }),
+    routes: [
+      sessionRoutes({ db, sessions, revocations, audit }),
+      scriptRoutes({ ...base, scripts, lookMs: everyMs ?? ALONE_MS }),
+      scanRoutes({ db, scans }),
+    ],
+    topics: diagnosticEventTopics({ ...base, sessions, challenges, scans }),
     /** What was begun with a token ends with it. */
     async tokenRevoked({ token_id, name }: { token_id: string; name: string }): Promise<void> {
       const reason = `the token of ${name} was revoked`;
@@ -45,10 +81,13 @@ export async function composeRemoteDiagnostics(deps: RemoteDiagnosticsDeps) {
       });
     },
     /** Ends what is overdue. @returns how many */
-    expire: sessions.expire,
+    async expire(): Promise<number> {
+      return (await sessions.expire()) + (await scripts.expire()) + (await scans.expire());
+    },
     stop(): void {
       revocations.stop();
       sessions.stop();
+      waiters.stop();
     },
   };
 }

@@ -2,11 +2,14 @@ import { DiagnosticEvent } from "#protocol/mqtt/diagnostic-event.ts";
 import type { Sessions } from "#server/diagnostic-sessions/service.ts";
 import { topicHandler, type TopicHandler } from "#server/mqtt/handler.ts";
 import type { Log } from "#server/runtime/log.ts";
-import type { Metrics } from "#server/runtime/metrics.ts";
+import type { Challenges } from "./challenges.ts";
+import type { Scans } from "./scans.ts";
+import { takeFinished, takeStep, type ScriptEventDeps } from "./script-events.ts";
 
-export interface DiagnosticEventDeps {
+export interface DiagnosticEventDeps extends ScriptEventDeps {
   sessions: Sessions;
-  metrics: Metrics;
+  challenges: Challenges;
+  scans: Scans;
   log: Log;
 }
 
@@ -28,18 +31,21 @@ export function diagnosticEventTopics(deps: DiagnosticEventDeps): TopicHandler[]
 
 /** @returns false when the vehicle does no such thing */
 async function take(
-  { sessions }: DiagnosticEventDeps,
+  deps: DiagnosticEventDeps,
   vin: string,
   event: DiagnosticEvent,
 ): Promise<boolean> {
   switch (event.kind) {
     case "session_opened":
     case "session_ended":
-      return sessions.take(vin, event);
+      return deps.sessions.take(vin, event);
     case "script_step":
+      return takeStep(deps, vin, event);
     case "script_finished":
+      return takeFinished(deps, vin, event);
     case "challenge":
+      return deps.challenges.take(vin, event);
     case "scan":
-      return false;
+      return deps.scans.take(vin, event);
   }
 }

@@ -9,7 +9,7 @@ import type { Operator } from "#server/http/access.ts";
 import type { Mqtt } from "#server/mqtt/broker.ts";
 import type { Log } from "#server/runtime/log.ts";
 import type { Metrics } from "#server/runtime/metrics.ts";
-import { createWaiters } from "#server/runtime/waiters.ts";
+import type { Waiters } from "#server/runtime/waiters.ts";
 import { createEndings, type EndedListener } from "./ending.ts";
 import { createKeeper } from "./keeper.ts";
 import { decideSession, openSession, takeOverSession, type OpeningDeps } from "./opening.ts";
@@ -46,6 +46,7 @@ export interface SessionDeps {
   mqtt: Mqtt;
   approvals: Approvals;
   revocations: Revocations;
+  waiters: Waiters;
   config: ServerConfig["diagnostics"];
   metrics: Metrics;
   log: Log;
@@ -62,7 +63,6 @@ const OPENING_ATTEMPTS = 3;
 export function createSessions(deps: SessionDeps): Sessions {
   const { db, mqtt, config, log } = deps;
   const openingMs = OPENING_ATTEMPTS * config.timeout_ms;
-  const waiters = createWaiters();
   const inBackground = (work: Promise<unknown>) => {
     work.catch((error: unknown) => log.error({ err: error }, "Sessions could not be settled"));
   };
@@ -71,8 +71,8 @@ export function createSessions(deps: SessionDeps): Sessions {
     openingMs,
     overdue: (sessionId) => inBackground(endOverdue(sessionId)),
   });
-  const endings = createEndings({ ...deps, keeper, waiters });
-  const base: OpeningDeps = { ...deps, keeper, endings, waiters };
+  const endings = createEndings({ ...deps, keeper });
+  const base: OpeningDeps = { ...deps, keeper, endings };
 
   async function endOverdue(sessionId: string): Promise<void> {
     const row = await sessionById(db, sessionId);
@@ -126,10 +126,7 @@ export function createSessions(deps: SessionDeps): Sessions {
       return overdue.length;
     },
     onEnded: endings.onEnded,
-    stop() {
-      keeper.stop();
-      waiters.stop();
-    },
+    stop: keeper.stop,
   };
 }
 

@@ -1,0 +1,207 @@
+import { Compile } from "typebox/compile";
+import { scriptStatuses, type ScriptStatus } from "#protocol/api/diagnostic-script.ts";
+import { ProblemError, type Problem } from "#protocol/api/problem.ts";
+import { fromHex, toHex } from "#protocol/bytes/hex.ts";
+import {
+  DiagnosticScript,
+  scriptLimits,
+  type ScriptStep,
+} from "#protocol/mqtt/diagnostic-script.ts";
+import { Sid } from "#protocol/uds/service.ts";
+
+const schema = Compile(DiagnosticScript);
+const MAX_ERRORS = 10;
+/** Of JSON: each step of a step is two deeper. */
+const MAX_NESTING = 2 * (scriptLimits.depth + 3);
+
+/**
+ * A script as a vehicle takes it: hex in upper case without blanks, within its limits.
+ * @throws ProblemError SCRIPT_INVALID
+ */
+export function parseScript(given: unknown): DiagnosticScript {
+  if (!isWithin(given, MAX_NESTING)) throw invalid("it is nested too deep");
+  const script = normalised(given);
+  if (!schema.Check(script)) {
+    const errors = schema.Errors(script).slice(0, MAX_ERRORS);
+    throw invalid(
+      "it does not fit its schema",
+      errors.map(({ instancePath, message }) => ({
+        path: `/script${instancePath}`,
+        message,
+      })),
+    );
+  }
+  const measure = measured([script.steps, script.cleanup ?? []].flat(), 1);
+  if (measure.depth > scriptLimits.depth) throw invalid(`it is ${measure.depth} deep`);
+  if (measure.steps > scriptLimits.steps) throw invalid(`it has ${measure.steps} steps`);
+  const even = everyStep(script).find((step) => "unlock" in step && step.unlock % 2 === 0);
+  if (even) throw invalid("a level is unlocked by its odd sub-function");
+  const stranger = measure.asked.find((name) => !measure.named.has(name));
+  if (stranger !== undefined) throw invalid(`no answer is named ${stranger}`);
+  return script;
+}
+
+/** Every request that a run could send, each once. */
+export function requestsOf(script: DiagnosticScript): Uint8Array[] {
+  const requests = new Set<string>();
+  for (const step of everyStep(script)) {
+    if ("request" in step) requests.add(step.request);
+    if ("unlock" in step) {
+      requests.add(toHex(Uint8Array.of(Sid.securityAccess, step.unlock)));
+      requests.add(toHex(Uint8Array.of(Sid.securityAccess, step.unlock + 1)));
+    }
+    if ("authenticate" in step) for (const each of authentication) requests.add(each);
+  }
+  return [...requests].map((hex) => Buffer.from(hex, "hex"));
+}
+
+/** The requests whose answers a script gives this name. */
+export function requestsNamed(script: DiagnosticScript, name: string): Uint8Array[] {
+  return everyStep(script).flatMap((step) =>
+    "request" in step && step.as === name ? [Buffer.from(step.request, "hex")] : [],
+  );
+}
+
+/** VerifyCertificateUnidirectional, then proofOfOwnership (ISO 14229-1, 10.6). */
+const authentication = ["2901", "2903"];
+
+/** May a run answer such a challenge: is there a step that asks for it? */
+export function mayProve(
+  script: DiagnosticScript,
+  { service, level }: { service: 0x27 | 0x29; level?: number | undefined },
+): boolean {
+  return everyStep(script).some((step) =>
+    service === Sid.securityAccess
+      ? "unlock" in step && step.unlock === level
+      : "authenticate" in step,
+  );
+}
+
+/** The step at a place such as `steps/2/then/0`; undefined when there is none. */
+export function stepAt(script: DiagnosticScript, path: string): ScriptStep | undefined {
+  let place: unknown = script;
+  for (const key of path.split("/")) {
+    if (typeof place !== "object" || place === null || !Object.hasOwn(place, key)) return undefined;
+    place = (place as Record<string, unknown>)[key];
+  }
+  return typeof place === "object" && !Array.isArray(place) ? (place as ScriptStep) : undefined;
+}
+
+export type ScriptInput =
+  | { type: "approved" }
+  | { type: "sent" }
+  /** A first sign of the run. */
+  | { type: "step" }
+  | { type: "end"; status: "completed" | "failed" | "cancelled" | "expired" | "denied" };
+
+/** The next status, or undefined when the input changes nothing or comes after the end. */
+export function nextScriptStatus(
+  status: ScriptStatus,
+  input: ScriptInput,
+): ScriptStatus | undefined {
+  if (isOver(status)) return undefined;
+  const waits = status === "awaiting_approval";
+  switch (input.type) {
+    case "approved":
+      return waits ? "queued" : undefined;
+    case "sent":
+      return status === "queued" ? "sent" : undefined;
+    case "step":
+      return status === "queued" || status === "sent" ? "running" : undefined;
+    case "end":
+      switch (input.status) {
+        case "denied":
+          return waits ? "denied" : undefined;
+        case "completed":
+        case "failed":
+          return waits ? undefined : input.status;
+        case "cancelled":
+        case "expired":
+          return input.status;
+      }
+  }
+}
+
+/** The statuses in which an input changes something. */
+export function scriptStatusesBefore(input: ScriptInput): ScriptStatus[] {
+  return scriptStatuses.filter((status) => nextScriptStatus(status, input) !== undefined);
+}
+
+export function isOver(status: ScriptStatus): boolean {
+  return scriptStatuses.indexOf(status) >= scriptStatuses.indexOf("completed");
+}
+
+function invalid(detail: string, errors?: Problem["errors"]): ProblemError {
+  return new ProblemError("SCRIPT_INVALID", detail, errors);
+}
+
+function everyStep({ steps, cleanup = [] }: DiagnosticScript): ScriptStep[] {
+  return [...allSteps([...steps, ...cleanup])];
+}
+
+function* allSteps(steps: readonly ScriptStep[]): Generator<ScriptStep> {
+  for (const step of steps) {
+    yield step;
+    yield* allSteps(childrenOf(step));
+  }
+}
+
+function childrenOf(step: ScriptStep): ScriptStep[] {
+  if ("if" in step) return [...step.then, ...(step.else ?? [])];
+  return "repeat" in step ? step.steps : [];
+}
+
+interface Measure {
+  steps: number;
+  depth: number;
+  /** Names that answers are given, and that conditions ask for. */
+  named: Set<string>;
+  asked: string[];
+}
+
+function measured(steps: readonly ScriptStep[], depth: number): Measure {
+  const measure: Measure = { steps: steps.length, depth, named: new Set(), asked: [] };
+  for (const step of steps) {
+    if ("request" in step && step.as !== undefined) measure.named.add(step.as);
+    if ("if" in step) measure.asked.push(step.if.answer);
+    if ("repeat" in step && step.repeat.until) measure.asked.push(step.repeat.until.answer);
+    const children = childrenOf(step);
+    if (children.length === 0) continue;
+    const inner = measured(children, depth + 1);
+    measure.steps += inner.steps;
+    measure.depth = Math.max(measure.depth, inner.depth);
+    for (const name of inner.named) measure.named.add(name);
+    measure.asked.push(...inner.asked);
+  }
+  return measure;
+}
+
+function isWithin(value: unknown, depth: number): boolean {
+  if (typeof value !== "object" || value === null) return true;
+  return depth > 0 && Object.values(value).every((inner) => isWithin(inner, depth - 1));
+}
+
+const hexKeys = new Set(["request", "expect", "mask", "equals", "is"]);
+const words = new Set(["any", "positive", "negative"]);
+
+/** Hex as people write it becomes hex as it is sent; what is no hex is left for the schema to refuse. */
+function normalised(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(normalised);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, inner]) => [
+      key,
+      hexKeys.has(key) && typeof inner === "string" && !words.has(inner)
+        ? upperHex(inner)
+        : normalised(inner),
+    ]),
+  );
+}
+
+/** Digits are never joined over a blank: `1 2` could mean two things. */
+function upperHex(text: string): string {
+  const parts = text.split(/\s+/).filter((part) => part !== "");
+  const bytes = parts.map((part) => fromHex(part));
+  if (bytes.some((each) => each === undefined)) return text;
+  return bytes.map((each) => (each ? toHex(each) : "")).join("");
+}
