@@ -106,6 +106,8 @@ export async function listenDiscovery(options: DiscoveryOptions): Promise<Discov
   }
 
   function receive(datagram: Buffer, from: RemoteInfo): void {
+    // Of nobody who wants an answer (RFC 768), and the system sends none there.
+    if (from.port === 0) return;
     const answer = answerDatagram(identity, options.status(), datagram);
     if (answer === undefined) return;
     const { message, version } = answer;

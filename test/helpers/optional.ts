@@ -14,6 +14,9 @@ export const vectorsFolder = new URL("../../../shared/vectors/", import.meta.url
 /** The system's own, which has Debian's packages; another one on the PATH has not. */
 export const PYTHON = "/usr/bin/python3";
 
+const RAW_SOCKET =
+  "import socket; socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)";
+
 /** What some tests need beyond `npm ci`; without it they are left out. */
 const optional = {
   postgresql: {
@@ -31,6 +34,10 @@ const optional = {
   scapy: {
     present: () => versionOf(PYTHON, "-c", "import scapy.contrib.automotive.doip; print(1)") !== "",
     how: "install python3-scapy",
+  },
+  "raw-socket": {
+    present: () => versionOf(PYTHON, "-c", `${RAW_SOCKET}; print(1)`) !== "",
+    how: "install python3 and run as root",
   },
   tshark: { present: () => versionOf("tshark", "--version") !== "", how: "install tshark" },
   vectors: {

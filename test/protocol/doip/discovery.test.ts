@@ -1,4 +1,6 @@
+import { execFile } from "node:child_process";
 import { createSocket } from "node:dgram";
+import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import * as fc from "fast-check";
 import {
@@ -8,7 +10,18 @@ import {
 } from "#protocol/doip/discovery.ts";
 import { listenDiscovery, type Discovery } from "#protocol/doip/discovery-socket.ts";
 import { encodeFrame } from "#protocol/doip/frame.ts";
+import { PYTHON, requirePeer } from "#test/helpers/optional.ts";
 import { manualClock, type ManualClock } from "./manual-clock.ts";
+
+const run = promisify(execFile);
+
+/** A datagram whose header has no source port (RFC 768): no ordinary socket sends that. */
+const fromPortZero = `
+import socket, struct, sys
+port, payload = int(sys.argv[1]), bytes.fromhex(sys.argv[2])
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)
+raw.sendto(struct.pack("!HHHH", 0, port, 8 + len(payload), 0) + payload, ("127.0.0.1", 0))
+`;
 
 const identity: EntityIdentity = {
   vin: "LATTICE0000000001",
@@ -172,6 +185,17 @@ describe("the discovery port", () => {
     expect(await heardNow()).toEqual([]);
     clock.advance(1);
     expect(await heardNow()).toEqual([`03fc${ANNOUNCEMENT}`]);
+  });
+
+  test("outlives a datagram from port 0, which nothing can be sent to", async (context) => {
+    requirePeer(context, "raw-socket");
+    clock.advance(5_000);
+    await heardNow();
+    await run(PYTHON, ["-c", fromPortZero, `${discovery.port}`, "02fd400300000000"]);
+    await run(PYTHON, ["-c", fromPortZero, `${discovery.port}`, "02fd000100000000"]);
+    expect(await heardNow()).toEqual([]);
+    clock.advance(500);
+    expect(await heardNow()).toEqual([]);
   });
 
   test("keeps no more than 64 answers waiting", async () => {
