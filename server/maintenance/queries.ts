@@ -8,6 +8,7 @@ export const trimmed = {
   vci: sql`not current and received_at < `,
   update_event: sql`update_id in (select update_id from vehicle_update where completed_at is not null) and received_at < `,
   diagnostic_request: sql`completed_at is not null and created_at < `,
+  diagnostic_approval: sql`taken_up and decided_at < `,
   command: sql`status not in ('queued', 'sent', 'delivered', 'accepted') and updated_at < `,
   package_assignment: sql`expires_at < `,
   superseded_package: sql`expires_at < `,

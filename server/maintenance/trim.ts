@@ -26,6 +26,7 @@ export async function trimAll(
     vci: days.vci_days,
     update_event: days.update_events_days,
     diagnostic_request: days.diagnostics_days,
+    diagnostic_approval: days.diagnostics_days,
     command: days.commands_days,
     package_assignment: days.update_events_days,
     superseded_package: days.update_events_days,
