@@ -12,6 +12,7 @@ import { describeMachine } from "./machine.ts";
 import { PeerMissing } from "./peers.ts";
 import { measureProfiles } from "./profiles.ts";
 import { benchmarksPage, OtherMachine } from "./page.ts";
+import { measureQueued } from "./queued.ts";
 import { tableText } from "./report.ts";
 import { measureIssuing } from "./issuing.ts";
 import { measureTelemetry } from "./telemetry.ts";
@@ -28,6 +29,7 @@ const measures: Record<string, Measure> = {
   diagnostics: measureDiagnostics,
   tunnel: measureTunnel,
   "diagnostic-load": measureDiagnosticLoad,
+  queued: measureQueued,
   flashing: measureFlashing,
   issuing: measureIssuing,
   verification: measureVerification,

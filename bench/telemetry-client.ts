@@ -1,8 +1,7 @@
-import { readFileSync } from "node:fs";
-import { connect, type TLSSocket } from "node:tls";
+import type { TLSSocket } from "node:tls";
 import { parseArgs } from "node:util";
-import { clientTlsOptions } from "#crypto/tls.ts";
 import { pause } from "./until.ts";
+import { vehicleSocket } from "./vehicle-socket.ts";
 
 /**
  * Vehicles that publish telemetry, QoS 1, as fast as a window of unacknowledged messages lets them.
@@ -40,19 +39,7 @@ process.stdout.write(`${((acknowledged - before) / (performance.now() - began)) 
 
 /** MQTT 3.1.1 §3.1 and §3.2: CONNECT with a clean session, answered by CONNACK 0. */
 async function connectVehicle(vin: string): Promise<TLSSocket> {
-  const file = (suffix: string) =>
-    readFileSync(`${values.certificates}/${vin}.ecdsa-p256.${suffix}`, "utf8");
-  const socket = connect({
-    host: "127.0.0.1",
-    port: Number(values.port),
-    ...clientTlsOptions({
-      profile: 2,
-      ca: readFileSync(values.ca, "utf8"),
-      identity: { algorithm: "ecdsa-p256", key: file("key"), chain: file("pem") },
-    }),
-  });
-  socket.setNoDelay(true);
-  await new Promise((done, fail) => socket.once("secureConnect", done).once("error", fail));
+  const socket = await vehicleSocket(values, vin);
   const name = Buffer.from(vin);
   const protocol = Buffer.from([0, 4, 0x4d, 0x51, 0x54, 0x54, 4, 2, 0, 60, 0, name.length]);
   socket.write(Buffer.concat([Buffer.from([0x10, protocol.length + name.length]), protocol, name]));
