@@ -123,15 +123,10 @@ async function compose(base: Base) {
   const assembler = createAssembler({ db, blobs, signers });
   const catalogues = openCatalogues(config.diagnostics.catalogue_dir, log);
   const remote = await composeRemoteDiagnostics({ ...base, ...rights, mqtt, catalogues });
-  const updates: UpdateDeps = {
-    db,
-    assembler,
-    metrics,
-    ttlHours: config.packages.ttl_h,
-    started: (vin) => remote.updateStarted(vin),
-  };
+  const { updateStarted: started, revocations } = remote;
+  const ttlHours = config.packages.ttl_h;
+  const updates: UpdateDeps = { db, assembler, metrics, ttlHours, started };
   const delivery = startDelivery({ db, mqtt, log });
-  const { revocations } = remote;
   const parts = { ...base, ...rights, db, mqtt, catalogues, revocations };
   const requests = composeDiagnosticRequests(parts);
 
@@ -165,9 +160,8 @@ async function compose(base: Base) {
       await api.register(commandRoutes({ db, delivery, ttlSeconds: config.commands.ttl_s }));
       await api.register(telemetryRoutes({ db }));
       await api.register(catalogueRoutes({ catalogues }));
-      for (const routes of requests.routes) await api.register(routes);
-      for (const routes of rightsRoutes) await api.register(routes);
-      for (const routes of remote.routes) await api.register(routes);
+      const others = [...requests.routes, ...rightsRoutes, ...remote.routes];
+      for (const routes of others) await api.register(routes);
     },
     { prefix: "/api/v1" },
   );

@@ -9,6 +9,11 @@ export const trimmed = {
   update_event: sql`update_id in (select update_id from vehicle_update where completed_at is not null) and received_at < `,
   diagnostic_request: sql`completed_at is not null and created_at < `,
   diagnostic_approval: sql`taken_up and decided_at < `,
+  // Its steps go with it.
+  diagnostic_script: sql`completed_at is not null and created_at < `,
+  diagnostic_scan: sql`completed_at is not null and created_at < `,
+  diagnostic_session: sql`ended_at < `,
+  diagnostic_revocation: sql`changed_at < `,
   command: sql`status not in ('queued', 'sent', 'delivered', 'accepted') and updated_at < `,
   package_assignment: sql`expires_at < `,
   superseded_package: sql`expires_at < `,
