@@ -74,7 +74,8 @@ export function auditRoutes({ db }: { db: Db }) {
   };
 }
 
-const EXPORT_ROWS = 500;
+/** The longest entries there can be take half a megabyte each. */
+const EXPORT_ROWS = 100;
 
 /** The log up to what is its end now, or somewhat later; as much of it at once as the reader takes. */
 async function* exported(db: Db): AsyncGenerator<Buffer> {
