@@ -46,6 +46,8 @@ export interface DiagnosticSessions {
    *   for an ECU that is in one when none is named
    */
   admit(ecuIds: readonly string[], sessionId: string | undefined): void;
+  /** Resolves when sessions of these ECUs that are over have left them. */
+  left(ecuIds: readonly string[]): Promise<void>;
   /** Reports what a restart has ended; to be called once, when reports can be taken. */
   resume(): Promise<void>;
   stop(): Promise<void>;
@@ -110,6 +112,10 @@ export async function openDiagnosticSessions(
       await Promise.all(chosen.map(doneOf));
     },
     admit: (ecuIds, sessionId) => admit(state, ecuIds, sessionId),
+    async left(ecuIds) {
+      const over = ecuIds.flatMap((id) => liveOn(state, id)).filter(isOver);
+      await Promise.all(over.map(doneOf));
+    },
     async resume() {
       for (const [session_id, reason] of known) {
         if (reason !== undefined || live.has(session_id)) continue;
@@ -139,7 +145,7 @@ async function open(state: State, control: OpenSession): Promise<void> {
     report(ended(state, session_id, { reason: "refused", error: failureOf(refusal) }));
   const ecu = network.findEcu(ecu_id);
   if (!ecu) return refuse(new RemoteRefusedError("ECU_UNKNOWN"));
-  const isTaken = liveOn(state, ecu_id).some(({ over }) => !over.signal.aborted);
+  const isTaken = !liveOn(state, ecu_id).every(isOver);
   if (isTaken) return refuse(new RemoteRefusedError("ECU_IN_SESSION"));
   await remember(state, session_id);
   begin(state, control, ecu);
@@ -147,14 +153,14 @@ async function open(state: State, control: OpenSession): Promise<void> {
 
 function admit(state: State, ecuIds: readonly string[], sessionId: string | undefined): void {
   if (sessionId === undefined) {
-    if (ecuIds.some((id) => liveOn(state, id).length > 0)) {
+    if (ecuIds.some((id) => !liveOn(state, id).every(isOver))) {
       throw new RemoteRefusedError("ECU_IN_SESSION");
     }
     return;
   }
   const session = state.live.get(sessionId);
   const isItsOwn = ecuIds.length === 1 && ecuIds[0] === session?.control.ecu_id;
-  if (!session || session.over.signal.aborted || !isItsOwn) {
+  if (!session || isOver(session) || !isItsOwn) {
     throw new RemoteRefusedError("SESSION_UNKNOWN");
   }
 }
@@ -258,4 +264,5 @@ function liveOn({ live }: State, ecuId: string): Live[] {
   return [...live.values()].filter(({ control }) => control.ecu_id === ecuId);
 }
 
+const isOver = ({ over }: Live) => over.signal.aborted;
 const doneOf = ({ done }: Live) => done;

@@ -27,7 +27,7 @@ export interface DiagnosticsDeps {
   network: VehicleNetwork;
   memory: DiagnosticMemory;
   access: RemoteAccess;
-  sessions: Pick<DiagnosticSessions, "admit">;
+  sessions: Pick<DiagnosticSessions, "admit" | "left">;
   pace: Pace;
   log: Logger;
   /** `durable`: the response must reach the gateway even after a restart. */
@@ -218,10 +218,12 @@ async function carryOut(
 type ExchangeOptions = Required<Omit<UdsRequestOptions, "timeoutMs">> & { signal: AbortSignal };
 
 async function exchange(
-  { network, access }: DiagnosticsDeps,
+  { network, access, sessions }: DiagnosticsDeps,
   request: DiagnosticRequest,
   options: ExchangeOptions,
 ): Promise<Outcome> {
+  // Whoever comes after a session finds the ECU as it was before.
+  if (request.session_id === undefined) await sessions.left(askedEcus(network, request));
   const bytes = udsBytes(request);
   const margin = Math.min(request.timeout_ms * MARGIN.share, MARGIN.most_ms);
   const timeoutMs = Math.max(1, Math.floor(request.timeout_ms - margin));
