@@ -84,6 +84,8 @@ export interface Ecu {
     origin: RequestOrigin,
     respond: (response: Uint8Array) => void,
   ): Promise<void>;
+  /** A tester's connection is gone: whoever comes with its address next is not authenticated. */
+  disconnected(source: number): void;
   setBehaviour(behaviour: EcuBehaviour): void;
   /** Switches the ECU off. */
   stop(): Promise<void>;
@@ -101,16 +103,18 @@ export async function startEcu(options: EcuOptions): Promise<Ecu> {
   let off = false;
   let starts = 1;
 
+  /** In turn with requests, which work on the same memory. */
+  function inTurn(task: () => void | Promise<void>): void {
+    work = work.then(task).catch((error: unknown) => options.onFault?.(error));
+  }
+
   async function run(
     request: Uint8Array,
     origin: RequestOrigin,
     respond: (response: Uint8Array) => void,
   ): Promise<void> {
-    const tester = {
-      ...origin,
-      respond: (response: Uint8Array) => void (off || respond(response)),
-    };
-    const outcome = await answer(ecu, options, request, tester);
+    const whileOn = (response: Uint8Array) => void (off || respond(response));
+    const outcome = await answer(ecu, options, request, { ...origin, respond: whileOn });
     ecu.now.lastActivity = ecu.clock.now();
     testerServed(ecu, origin.source);
     if (outcome.kind !== "reset" && outcome.kind !== "crash") return;
@@ -151,12 +155,10 @@ export async function startEcu(options: EcuOptions): Promise<Ecu> {
         });
       return work;
     },
+    disconnected: (source) => inTurn(() => void ecu.now.testers.delete(source)),
     setBehaviour(behaviour) {
       ecu.behaviour = { ...behaviour };
-      // In turn with requests, which work on the same memory.
-      work = work
-        .then(() => runMonitors(ecu, behaviour.failingTests))
-        .catch((error: unknown) => options.onFault?.(error));
+      inTurn(() => runMonitors(ecu, behaviour.failingTests));
     },
     async stop() {
       off = true;

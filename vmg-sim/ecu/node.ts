@@ -48,7 +48,10 @@ export async function startEcuNode(options: EcuNodeOptions): Promise<EcuNode> {
     onRestarted: () => listener.goOnline(),
   });
 
+  const sources = new WeakMap<DoipConnection, number>();
+
   function take(connection: DoipConnection, message: DiagnosticMessage): void {
+    sources.set(connection, message.source);
     underWay += 1;
     const origin = {
       source: message.source,
@@ -70,7 +73,17 @@ export async function startEcuNode(options: EcuNodeOptions): Promise<EcuNode> {
   }
 
   const { host, clock } = options;
-  const listener = await listenDoip({ host, port: 0, entity, clock, onDiagnostic: take });
+  const listener = await listenDoip({
+    host,
+    port: 0,
+    entity,
+    clock,
+    onDiagnostic: take,
+    onClosed(connection) {
+      const source = sources.get(connection);
+      if (source !== undefined) ecu.disconnected(source);
+    },
+  });
   return {
     port: listener.port,
     ecu,

@@ -23,6 +23,8 @@ export interface OwnDiagnostics {
     origin: { source: number; functional: boolean },
     respond: (response: Uint8Array) => void,
   ): Promise<void>;
+  /** A tester's connection is gone. */
+  disconnected?(source: number): void;
 }
 
 export interface DoipGatewayOptions extends Pick<
@@ -53,6 +55,7 @@ export interface DoipGatewayOptions extends Pick<
 export function startDoipGateway(options: DoipGatewayOptions): Promise<DoipListener> {
   const { logical_address, own, clock, isGroup, routesTo } = options;
   const routes = new WeakMap<DoipConnection, TesterRoutes>();
+  const sources = new WeakMap<DoipConnection, number>();
   let underWay = 0;
   const entity: EntityConfig = {
     logicalAddress: logical_address,
@@ -103,11 +106,16 @@ export function startDoipGateway(options: DoipGatewayOptions): Promise<DoipListe
     entity,
     clock,
     onDiagnostic(connection, message) {
+      sources.set(connection, message.source);
       const isOwn = message.target === logical_address;
       if (isOwn || isGroup(message.target)) answer(connection, message);
       if (!isOwn) routesOf(connection, message.source).forward(message);
     },
     onDrain: (connection) => routes.get(connection)?.resume(),
-    onClosed: (connection) => routes.get(connection)?.close(),
+    onClosed(connection) {
+      routes.get(connection)?.close();
+      const source = sources.get(connection);
+      if (source !== undefined) own?.disconnected?.(source);
+    },
   });
 }

@@ -192,7 +192,8 @@ describe("our tester", () => {
     const identity = await loadTesterIdentity(folder.path, "bench", "ml-dsa-65");
     const answers = new EventEmitter();
     const options = { ...(await tlsAs(identity)), sigalgs: "mldsa65" };
-    const { client } = await connect(port, { port: tlsPort, options }, answers);
+    const tls = { port: tlsPort, options };
+    let { client } = await connect(port, tls, answers);
     const ask = async (uds: Uint8Array): Promise<Buffer> => {
       const answered = new Promise<Buffer>((done) => {
         // A busy machine makes the ECU ask for time (78).
@@ -212,6 +213,11 @@ describe("our tester", () => {
     const proof = first.prove(await ask(first.request));
     demandAuthenticated(proof, await ask(proof));
     expect((await ask(clear)).toString("hex")).toBe("54");
+
+    // Whoever comes with its address once it is gone has none of it.
+    client.close();
+    ({ client } = await connect(port, tls, answers));
+    expect((await ask(clear)).toString("hex")).toBe("7f1434");
     client.close();
   });
 
