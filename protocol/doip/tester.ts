@@ -123,9 +123,9 @@ function received(config: TesterConfig, state: TesterState, message: DoipMessage
         ? { state, effects: [{ kind: "received", message }] }
         : { state, effects: [] };
     case PayloadType.diagnosticAck:
-      return acknowledged(config, state, message.source, { kind: "acknowledged" });
+      return acknowledged(config, state, message, { kind: "acknowledged" });
     case PayloadType.diagnosticNack:
-      return acknowledged(config, state, message.source, { kind: "refused", code: message.code });
+      return acknowledged(config, state, message, { kind: "refused", code: message.code });
     case PayloadType.headerNack:
       return end(state, `the entity refused a frame with header NACK ${message.code}`);
     default:
@@ -188,23 +188,22 @@ function sending(
 function acknowledged(
   config: TesterConfig,
   state: TesterState,
-  target: number,
+  { source, target }: { source: number; target: number },
   outcome: AckOutcome,
 ): TesterStep {
-  if (state.phase !== "active") return { state, effects: [] };
-  const index = state.awaiting.findIndex((awaited) => awaited.target === target);
+  if (state.phase !== "active" || target !== config.source) return { state, effects: [] };
+  const index = state.awaiting.findIndex((awaited) => awaited.target === source);
   const awaited = state.awaiting[index];
   if (awaited === undefined) return { state, effects: [] };
   const awaiting = state.awaiting.toSpliced(index, 1);
-  // The timer always belongs to the oldest message, so it starts anew for the one behind it.
-  const timer: TesterEffect =
-    awaiting.length === 0
-      ? { kind: "stop_timer", timer: "ack" }
-      : { kind: "start_timer", timer: "ack", ms: config.ackMs };
-  return {
-    state: { phase: "active", awaiting },
-    effects: [timer, { kind: "outcome", id: awaited.id, outcome }],
-  };
+  const effects: TesterEffect[] = [{ kind: "outcome", id: awaited.id, outcome }];
+  // The timer always belongs to the oldest message, so it starts anew for the one behind it alone:
+  // acknowledgements of others must not keep up a message that never gets its own.
+  if (awaiting.length === 0) effects.unshift({ kind: "stop_timer", timer: "ack" });
+  else if (index === 0) {
+    effects.unshift({ kind: "start_timer", timer: "ack", ms: config.ackMs });
+  }
+  return { state: { phase: "active", awaiting }, effects };
 }
 
 /** A tester whose entity breaks the protocol starts over on a new connection. */

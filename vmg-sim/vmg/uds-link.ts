@@ -104,6 +104,9 @@ const TESTER_ADDRESS = 0x0f00;
 const CONNECT_MS = 2_000;
 const MAX_PAYLOAD = 0xffff + 4;
 
+/** More ECUs than any zone has. */
+const MOST_ANSWERS = 256;
+
 /** P2 with the way there and back, on a machine with other work to do. */
 const P2_CLIENT_MS = 2_000;
 
@@ -318,10 +321,10 @@ function askGroup(
   request: Uint8Array,
   windowMs: number,
 ): Receiver {
-  const answers: FunctionalResponse[] = [];
+  const answers = new Map<number, FunctionalResponse>();
   const pending = new Set<number>();
   let windowOver = false;
-  const finish = () => talk.resolve(answers);
+  const finish = () => talk.resolve([...answers.values()]);
   talk.send(group, request, () => {
     talk.wait(windowMs, () => {
       windowOver = true;
@@ -338,8 +341,11 @@ function askGroup(
       return;
     }
     pending.delete(source);
-    watch.answered();
-    answers.push({ source, response });
+    // An ECU answers once; what comes without end is not kept.
+    if (!answers.has(source) && answers.size < MOST_ANSWERS) {
+      watch.answered();
+      answers.set(source, { source, response });
+    }
     if (windowOver && pending.size === 0) finish();
   };
 }

@@ -28,11 +28,11 @@ const activated = (code: number, tester = 0x0e80): TesterEvent =>
     code,
     reserved: 0,
   });
-const ack = (source: number): TesterEvent =>
+const ack = (source: number, target = 0x0e80): TesterEvent =>
   message({
     type: PayloadType.diagnosticAck,
     source,
-    target: 0x0e80,
+    target,
     code: 0,
     previous: new Uint8Array(0),
   });
@@ -133,7 +133,7 @@ const rows: readonly Row[] = [
     active([1, 0x1001], [2, 0x1002], [3, 0x1002]),
     ack(0x1002),
     active([1, 0x1001], [3, 0x1002]),
-    ["start ack 2000", "2 acknowledged"],
+    ["2 acknowledged"],
   ],
   [
     "the last acknowledgement",
@@ -144,6 +144,13 @@ const rows: readonly Row[] = [
   ],
   ["a refusal", active([1, 0x1001]), nack(0x1001, 3), active(), ["stop ack", "1 refused"]],
   ["an acknowledgement of nothing", active([1, 0x1001]), ack(0x1009), active([1, 0x1001]), []],
+  [
+    "an acknowledgement for somebody else",
+    active([1, 0x1001]),
+    ack(0x1001, 0x0e81),
+    active([1, 0x1001]),
+    [],
+  ],
   ["an acknowledgement too early", activating, ack(0x1001), activating, []],
   [
     "no acknowledgement",
