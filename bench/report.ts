@@ -15,7 +15,9 @@ export function tableText(figure: Figure): string {
 /** A figure as a section of `docs/benchmarks.md`. */
 export function sectionMarkdown(figure: Figure): string {
   const line = (row: readonly string[]) => `| ${row.join(" | ")} |`;
-  const table = [line(HEADER), line(HEADER.map(() => "---")), ...figure.rows.map(cells).map(line)];
+  // A bar in a cell, of a pipe for one, would begin the next.
+  const rows = figure.rows.map((row) => cells(row).map((cell) => cell.replaceAll("|", "\\|")));
+  const table = [line(HEADER), line(HEADER.map(() => "---")), ...rows.map(line)];
   return [`## ${figure.title}`, ...figure.notes, table.join("\n")].join("\n\n");
 }
 
