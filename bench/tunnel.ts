@@ -56,6 +56,7 @@ export async function measureTunnel({ workspace, quick, say }: BenchContext): Pr
     title: "Diagnostic tunnel",
     notes: [
       "UDS 22 F190 to one ECU of the simulated vehicle, one after the other, by a DoIP tester on an open connection with routing activated. Through `latticeway tunnel`, a process of its own on the tester's machine: DoIP to the tunnel, HTTPS to the gateway, which checks, records and stores the request (embedded database), MQTT to the VMG, DoIP to the zonal gateway and the ECU, and back. At the car: the same tester at the diagnostic connector of the same vehicle.",
+      "In a session (10 03): the tunnel keeps the ECU locked for its operator at the gateway and answers tester present (3E) itself; what is measured is 22 F190 again.",
     ],
     rows: [
       ...roundTripRows("UDS answer", plain.tunnel, { name: atConnector, times: plain.direct }),
