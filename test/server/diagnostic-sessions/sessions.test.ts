@@ -385,21 +385,6 @@ describe("a lease", () => {
     });
     await ann.send("DELETE", `${api}/${session_id}`);
   });
-
-  it("is taken up by a gateway that starts anew, and a session that ended is closed", async () => {
-    const vehicle = opening(await connect(gateway, vin));
-    const kept = (await open()).json as DiagnosticSession;
-    const closed = (await open(ann, { ecu_id: "ECU_002" })).json as DiagnosticSession;
-    await vehicle.client.endAsync(true);
-    await ann.send("DELETE", `${api}/${closed.session_id}`);
-    await gateway.restart();
-    expect(await read(kept.session_id)).toMatchObject({ status: "open" });
-    const back = await connect(gateway, vin);
-    expect(await back.was("renew_session")).toMatchObject({ session_id: kept.session_id });
-    expect(await back.was("close_session")).toMatchObject({ session_id: closed.session_id });
-    // From then on it is renewed by itself.
-    await back.was("renew_session", 2);
-  });
 });
 
 describe("an event of a session", () => {
