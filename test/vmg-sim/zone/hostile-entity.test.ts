@@ -70,7 +70,7 @@ function peerOf(socket: Socket): Peer {
   let wake = () => {};
   // The client may reset what it does not want to read.
   socket.on("error", () => {});
-  socket.on("data", (segment) => {
+  socket.on("data", (segment: Buffer) => {
     reader.push(segment);
     for (let event = reader.next(); event !== undefined; event = reader.next())
       if (event.kind === "message") messages.push(event.message);
@@ -179,6 +179,15 @@ describe("an entity that answers a request with", () => {
 });
 
 describe("an entity that takes its time", () => {
+  /** Empty until the request has come to something. */
+  function outcomeOnceKnown(): { outcome?: string } {
+    const seen: { outcome?: string } = {};
+    void (async () => {
+      seen.outcome = await ask();
+    })();
+    return seen;
+  }
+
   /** What the request comes to when `said` and a part of a frame is all that the entity sends. */
   async function answeredBy(said: string[], part: string) {
     const end = Promise.withResolvers<void>();
@@ -190,10 +199,7 @@ describe("an entity that takes its time", () => {
         end.resolve();
       }),
     ];
-    const seen: { outcome?: string } = {};
-    void ask().then((outcome) => {
-      seen.outcome = outcome;
-    });
+    const seen = outcomeOnceKnown();
     await end.promise;
     return seen;
   }
@@ -214,7 +220,6 @@ describe("an entity that takes its time", () => {
   });
 
   test("says 78 for ever is given up after 30 s", async () => {
-    const seen: { outcome?: string } = {};
     const end = Promise.withResolvers<void>();
     scripts = [
       onRequest(async (peer) => {
@@ -227,9 +232,7 @@ describe("an entity that takes its time", () => {
         end.resolve();
       }),
     ];
-    void ask().then((outcome) => {
-      seen.outcome = outcome;
-    });
+    const seen = outcomeOnceKnown();
     await end.promise;
     expect(seen).toEqual({});
     clock.advance(1_000);
