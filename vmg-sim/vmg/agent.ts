@@ -269,10 +269,10 @@ async function diagnosticsOf(base: Base, updater: Updater, link: () => MqttLink)
         logUnlessStopping(base, error, "a diagnostic response was lost"),
       );
     },
-    report(event) {
+    report: (event) =>
       send("diagnostics/events", event).catch((error: unknown) =>
         logUnlessStopping(base, error, "a diagnostic event was lost"),
-      );
-    },
+      ),
+    deliver: (event) => link().deliver("diagnostics/events", event),
   });
 }

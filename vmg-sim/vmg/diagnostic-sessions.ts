@@ -28,7 +28,7 @@ export interface DiagnosticSessionsDeps {
   /** Keeps which sessions there are. */
   file: string;
   /** Puts an event where it can't be lost. */
-  report: (event: DiagnosticEvent) => void;
+  report: (event: DiagnosticEvent) => Promise<void>;
   /** What runs in a session has to end before it; resolves when it has. */
   beforeEnd: (sessionId: string, reason: SessionEnd) => Promise<void>;
 }
@@ -37,8 +37,8 @@ export interface DiagnosticSessionsDeps {
 export interface DiagnosticSessions {
   /** Resolves when a restart would know of the session; the rest is reported. */
   open(control: OpenSession): Promise<void>;
-  renew(sessionId: string, leaseMs: number): void;
-  close(sessionId: string): void;
+  renew(sessionId: string, leaseMs: number): Promise<void>;
+  close(sessionId: string): Promise<void>;
   /** Ends the sessions of these ECUs, or all; resolves when the ECUs are back in their default one. */
   end(reason: SessionEnd, ecuIds?: readonly string[]): Promise<void>;
   /**
@@ -94,15 +94,15 @@ export async function openDiagnosticSessions(
 
   return {
     open: (control) => open(state, control),
-    renew(sessionId, leaseMs) {
+    async renew(sessionId, leaseMs) {
       const session = live.get(sessionId);
       if (session) session.lease(leaseMs);
-      else tellEnd(sessionId, "vehicle_restarted");
+      else await tellEnd(sessionId, "vehicle_restarted");
     },
-    close(sessionId) {
+    async close(sessionId) {
       const session = live.get(sessionId);
       if (session) session.ending.resolve({ reason: "closed" });
-      else tellEnd(sessionId, "closed");
+      else await tellEnd(sessionId, "closed");
     },
     async end(reason, ecuIds) {
       const chosen = [...live.values()].filter(
@@ -119,7 +119,7 @@ export async function openDiagnosticSessions(
     async resume() {
       for (const [session_id, reason] of known) {
         if (reason !== undefined || live.has(session_id)) continue;
-        report(ended(state, session_id, { reason: "vehicle_restarted" }));
+        await report(ended(state, session_id, { reason: "vehicle_restarted" }));
         await remember(state, session_id, "vehicle_restarted");
       }
     },
@@ -135,10 +135,7 @@ async function open(state: State, control: OpenSession): Promise<void> {
   const { network, live, known, report } = state;
   const { session_id, ecu_id } = control;
   const running = live.get(session_id);
-  if (running) {
-    if (running.opened) report(running.opened);
-    return;
-  }
+  if (running) return running.opened && report(running.opened);
   const reason = known.get(session_id);
   if (reason !== undefined) return report(ended(state, session_id, { reason }));
   const refuse = (refusal: RemoteRefusedError) =>
@@ -202,9 +199,11 @@ async function run(state: State, session: Live, ecu: NetworkEcu): Promise<void> 
   }
   if (state.stopping) return;
   const ending = refused ?? (await session.ending.promise);
-  await remember(state, session_id, ending.reason);
+  state.known.set(session_id, ending.reason);
   live.delete(session_id);
-  report(ended(state, session_id, ending));
+  // In this order: a restart in between says it again.
+  await report(ended(state, session_id, ending));
+  await remember(state, session_id, ending.reason);
 }
 
 /** @returns why the ECU is not in the session */
@@ -226,7 +225,7 @@ async function enter(
     }
     const ts = pace.now().toISOString();
     session.opened = { kind: "session_opened", session_id, response, ts };
-    report(session.opened);
+    await report(session.opened);
     return undefined;
   } catch (error) {
     // Whether the ECU was asked is not known, so it is left as any other.

@@ -37,6 +37,11 @@ export interface MqttLink {
   readonly ready: Promise<void>;
   /** QoS 1, kept in memory while offline up to a bound. @returns false when it is dropped. */
   publish(topic: Published, payload: object): boolean;
+  /**
+   * Sends what may not be dropped, in order, waiting for room; resolves when it is acknowledged.
+   * @throws when the link is stopped
+   */
+  deliver(topic: VehicleTopic, payload: object): Promise<void>;
   /** Connects anew with these options; what was not acknowledged is sent again. */
   useTls(tls: ConnectionOptions): void;
   stop(): Promise<void>;
@@ -65,7 +70,12 @@ export function connectMqtt(deps: MqttLinkDeps): MqttLink {
   const firstConnection = Promise.withResolvers<void>();
   let attempt = 0;
   let unacknowledged = 0;
+  const waiting: (() => void)[] = [];
 
+  const acknowledged = () => {
+    unacknowledged--;
+    waiting.shift()?.();
+  };
   reportFailures(client, log, stopping.signal);
   const drainOutbox = outboxSender(client, deps, stopping.signal);
   const take = callbackify((packet: { topic: string; payload: Buffer | string }) =>
@@ -101,10 +111,16 @@ export function connectMqtt(deps: MqttLinkDeps): MqttLink {
     publish(topic, payload) {
       if (stopping.signal.aborted || unacknowledged >= MAX_UNACKNOWLEDGED) return false;
       unacknowledged++;
-      client.publish(topicOf(vin, topic), JSON.stringify(payload), { qos: 1 }, () => {
-        unacknowledged--;
-      });
+      client.publish(topicOf(vin, topic), JSON.stringify(payload), { qos: 1 }, acknowledged);
       return true;
+    },
+    async deliver(topic, payload) {
+      const isFull = unacknowledged >= MAX_UNACKNOWLEDGED || waiting.length > 0;
+      if (isFull) await new Promise<void>((resolve) => waiting.push(resolve));
+      stopping.signal.throwIfAborted();
+      unacknowledged++;
+      const text = JSON.stringify(payload);
+      await client.publishAsync(topicOf(vin, topic), text, { qos: 1 }).finally(acknowledged);
     },
     useTls(tls) {
       // Taken from here by each new connection; the type lacks it.
@@ -114,6 +130,7 @@ export function connectMqtt(deps: MqttLinkDeps): MqttLink {
     async stop() {
       if (stopping.signal.aborted) return;
       stopping.abort();
+      for (const wake of waiting.splice(0)) wake();
       await (client.connected ? endGently(client, pace) : client.endAsync(true));
       await outbox.close();
     },

@@ -6,6 +6,7 @@ import { DiagnosticControl } from "#protocol/mqtt/diagnostic-control.ts";
 import type { DiagnosticEvent } from "#protocol/mqtt/diagnostic-event.ts";
 import type { DiagnosticResponse } from "#protocol/mqtt/diagnostics.ts";
 import { openDiagnosticMemory } from "./diagnostic-memory.ts";
+import { openDiagnosticScripts, type DiagnosticScripts } from "./diagnostic-scripts.ts";
 import { openDiagnosticSessions } from "./diagnostic-sessions.ts";
 import { createDiagnostics } from "./diagnostics.ts";
 import type { AgentEvent } from "./event.ts";
@@ -30,7 +31,9 @@ export interface RemoteDiagnosticsDeps {
   /** `durable`: the response must reach the gateway even after a restart. */
   respond: (response: DiagnosticResponse, durable: boolean) => void;
   /** Puts an event where it can't be lost. */
-  report: (event: DiagnosticEvent) => void;
+  report: (event: DiagnosticEvent) => Promise<void>;
+  /** Sends an event after those before it; resolves when the gateway has it. */
+  deliver: (event: DiagnosticEvent) => Promise<void>;
   onEvent: (event: AgentEvent) => void;
 }
 
@@ -58,7 +61,12 @@ export async function createRemoteDiagnostics(
   const sessions = await openDiagnosticSessions({
     ...parts,
     file: join(folder, "diagnostic-sessions.json"),
-    beforeEnd: () => Promise.resolve(),
+    beforeEnd: (sessionId, reason) => scripts.endSession(sessionId, reason),
+  });
+  const scripts: DiagnosticScripts = await openDiagnosticScripts({
+    ...parts,
+    sessions,
+    file: join(folder, "diagnostic-scripts.json"),
   });
   const memory = await openDiagnosticMemory(join(folder, "diagnostics.json"));
   const requests = createDiagnostics({ ...parts, sessions, memory });
@@ -83,15 +91,27 @@ export async function createRemoteDiagnostics(
           return requests.cancel(payload.request_id);
         case "revoke":
           requests.revoke(payload.reason);
+          scripts.revoke(payload.reason);
           return void sessions.end("revoked");
+        case "run_script":
+          return scripts.run(payload);
+        case "cancel_script":
+          return scripts.cancel(payload.script_id);
+        case "proof":
+          return scripts.prove(payload);
         default:
           return undefined;
       }
     },
-    release: (ecuIds) => sessions.end("update_started", ecuIds),
-    resume: () => sessions.resume(),
+    async release(ecuIds) {
+      await Promise.all([scripts.release(ecuIds), sessions.end("update_started", ecuIds)]);
+    },
+    async resume() {
+      await sessions.resume();
+      await scripts.resume();
+    },
     async stop() {
-      await Promise.all([sessions.stop(), requests.stop()]);
+      await Promise.all([scripts.stop(), sessions.stop(), requests.stop()]);
     },
   };
 }

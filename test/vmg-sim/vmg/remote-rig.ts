@@ -38,6 +38,8 @@ export async function remoteRig({
   const told: DiagnosticEvent[] = [];
   const events: AgentEvent[] = [];
   const busy = new Set<string>();
+  /** Nothing is acknowledged before it. */
+  const offline: { current: Promise<void> | undefined } = { current: undefined };
   const watchers = new Set<() => void>();
   const wake = () => {
     for (const look of watchers) look();
@@ -54,6 +56,11 @@ export async function remoteRig({
       watchers.add(look);
       look();
     });
+  const tell = async (event: DiagnosticEvent) => {
+    expect(validEvent.Errors(event)).toEqual([]);
+    told.push(event);
+    wake();
+  };
   const diagnostics = await createRemoteDiagnostics({
     ...config.diagnostics,
     network,
@@ -69,10 +76,10 @@ export async function remoteRig({
       responses.push({ response, durable });
       wake();
     },
-    report(event) {
-      expect(validEvent.Errors(event)).toEqual([]);
-      told.push(event);
-      wake();
+    report: tell,
+    deliver: async (event) => {
+      await tell(event);
+      await offline.current;
     },
     onEvent(event) {
       events.push(event);
@@ -86,6 +93,7 @@ export async function remoteRig({
     hardware,
     conditions,
     busy,
+    offline,
     responses,
     events,
     /** What was put on `diagnostics/events`. */
