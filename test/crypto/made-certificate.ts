@@ -39,7 +39,7 @@ export interface CertificateTraits {
 }
 
 /** A certificate as no authority of ours would issue it, with an ECDSA P-256 key. */
-export async function makeCertificate(traits: CertificateTraits): Promise<MadeCertificate> {
+async function makeCertificate(traits: CertificateTraits): Promise<MadeCertificate> {
   const { name, issuer, ca, usage, purposes, uris = [], more = [] } = traits;
   const keys = await webcrypto.subtle.generateKey(ECDSA, true, ["sign", "verify"]);
   const certificate = await X509CertificateGenerator.create(
