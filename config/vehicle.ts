@@ -164,6 +164,11 @@ export const VehicleConfig = group({
       voltage_min: Volts,
       voltage_max: Volts,
     }),
+    scan_around_updates: Type.Boolean({ description: "true or false" }),
+    scan_dids: Type.Array(Type.Integer({ minimum: 0, maximum: 0xffff }), {
+      maxItems: 64,
+      description: "a list of at most 64 DIDs, 0x0000 to 0xFFFF",
+    }),
   }),
   zones: Type.Array(ZoneConfig, { minItems: 1, maxItems: 16, description: "a list of zones" }),
   log: LogConfig,

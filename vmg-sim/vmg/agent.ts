@@ -24,7 +24,7 @@ import { createRemoteDiagnostics, type RemoteDiagnostics } from "./remote-diagno
 import { openRemoteConfig } from "./remote-config.ts";
 import { startRoutines } from "./routines.ts";
 import { createUdsLink } from "./uds-link.ts";
-import { createUpdater, type Updater } from "./updater.ts";
+import { createUpdater, type Updater, type UpdaterDeps } from "./updater.ts";
 import { vciReporter } from "./vci-reporter.ts";
 import type { VehicleConditions } from "./vehicle-conditions.ts";
 import { vehicleNetwork, type VehicleNetwork } from "./vehicle-network.ts";
@@ -100,9 +100,10 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const identity = await openIdentity(folder, vin, options.tls);
   const base = baseOf(options, { vin, identity, outbox, signal: stopping.signal });
   const linkUp = Promise.withResolvers<void>();
-  const versions = await versionParts(base, linkUp.promise, (ecuIds) =>
-    diagnostics.release(ecuIds),
-  );
+  const versions = await versionParts(base, linkUp.promise, {
+    release: (ecuIds) => diagnostics.release(ecuIds),
+    scan: (updateId, phase) => diagnostics.scanAround(updateId, phase),
+  });
   const commands = await commandsOf(base, versions);
   const diagnostics: RemoteDiagnostics = await diagnosticsOf(base, versions.updater, () => link);
   const remote = await openRemoteConfig(join(folder, "remote-config.json"), log, (change) => {
@@ -197,7 +198,7 @@ function connectNetwork({ zones, config: { doip } }: AgentOptions): VehicleNetwo
 async function versionParts(
   base: Base,
   mqttReady: Promise<void>,
-  release: (ecuIds: readonly string[]) => Promise<void>,
+  around: Pick<UpdaterDeps, "release" | "scan">,
 ) {
   const { config, vin, tls, pace, onEvent, signal } = base;
   const onConnected = (connection: Negotiated) =>
@@ -234,7 +235,7 @@ async function versionParts(
     download: config.download,
     healthCheck: config.health_check,
     securityKey: hmacKey(config.uds.security_secrets),
-    release,
+    ...around,
     send: (status) => base.send("ota/status", status),
   });
   return { client, reporter, updater };

@@ -13,6 +13,7 @@ import type { AgentEvent } from "./event.ts";
 import type { InterlockRules } from "./interlocks.ts";
 import type { Pace } from "./pace.ts";
 import { remoteAccess } from "./remote-access.ts";
+import { createScanner, type ScanOccasion } from "./scan.ts";
 import type { VehicleConditions } from "./vehicle-conditions.ts";
 import type { VehicleNetwork } from "./vehicle-network.ts";
 
@@ -20,6 +21,8 @@ export interface RemoteDiagnosticsDeps {
   network: VehicleNetwork;
   conditions: VehicleConditions;
   interlocks: InterlockRules;
+  scan_dids: readonly number[];
+  scan_around_updates: boolean;
   /** For what survives a restart. */
   folder: string;
   clock: Clock;
@@ -43,12 +46,17 @@ export interface RemoteDiagnostics {
   handleRequest(payload: unknown): Promise<void>;
   /** The same for `diagnostics/control`. */
   handleControl(payload: unknown): Promise<void>;
+  /** Scans the vehicle around an update, where that is wanted. */
+  scanAround(update_id: string, phase: NonNullable<ScanOccasion["phase"]>): void;
   /** Ends what is going on with ECUs that an update is about to touch. */
   release(ecuIds: readonly string[]): Promise<void>;
   /** Reports what a restart has ended. */
   resume(): Promise<void>;
   stop(): Promise<void>;
 }
+
+/** An update waits no longer for a scan: it lasts no longer than this where all ECUs answer. */
+const SCAN_GRACE_MS = 2_000;
 
 const diagnosticControl = Compile(DiagnosticControl);
 
@@ -69,6 +77,7 @@ export async function createRemoteDiagnostics(
     file: join(folder, "diagnostic-scripts.json"),
   });
   const memory = await openDiagnosticMemory(join(folder, "diagnostics.json"));
+  const scanner = createScanner(deps);
   const requests = createDiagnostics({ ...parts, sessions, memory });
 
   return {
@@ -100,18 +109,25 @@ export async function createRemoteDiagnostics(
         case "proof":
           return scripts.prove(payload);
         default:
-          return undefined;
+          return scanner.scan({ scan_id: payload.scan_id });
       }
     },
+    scanAround(update_id, phase) {
+      if (deps.scan_around_updates) scanner.scan({ update_id, phase });
+    },
     async release(ecuIds) {
-      await Promise.all([scripts.release(ecuIds), sessions.end("update_started", ecuIds)]);
+      await Promise.all([
+        scripts.release(ecuIds),
+        sessions.end("update_started", ecuIds),
+        scanner.settle(SCAN_GRACE_MS),
+      ]);
     },
     async resume() {
       await sessions.resume();
       await scripts.resume();
     },
     async stop() {
-      await Promise.all([scripts.stop(), sessions.stop(), requests.stop()]);
+      await Promise.all([scripts.stop(), sessions.stop(), scanner.stop(), requests.stop()]);
     },
   };
 }

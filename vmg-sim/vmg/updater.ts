@@ -19,6 +19,8 @@ export interface UpdaterDeps extends UpdateRunDeps {
   reporter: VciReporter;
   /** Folder for what survives a restart. */
   folder: string;
+  /** Begins to look at the whole vehicle, for who wants to know what an update changed. */
+  scan: (updateId: string, phase: "before_update" | "after_update") => void;
   /** Hands a status to the outbox. */
   send: (status: OtaStatus) => Promise<void>;
 }
@@ -175,6 +177,8 @@ async function conclude(
   signal: AbortSignal,
 ): Promise<VciAnswer | undefined> {
   state.session = session;
+  // During the download: the installation need not wait for it.
+  if (session.record.phase === "downloading") state.scan(session.record.update_id, "before_update");
   try {
     await runUpdate(state, session, signal);
     const { record } = session;
@@ -189,6 +193,7 @@ async function conclude(
     await state.file.remove();
     await discardDownload(packageFile(state.downloads, record.package_id));
     const { update_id, phase, error } = record;
+    if (isTouched) state.scan(update_id, "after_update");
     state.onEvent({ type: "update_finished", update_id, outcome: phase, ...(error && { error }) });
     return answer;
   } finally {
