@@ -8,8 +8,8 @@ import { listenDoip, type DoipConnection } from "#protocol/doip/listener.ts";
 import { Nrc } from "#protocol/uds/nrc.ts";
 import { negativeResponse } from "#protocol/uds/response.ts";
 import { Sid, suppressesPositive } from "#protocol/uds/service.ts";
-import type { RemoteCar, RemoteOutcome } from "./remote-car.ts";
-import { tunnelSessions } from "./tunnel-sessions.ts";
+import type { RemoteCar, RemoteEcu, RemoteOutcome } from "./remote-car.ts";
+import { tunnelSessions, type TunnelSessions } from "./tunnel-sessions.ts";
 
 /** What a tester has asked and heard, with the time that it took. */
 export interface TunnelledExchange {
@@ -46,70 +46,32 @@ const FIRST_PENDING_MS = 40;
 const NEXT_PENDING_MS = 2_000;
 
 /**
- * Starts a DoIP entity on this machine that stands for a car far away: a tester that connects finds the car's ECUs under their own addresses.
+ * Starts a DoIP entity on this machine that stands for a car far away: a tester that connects finds
+ * the car's ECUs under their own addresses.
  * @throws the listeners' errors, EADDRINUSE for one
  */
 export async function startTunnel(options: TunnelOptions): Promise<DiscoverableGateway> {
   const { car, host, port, clock } = options;
-  const ecus = new Map(car.ecus.map((ecu) => [ecu.logical_address, ecu]));
-  const sessions = tunnelSessions(car);
-  const testers = new Map<DoipConnection, number>();
-  let underWay = 0;
-  const entity: EntityConfig = {
-    logicalAddress: LOGICAL_ADDRESS,
-    isTester: (source) => source >= 0x0e00 && source <= 0x0eff,
-    activationTypes: [ActivationType.default, ActivationType.regulatory],
-    maxSockets: MAX_SOCKETS,
-    maxRequest: MAX_REQUEST,
-    routeOf(target) {
-      if (!ecus.has(target) && !isGroup(target)) return "unknown";
-      return underWay < MAX_UNDER_WAY ? "own" : "full";
-    },
-    timing: standardTiming,
+  const tunnel: Tunnel = {
+    options,
+    ecus: new Map(car.ecus.map((ecu) => [ecu.logical_address, ecu])),
+    sessions: tunnelSessions(car),
+    underWay: 0,
   };
-
-  function send(connection: DoipConnection, source: number, target: number, userData: Uint8Array) {
-    const message = { type: PayloadType.diagnosticMessage, source, target, userData } as const;
-    options.onMessage?.("vehicle", message);
-    connection.send(message);
-  }
-
-  async function carry(connection: DoipConnection, message: DiagnosticMessage): Promise<void> {
-    const { source: tester, target } = message;
-    // The segment it came in is used again for the next one.
-    const request = Uint8Array.from(message.userData);
-    testers.set(connection, tester);
-    options.onMessage?.("tester", { ...message, userData: request });
-    const started = clock.now();
-    const ecu = ecus.get(target);
-    const answer = (from: number, response: Uint8Array) => send(connection, from, tester, response);
-    const settle =
-      ecu && !suppressesPositive(request)
-        ? keepWaiting(clock, () => answer(target, pending(request)))
-        : () => {};
-    underWay += 1;
-    const outcome = await (ecu ? sessions.ask(tester, ecu, request) : car.askAll(request));
-    underWay -= 1;
-    settle();
-    if (outcome.kind === "answered") {
-      // The car answers what the gateway has asked it, a session for one; the bit is the tester's.
-      for (const { logical_address, response } of outcome.answers)
-        if (!ecu || !suppresses(request, response)) answer(logical_address, response);
-    } else if (ecu) answer(target, negativeResponse(request[0] ?? 0, nrcOf(outcome.code)));
-    const duration_ms = clock.now() - started;
-    options.onExchange?.({ tester, target, request, outcome, duration_ms });
-  }
-
+  const testers = new Map<DoipConnection, number>();
   const listener = await listenDoip({
     host,
     port,
-    entity,
+    entity: entityOf(tunnel),
     clock,
-    onDiagnostic: (connection, message) => void carry(connection, message),
+    onDiagnostic(connection, message) {
+      testers.set(connection, message.source);
+      void carry(tunnel, connection, message);
+    },
     onClosed(connection) {
       const tester = testers.get(connection);
       testers.delete(connection);
-      if (tester !== undefined) void sessions.leave(tester);
+      if (tester !== undefined) void tunnel.sessions.leave(tester);
     },
   });
   const gateway = await discoverable(listener, {
@@ -124,9 +86,66 @@ export async function startTunnel(options: TunnelOptions): Promise<DiscoverableG
     ...gateway,
     async close() {
       await gateway.close();
-      await sessions.closeAll();
+      await tunnel.sessions.closeAll();
     },
   };
+}
+
+interface Tunnel {
+  options: TunnelOptions;
+  ecus: ReadonlyMap<number, RemoteEcu>;
+  sessions: TunnelSessions;
+  /** Requests on their way to the car. */
+  underWay: number;
+}
+
+function entityOf(tunnel: Tunnel): EntityConfig {
+  return {
+    logicalAddress: LOGICAL_ADDRESS,
+    isTester: (source) => source >= 0x0e00 && source <= 0x0eff,
+    activationTypes: [ActivationType.default, ActivationType.regulatory],
+    maxSockets: MAX_SOCKETS,
+    maxRequest: MAX_REQUEST,
+    routeOf(target) {
+      if (!tunnel.ecus.has(target) && !isGroup(target)) return "unknown";
+      return tunnel.underWay < MAX_UNDER_WAY ? "own" : "full";
+    },
+    timing: standardTiming,
+  };
+}
+
+async function carry(
+  tunnel: Tunnel,
+  connection: DoipConnection,
+  message: DiagnosticMessage,
+): Promise<void> {
+  const { car, clock, onMessage, onExchange } = tunnel.options;
+  const { source: tester, target } = message;
+  // The segment it came in is used again for the next one.
+  const request = Uint8Array.from(message.userData);
+  onMessage?.("tester", { ...message, userData: request });
+  const answer = (source: number, userData: Uint8Array) => {
+    const type = PayloadType.diagnosticMessage;
+    const said = { type, source, target: tester, userData } as const;
+    onMessage?.("vehicle", said);
+    connection.send(said);
+  };
+  const started = clock.now();
+  const ecu = tunnel.ecus.get(target);
+  const settle =
+    ecu && !suppressesPositive(request)
+      ? keepWaiting(clock, () => answer(target, pending(request)))
+      : () => {};
+  tunnel.underWay += 1;
+  const outcome = await (ecu ? tunnel.sessions.ask(tester, ecu, request) : car.askAll(request));
+  tunnel.underWay -= 1;
+  settle();
+  if (outcome.kind === "answered") {
+    // The car answers what the gateway has asked it, a session for one; the bit is the tester's.
+    for (const { logical_address, response } of outcome.answers)
+      if (!ecu || !suppresses(request, response)) answer(logical_address, response);
+  } else if (ecu) answer(target, negativeResponse(request[0] ?? 0, nrcOf(outcome.code)));
+  onExchange?.({ tester, target, request, outcome, duration_ms: clock.now() - started });
 }
 
 function suppresses(request: Uint8Array, response: Uint8Array): boolean {
