@@ -42,7 +42,7 @@ export interface Scans {
   take(vin: string, event: ScanEvent): Promise<boolean>;
   /** @throws ProblemError SCAN_UNKNOWN */
   read(scanId: string): Promise<Scan>;
-  /** @throws ProblemError SCAN_UNKNOWN, REQUEST_INVALID when they are of two vehicles */
+  /** @throws ProblemError SCAN_UNKNOWN, REQUEST_INVALID when they can't be compared */
   diff(beforeId: string, afterId: string): Promise<ScanDiff>;
   /** @throws ProblemError SCAN_UNKNOWN */
   diffOfUpdate(updateId: string): Promise<ScanDiff>;
@@ -103,6 +103,8 @@ export function createScans(deps: ScanDeps): Scans {
       if (before.vin !== after.vin) {
         throw new ProblemError("REQUEST_INVALID", "the scans are of two vehicles");
       }
+      const open = [before, after].find(({ status }) => status !== "completed");
+      if (open) throw new ProblemError("REQUEST_INVALID", `${open.scan_id} has no result`);
       return compared(await view(before), await view(after));
     },
     async diffOfUpdate(updateId) {

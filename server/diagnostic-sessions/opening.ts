@@ -148,7 +148,7 @@ export async function decideSession(
   deps: OpeningDeps,
   { subject, approved, decided_by }: ApprovalDecision,
 ): Promise<void> {
-  const by = `operator:${decided_by}`;
+  const by = decided_by === "gateway" ? decided_by : `operator:${decided_by}`;
   const choice = { session_id: subject, statuses: ["awaiting_approval"] } as const;
   if (!approved) {
     await deps.endings.end(choice, { reason: "denied", by });

@@ -119,6 +119,7 @@ describe("a scan", () => {
     await vehicle.say({ kind: "scan", scan_id, ecus: [...ill, ...ill] });
     expect(await unexpected()).toBe(before + 4);
     expect((await get(`/scans/${scan_id}`)).json).toMatchObject({ status: "requested", ecus: [] });
+    expect(problemOf(await get(`/scans/${scan_id}/diff/${scan_id}`))).toBe("REQUEST_INVALID");
     await vehicle.say({ kind: "scan", scan_id, ecus: healthy });
     await vehicle.say({ kind: "scan", scan_id, ecus: ill });
     expect(await unexpected()).toBe(before + 4);

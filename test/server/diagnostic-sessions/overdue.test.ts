@@ -2,6 +2,7 @@ import { randomBytes, randomUUIDv7 } from "node:crypto";
 import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
+  endSessions,
   insertSession,
   sessionLocks,
   sessionsOverdue,
@@ -53,6 +54,18 @@ async function session(
   });
   return session_id;
 }
+
+describe("a revocation that another gateway has carried out", () => {
+  it("does not end what was begun after it", async () => {
+    const session_id = await session("VMG-AFTER", { token_id: await token(null) });
+    const ending = { reason: "revoked", by: "operator:ann" } as const;
+    const choice = { vin: "VMG-AFTER", operator: "ann" };
+    expect(await endSessions(own.db, { ...choice, until: past() }, ending)).toEqual([]);
+    expect(await endSessions(own.db, { ...choice, operator: "bob" }, ending)).toEqual([]);
+    const ended = await endSessions(own.db, { ...choice, until: soon() }, ending);
+    expect(ended.map((each) => each.session_id)).toEqual([session_id]);
+  });
+});
 
 describe("sessions that no gateway keeps", () => {
   it("are found: over, unanswered, without their token, without their vehicle; and no others", async () => {

@@ -299,6 +299,29 @@ describe("approval by a second operator", () => {
     expect(vehicle.told.filter(({ kind }) => kind === "open_session")).toHaveLength(2);
   });
 
+  it("lets a takeover wait, too: the holder goes on until it is approved", async () => {
+    const vehicle = opening(await connect(gateway, vin));
+    const holder = (await open(ann, { uds_session: "01" })).json as DiagnosticSession;
+    await ruleFor(vin);
+    const manager = await operator(gateway, "mia", "release_manager", {
+      diagnostic_level: "control",
+    });
+    const path = `${api}/${holder.session_id}/takeover`;
+    const taking = await manager.send("POST", path, { body: { uds_session: "03" } });
+    expect(taking.json).toMatchObject({ status: "awaiting_approval", operator: "mia" });
+    expect(await read(holder.session_id)).toMatchObject({ status: "open" });
+    await approve(taking.json.session_id as string, "approve");
+    expect(await read(holder.session_id)).toMatchObject({ end_reason: "taken_over" });
+    await vi.waitFor(async () =>
+      expect(await read(taking.json.session_id as string)).toMatchObject({ status: "open" }),
+    );
+    expect(vehicle.told.map(({ kind }) => kind)).toEqual([
+      "open_session",
+      "close_session",
+      "open_session",
+    ]);
+  });
+
   it("that is refused ends it as denied, as does an ECU that is kept by somebody else then", async () => {
     const vehicle = opening(await connect(gateway, vin));
     await ruleFor(vin);
