@@ -3,6 +3,7 @@ import { decodeMaxBlockLength, encodeRequestDownload } from "#protocol/uds/progr
 import { Sid } from "#protocol/uds/service.ts";
 import { LONG_MS, type EcuTalk } from "./ecu-talk.ts";
 import { FlashError } from "./flash-error.ts";
+import { UdsLinkError } from "./uds-link.ts";
 
 /** While the bytes keep us waiting, the ECU's session must not run out (S3, 5 s). */
 const TESTER_PRESENT_MS = 2_000;
@@ -19,6 +20,7 @@ export interface TransferOptions {
 
 /**
  * Sends bytes to a place in the ECU: 34, 36 …, 37. They are never held whole.
+ * A block whose answer was lost with the connection is sent again.
  * @throws FlashError FLASH_IMAGE_LENGTH, what {@link EcuTalk} throws, and whatever the bytes throw
  */
 export async function transfer(
@@ -35,7 +37,7 @@ export async function transfer(
     counter = (counter + 1) & 0xff;
     block[0] = Sid.transferData;
     block[1] = counter;
-    await ecu.ask(block);
+    await sendBlock(ecu, block);
     sent += bytes;
     onProgress?.(sent);
   }
@@ -44,6 +46,22 @@ export async function transfer(
 }
 
 const BLOCK_OVERHEAD = 2;
+const BLOCK_TRIES = 3;
+
+/**
+ * Sends a block, once more when its answer got lost with the connection: an ECU that has it already
+ * answers without writing it again (ISO 14229-1, TransferData).
+ */
+async function sendBlock(ecu: EcuTalk, block: Uint8Array): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await ecu.ask(block);
+      return;
+    } catch (error) {
+      if (attempt >= BLOCK_TRIES || !(error instanceof UdsLinkError)) throw error;
+    }
+  }
+}
 
 /** The image cut into TransferData messages, each in the same buffer with room for its header. */
 async function* blocks(

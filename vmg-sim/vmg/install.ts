@@ -1,7 +1,8 @@
 import type { KeyFunction } from "#protocol/uds/security-key.ts";
 import { Did } from "#protocol/uds/did.ts";
 import type { AgentEvent } from "./event.ts";
-import { checkHealth, confirmBank, flashEcu, restartIntoNewBank } from "./flash.ts";
+import { checkHealth, confirmBank, restartIntoNewBank } from "./flash.ts";
+import { flashPatiently } from "./flash-retry.ts";
 import { allSettled, installPlan } from "./install-plan.ts";
 import { softwareVersion } from "./inventory.ts";
 import { letVerify, type MetadataFor } from "./metadata-handover.ts";
@@ -209,7 +210,7 @@ async function flashOne(
   const { length } = content;
   const ecu = networkEcu(deps.network, ecu_id);
   await session.apply({ type: "ecu", ecu_id, step: "flashing" });
-  await flashEcu(ecu.link, ecu.logical_address, {
+  const options = () => ({
     image: imageBytes(file, image),
     length,
     sha256: Buffer.from(content.sha256, "hex"),
@@ -217,11 +218,12 @@ async function flashOne(
     signal,
     securityKey: deps.securityKey,
     metadata: metadataOf(deps),
-    onProgress(bytes) {
+    onProgress(bytes: number) {
       deps.onEvent({ type: "ecu_progress", ecu_id, step: "flashing", bytes, length });
       progress(ecu_id, bytes);
     },
   });
+  await flashPatiently(ecu.link, ecu.logical_address, options, deps.pace);
   await session.apply({ type: "ecu", ecu_id, step: "flashed" });
   deps.onEvent({ type: "ecu_progress", ecu_id, step: "flashed", bytes: length, length });
 }

@@ -9,6 +9,9 @@ import {
   restartIntoNewBank,
   revertBank,
 } from "#vmg-sim/vmg/flash.ts";
+import { flashPatiently } from "#vmg-sim/vmg/flash-retry.ts";
+import { systemPace, type Pace } from "#vmg-sim/vmg/pace.ts";
+import { tcpRelay } from "./tcp-relay.ts";
 import {
   FIRST,
   flashOptions,
@@ -108,6 +111,62 @@ describe("flashing over DoIP, from the VMG through the zone to the ECU", () => {
   });
 });
 
+describe("a flash that is interrupted", () => {
+  test("goes on with the block whose answer was lost with the connection", async () => {
+    const relay = await tcpRelay(rig.zone.port);
+    const link = rig.connect({ port: relay.port, testerAddress: 0x0e81 });
+    const progress: number[] = [];
+    await flashEcu(link, FIRST, {
+      ...flashOptions(image, "2.0.0"),
+      onProgress(sent) {
+        progress.push(sent);
+        if (progress.length === 2 || progress.length === 4) relay.cut();
+      },
+    });
+    // It never began again.
+    expect(progress).toEqual(progress.toSorted((a, b) => a - b));
+    await restartIntoNewBank(link, FIRST);
+    expect(await rig.version(FIRST)).toBe("2.0.0");
+    expect(relay.connections()).toBe(3);
+  });
+
+  test("begins again after the ECU has restarted", async () => {
+    rig.behave(FIRST, { resetAtBlock: 2 });
+    const pace: Pace = {
+      ...systemPace,
+      async wait() {
+        rig.behave(FIRST, {});
+      },
+    };
+    let tries = 0;
+    const options = () => {
+      tries += 1;
+      return flashOptions(image, "2.0.0");
+    };
+    await flashPatiently(rig.link, FIRST, options, pace);
+    expect(tries).toBe(2);
+    await restartIntoNewBank(rig.link, FIRST);
+    expect(await rig.version(FIRST)).toBe("2.0.0");
+  });
+
+  test("is given up after some tries, and at once for another reason", async () => {
+    let tries = 0;
+    const options = () => {
+      tries += 1;
+      return flashOptions(image, "2.0.0");
+    };
+    const pace: Pace = { ...systemPace, wait: async () => {} };
+    rig.behave(FIRST, { resetAtBlock: 1 });
+    const restarting = flashPatiently(rig.link, FIRST, options, pace);
+    await expect(restarting).rejects.toMatchObject({ sid: 0x36 });
+    expect(tries).toBe(3);
+    rig.behave(FIRST, { failAtBlock: 1 });
+    const failing = flashPatiently(rig.link, FIRST, options, pace);
+    await expect(failing).rejects.toMatchObject({ wireCode: 0x72 });
+    expect(tries).toBe(4);
+  });
+});
+
 describe("a flash that fails leaves the old image running and can be repeated", () => {
   async function expectUnharmed(): Promise<void> {
     rig.behave(FIRST, {});
@@ -128,7 +187,7 @@ describe("a flash that fails leaves the old image running and can be repeated", 
 
   test("at a restart in the middle of the transfer", async () => {
     rig.behave(FIRST, { resetAtBlock: 2 });
-    await expect(flash()).rejects.toMatchObject({ name: "UdsLinkError" });
+    await expect(flash()).rejects.toMatchObject({ sid: 0x36, wireCode: 0x7f });
     await expectUnharmed();
   });
 
