@@ -1,7 +1,7 @@
-import { auditLimits } from "#protocol/api/audit.ts";
+import { auditLimits, type AuditHead } from "#protocol/api/audit.ts";
 import { createBatcher } from "#server/database/batch.ts";
 import type { Db, Tx } from "#server/database/connection.ts";
-import { insertEntries, type UnchainedEntry } from "./queries.ts";
+import { insertEntries, insertEntriesAfter, type UnchainedEntry } from "./queries.ts";
 
 export interface NewAuditEntry {
   /** `operator:NAME`, `vehicle:VIN` or `gateway`. */
@@ -39,9 +39,15 @@ const MAX_DETAIL_CHARS = 262_144;
 
 /** The chain of entries; many gateways may append to one. */
 export function createAuditLog({ db, now = () => new Date() }: AuditLogDeps): AuditLog {
+  /** Where the chain ended when this gateway last appended; another one may have gone on. */
+  let end: AuditHead | undefined;
   const batcher = createBatcher<UnchainedEntry>({
     maxItems: MAX_BATCH,
-    flush: (batch) => db.transaction().execute((tx) => insertEntries(tx, batch)),
+    async flush(batch) {
+      end =
+        (end && (await insertEntriesAfter(db, end, batch))) ??
+        (await db.transaction().execute((tx) => insertEntries(tx, batch)));
+    },
   });
   return {
     // Looked at before it joins a batch: a bad one must not take the others with it.

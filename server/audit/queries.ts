@@ -22,11 +22,43 @@ export interface UnchainedEntry {
 /**
  * Appends entries to the chain. From here to the end of the transaction no other gateway appends:
  * make it the transaction's last step.
+ * @returns the chain's new end
  */
-export async function insertEntries(tx: Tx, entries: readonly UnchainedEntry[]): Promise<void> {
+export async function insertEntries(
+  tx: Tx,
+  entries: readonly UnchainedEntry[],
+): Promise<AuditHead> {
   // A statement of its own: what follows must see what was committed while this one waited.
   await sql`select pg_advisory_xact_lock(hashtextextended('audit log', 0))`.execute(tx);
-  let head = await auditHead(tx);
+  const { rows, head } = chain(await auditHead(tx), entries);
+  await tx.insertInto("audit_entry").values(rows).execute();
+  return head;
+}
+
+/**
+ * Appends entries behind what the caller takes for the chain's end, in a single statement.
+ * @returns the new end, or undefined when the chain ends elsewhere by now: nothing is stored then
+ */
+export async function insertEntriesAfter(
+  db: Db,
+  end: AuditHead,
+  entries: readonly UnchainedEntry[],
+): Promise<AuditHead | undefined> {
+  const { rows, head } = chain(end, entries);
+  try {
+    await db.insertInto("audit_entry").values(rows).execute();
+    return head;
+  } catch (error) {
+    if ((error as { code?: unknown }).code === UNIQUE_VIOLATION) return undefined;
+    throw error;
+  }
+}
+
+/** Two entries can't have the same number, nor follow the same one. */
+const UNIQUE_VIOLATION = "23505";
+
+function chain(end: AuditHead, entries: readonly UnchainedEntry[]) {
+  let head = end;
   const rows = entries.map((entry) => {
     const seq = head.seq + 1;
     const hash = auditHash(head.hash, contentOf({ ...entry, seq }));
@@ -40,7 +72,7 @@ export async function insertEntries(tx: Tx, entries: readonly UnchainedEntry[]):
     head = { seq, hash };
     return row;
   });
-  await tx.insertInto("audit_entry").values(rows).execute();
+  return { rows, head };
 }
 
 /** The last entry. */

@@ -16,6 +16,8 @@ import { page } from "#server/http/page.ts";
 import { operatorById } from "#server/operators/queries.ts";
 import { cancelRequest, type EndingDeps } from "./ending.ts";
 import { liveResults } from "./live-results.ts";
+import { isOpen } from "./feed.ts";
+import { requestById } from "./queries.ts";
 import { listResults, resultById } from "./result-queries.ts";
 import { broadcastDiagnostic, sendDiagnostic, type DiagnosticDeps } from "./service.ts";
 
@@ -194,9 +196,8 @@ async function resultAfter(
   const found = new AbortController();
   const ended = deps.feed.ended(requestId, waitMs, found.signal);
   try {
-    const before = waitMs === 0 ? undefined : await resultById(deps, requestId);
-    if (before !== undefined && before.completed_at !== null) return before;
-    if (before !== undefined) await ended;
+    const before = waitMs === 0 ? undefined : await requestById(deps.db, requestId);
+    if (before !== undefined && isOpen(before.status)) await ended;
     const result = await resultById(deps, requestId);
     if (result === undefined) throw new ProblemError("DIAGNOSTIC_UNKNOWN", requestId);
     return result;

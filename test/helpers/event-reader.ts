@@ -61,7 +61,9 @@ export async function eventReader(
   };
   const ended = read()
     .catch(() => {})
-    .then(() => dispatcher.destroy());
+    .then(async () => {
+      await dispatcher.destroy();
+    });
   return {
     events,
     statusesOf: (id) => events.flatMap(({ data }) => (data.request_id === id ? [data.status] : [])),
