@@ -185,6 +185,21 @@ describe("MQTT link", () => {
     expect(count).toBe(2);
   });
 
+  it("delivers in order, and waits for room rather than drop anything", async () => {
+    const at = await startBroker();
+    const up = link(at.port, await newOutbox());
+    const seqs = Array.from({ length: 400 }, (_, seq) => seq);
+    // More than may wait for their acknowledgement, before there is a connection at all.
+    const sent = seqs.map((seq) => up.deliver("diagnostics/events", { seq }));
+    expect(up.publish("telemetry", {})).toBe(false);
+    await Promise.all(sent);
+    expect(at.received).toEqual(
+      seqs.map((seq) => ({ topic: topic("diagnostics/events"), payload: { seq } })),
+    );
+    await up.stop();
+    await expect(up.deliver("diagnostics/events", {})).rejects.toThrow("aborted");
+  });
+
   it("sends what is in the outbox in order, and takes it out once it is acknowledged", async () => {
     const at = await startBroker();
     const outbox = await newOutbox();
