@@ -52,11 +52,12 @@ export async function composeRemoteDiagnostics(deps: RemoteDiagnosticsDeps) {
     config,
     catalogues,
     waiters,
+    everyMs,
     metrics,
     log,
   };
-  const sessions = createSessions(base);
-  const scripts = createScripts({ ...base, sessions });
+  const sessions = await createSessions(base);
+  const scripts = await createScripts({ ...base, sessions });
   const scans = createScans(base);
   const challenges = createChallenges({ ...base, keys });
   return {
@@ -87,6 +88,7 @@ export async function composeRemoteDiagnostics(deps: RemoteDiagnosticsDeps) {
     stop(): void {
       revocations.stop();
       sessions.stop();
+      scripts.stop();
       waiters.stop();
     },
   };

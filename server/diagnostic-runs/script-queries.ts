@@ -195,6 +195,28 @@ export async function scriptsToSettle(db: Db, vin: string): Promise<ScriptRow[]>
     .execute();
 }
 
+/**
+ * Scripts that wait for a vehicle or are to end in one, and have changed since then, in so many
+ * milliseconds at most. Whoever stored one sends it within a second.
+ */
+export async function scriptsChangedSince(
+  db: Db,
+  since: Date,
+  maxAgeMs: number,
+): Promise<(ScriptRow & { changed_at: Date })[]> {
+  return db
+    .selectFrom("diagnostic_script")
+    .selectAll()
+    .where("changed_at", ">", since)
+    .where("changed_at", ">", sql<Date>`now() - ${maxAgeMs} * interval '1 millisecond'`)
+    .where("changed_at", "<", sql<Date>`now() - interval '1 second'`)
+    .where("reported_at", "is", null)
+    .where((where) =>
+      where.or([where("status", "=", "queued"), where("cancelled_by", "is not", null)]),
+    )
+    .execute();
+}
+
 /** Scripts whose time is over, and those whose operator's token has ended, open ones only. */
 export async function scriptsOverdue(
   db: Db,

@@ -5,6 +5,7 @@ import type { DiagnosticControl } from "#protocol/mqtt/diagnostic-control.ts";
 import type { DiagnosticScript } from "#protocol/mqtt/diagnostic-script.ts";
 import { appendEntry, type AuditLog } from "#server/audit/audit-log.ts";
 import type { Db, Tx } from "#server/database/connection.ts";
+import { follow } from "#server/database/follow.ts";
 import {
   requestApproval,
   type ApprovalDecision,
@@ -52,6 +53,7 @@ export interface Scripts {
   cancel(operator: Operator, scriptId: string, waitMs: number): Promise<ScriptRow>;
   /** Ends what is overdue. @returns how many */
   expire(): Promise<number>;
+  stop(): void;
 }
 
 export interface ScriptDeps {
@@ -63,19 +65,41 @@ export interface ScriptDeps {
   sessions: Sessions;
   waiters: Waiters;
   config: ServerConfig["diagnostics"];
+  /** How often what other gateways change is looked for; undefined where there is none. */
+  everyMs: number | undefined;
   metrics: Metrics;
   log: Log;
 }
 
+/** What changed longer ago has been seen, or its vehicle was not here. */
+const RECENT_MS = 60_000;
 /** After its time a run may take so long for its cleanup, and for saying so. */
 const GRACE_S = 60;
 
-export function createScripts(deps: ScriptDeps): Scripts {
+export async function createScripts(deps: ScriptDeps): Promise<Scripts> {
   const { db, mqtt, approvals, revocations, sessions, log } = deps;
   const inBackground = (work: Promise<unknown>) => {
     work.catch((error: unknown) => log.error({ err: error }, "Scripts could not be settled"));
   };
 
+  // Somebody may have started or ended it at another gateway than the vehicle's.
+  const seen = new Set<string>();
+  const followed = await follow({
+    what: "diagnostic scripts",
+    changedSince: (since) => queries.scriptsChangedSince(db, since, RECENT_MS),
+    apply(rows) {
+      const keyOf = ({ script_id, changed_at }: ScriptRow) => `${script_id} ${+changed_at}`;
+      const now = new Set(rows.map(keyOf));
+      for (const key of seen) if (!now.has(key)) seen.delete(key);
+      const fresh = rows.filter(
+        (row) => !seen.has(keyOf(row)) && mqtt.connection(row.vin) !== undefined,
+      );
+      for (const row of fresh) seen.add(keyOf(row));
+      for (const vin of new Set(fresh.map((row) => row.vin))) inBackground(settle(deps, vin));
+    },
+    everyMs: deps.everyMs,
+    log,
+  });
   mqtt.whenListening("diagnostics/control", (vin) => inBackground(settle(deps, vin)));
   mqtt.whenAcknowledged("diagnostics/control", (vin, payload) => {
     const message = JSON.parse(payload.toString()) as DiagnosticControl;
@@ -116,6 +140,7 @@ export function createScripts(deps: ScriptDeps): Scripts {
       }
       return overdue.length;
     },
+    stop: followed.stop,
   };
 }
 

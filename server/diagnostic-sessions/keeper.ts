@@ -13,6 +13,8 @@ export interface Keeper {
   renew(session: SessionRow): void;
   /** Lets go of a session and tells the vehicle, if it is connected here. */
   close(session: SessionRow): void;
+  /** Is it renewed, or being opened, from here? */
+  holds(sessionId: string): boolean;
   /** Lets go of a session that the vehicle has ended itself. */
   forget(sessionId: string): void;
   stop(): void;
@@ -90,6 +92,7 @@ export function createKeeper(
       forget(session_id);
       send(vin, { kind: "close_session", session_id });
     },
+    holds: (sessionId) => held.has(sessionId),
     forget,
     stop() {
       for (const id of [...held.keys()]) forget(id);

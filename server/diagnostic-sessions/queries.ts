@@ -184,6 +184,22 @@ export async function sessionsToSettle(db: Db, vin: string, leaseS: number): Pro
   );
 }
 
+/** Sessions that have ended since then, in so many milliseconds at most, and that a vehicle knows of. */
+export async function sessionsEndedSince(
+  db: Db,
+  since: Date,
+  maxAgeMs: number,
+): Promise<SessionRow[]> {
+  return db
+    .selectFrom("diagnostic_session")
+    .selectAll()
+    .where("status", "=", "ended")
+    .where("asked_at", "is not", null)
+    .where("changed_at", ">", since)
+    .where("changed_at", ">", sql<Date>`now() - ${maxAgeMs} * interval '1 millisecond'`)
+    .execute();
+}
+
 /** Sessions whose time is over, that were not answered, or whose token or vehicle has gone. */
 export async function sessionsOverdue(
   db: Db,

@@ -4,22 +4,25 @@ import { ProblemError } from "#protocol/api/problem.ts";
 import type { DiagnosticEvent } from "#protocol/mqtt/diagnostic-event.ts";
 import { appendEntry, type AuditLog } from "#server/audit/audit-log.ts";
 import type { Db } from "#server/database/connection.ts";
+import { follow } from "#server/database/follow.ts";
 import type { Approvals } from "#server/diagnostic-policy/approvals.ts";
 import type { Operator } from "#server/http/access.ts";
 import type { Mqtt } from "#server/mqtt/broker.ts";
 import type { Log } from "#server/runtime/log.ts";
 import type { Metrics } from "#server/runtime/metrics.ts";
 import type { Waiters } from "#server/runtime/waiters.ts";
-import { createEndings, type EndedListener } from "./ending.ts";
+import { createEndings, type EndedListener, type Endings } from "./ending.ts";
 import { createKeeper } from "./keeper.ts";
 import { decideSession, openSession, takeOverSession, type OpeningDeps } from "./opening.ts";
 import {
   noteOpened,
   sessionById,
+  sessionsEndedSince,
   sessionsOverdue,
   sessionsToSettle,
   type SessionRow,
 } from "./queries.ts";
+import type { Revocation } from "./revocation.ts";
 import type { Revocations } from "./revoke.ts";
 
 type EventOf<Kind extends DiagnosticEvent["kind"]> = Extract<DiagnosticEvent, { kind: Kind }>;
@@ -48,10 +51,14 @@ export interface SessionDeps {
   revocations: Revocations;
   waiters: Waiters;
   config: ServerConfig["diagnostics"];
+  /** How often what other gateways end is looked for; undefined where there is none. */
+  everyMs: number | undefined;
   metrics: Metrics;
   log: Log;
 }
 
+/** What ended longer ago has been seen, or its vehicle was not here. */
+const RECENT_MS = 60_000;
 /** A vehicle may take so many times as long as an attempt of a request to open a session. */
 const OPENING_ATTEMPTS = 3;
 
@@ -60,7 +67,7 @@ const OPENING_ATTEMPTS = 3;
  * When this gateway ends, a vehicle keeps its sessions for their lease, and whichever gateway it
  * connects to takes them up.
  */
-export function createSessions(deps: SessionDeps): Sessions {
+export async function createSessions(deps: SessionDeps): Promise<Sessions> {
   const { db, mqtt, config, log } = deps;
   const openingMs = OPENING_ATTEMPTS * config.timeout_ms;
   const inBackground = (work: Promise<unknown>) => {
@@ -90,24 +97,21 @@ export function createSessions(deps: SessionDeps): Sessions {
     }
   }
 
+  // Somebody may have ended it at another gateway than the one that the vehicle is connected to.
+  const followed = await follow({
+    what: "ended diagnostic sessions",
+    changedSince: (since) => sessionsEndedSince(db, since, RECENT_MS),
+    apply(rows) {
+      for (const row of rows) if (keeper.holds(row.session_id)) keeper.close(row);
+    },
+    everyMs: deps.everyMs,
+    log,
+  });
   mqtt.whenListening("diagnostics/control", (vin) => inBackground(settle(vin)));
   deps.approvals.onDecided(async (decision) => {
     if (decision.subject_kind === "session") await decideSession(base, decision);
   });
-  deps.revocations.onRevoked(async (revocation) => {
-    const { vin, operator, token_id, cause, reason, revoked_by, changed_at } = revocation;
-    if (operator === null && token_id === null) {
-      for (const each of vin === null ? mqtt.connected() : [vin]) {
-        mqtt.send(each, "diagnostics/control", { kind: "revoke", reason });
-      }
-    }
-    const named = {
-      ...(vin === null ? {} : { vin }),
-      ...(operator === null ? {} : { operator }),
-      ...(token_id === null ? {} : { token_id }),
-    };
-    await endings.end({ ...named, until: changed_at }, { reason: cause, by: revoked_by });
-  });
+  deps.revocations.onRevoked((revocation) => revokeSessions(deps.mqtt, endings, revocation));
 
   return {
     open: (operator, request) => openSession(base, operator, request),
@@ -126,7 +130,10 @@ export function createSessions(deps: SessionDeps): Sessions {
       return overdue.length;
     },
     onEnded: endings.onEnded,
-    stop: keeper.stop,
+    stop() {
+      followed.stop();
+      keeper.stop();
+    },
   };
 }
 
@@ -137,6 +144,21 @@ const unanswered = {
   by: "gateway",
   error: { code: "VEHICLE_TIMEOUT", message: "the vehicle did not say that it is open" },
 } as const;
+
+async function revokeSessions(mqtt: Mqtt, endings: Endings, revocation: Revocation): Promise<void> {
+  const { vin, operator, token_id, cause, reason, revoked_by, changed_at } = revocation;
+  if (operator === null && token_id === null) {
+    for (const each of vin === null ? mqtt.connected() : [vin]) {
+      mqtt.send(each, "diagnostics/control", { kind: "revoke", reason });
+    }
+  }
+  const named = {
+    ...(vin === null ? {} : { vin }),
+    ...(operator === null ? {} : { operator }),
+    ...(token_id === null ? {} : { token_id }),
+  };
+  await endings.end({ ...named, until: changed_at }, { reason: cause, by: revoked_by });
+}
 
 async function closeSession(
   { db, endings }: OpeningDeps,

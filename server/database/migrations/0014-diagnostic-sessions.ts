@@ -37,6 +37,7 @@ const statements = [
     where status in ('opening', 'open')`,
   `create index diagnostic_session_of on diagnostic_session (vin, session_id desc)`,
   `create index diagnostic_session_expiry on diagnostic_session (expires_at) where ended_at is null`,
+  `create index diagnostic_session_changed on diagnostic_session (changed_at)`,
   `create index diagnostic_session_ended on diagnostic_session (vin, ended_at) where ended_at is not null`,
 
   `create table diagnostic_revocation (

@@ -31,6 +31,7 @@ const statements = [
   `create index diagnostic_script_of on diagnostic_script (vin, script_id desc)`,
   `create index diagnostic_script_in on diagnostic_script (session_id) where completed_at is null`,
   `create index diagnostic_script_expiry on diagnostic_script (expires_at) where completed_at is null`,
+  `create index diagnostic_script_changed on diagnostic_script (changed_at)`,
   `create index diagnostic_script_trim on diagnostic_script using brin (created_at)`,
 
   `create table diagnostic_script_step (
