@@ -197,6 +197,10 @@ async function carryOut(
   let timing: VehicleTiming = {};
   const options = {
     signal,
+    onPending() {
+      const { request_id, attempt } = request;
+      deps.respond({ request_id, attempt, success: true, pending: true }, false);
+    },
     onTiming(measured: VehicleTiming) {
       timing = measured;
     },

@@ -15,8 +15,11 @@ export interface ExchangeWatch {
   timing(): VehicleTiming;
 }
 
-/** Starts to measure: from here on the request waits for its turn. */
-export function exchangeWatch(clock: Clock): ExchangeWatch {
+/**
+ * Starts to measure: from here on the request waits for its turn.
+ * @param onPending called with the first 78
+ */
+export function exchangeWatch(clock: Clock, onPending?: () => void): ExchangeWatch {
   const asked = clock.now();
   let sent: number | undefined;
   let accepted: number | undefined;
@@ -31,6 +34,7 @@ export function exchangeWatch(clock: Clock): ExchangeWatch {
       accepted ??= clock.now();
     },
     pending() {
+      if (firstPending === undefined) onPending?.();
       firstPending ??= clock.now();
       pendingCount += 1;
     },

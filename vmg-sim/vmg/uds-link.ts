@@ -60,6 +60,8 @@ export interface UdsRequestOptions {
    * rejects with, and nothing is sent.
    */
   beforeSend?: (() => void) | undefined;
+  /** Called with the first 78. */
+  onPending?: (() => void) | undefined;
   /** Called once, when the request is over, however it ended. */
   onTiming?: ((timing: VehicleTiming) => void) | undefined;
 }
@@ -127,7 +129,7 @@ export function createUdsLink(options: UdsLinkOptions): UdsLink {
   return {
     async request(target, request, requestOptions = {}) {
       const { signal, timeoutMs = timing.totalMs, onTiming } = requestOptions;
-      const watch = exchangeWatch(clock);
+      const watch = exchangeWatch(clock, requestOptions.onPending);
       try {
         return await lanes.alone(target, signal, async () => {
           const limits = { ...timing, ...timings.of(target), totalMs: timeoutMs };
@@ -142,7 +144,7 @@ export function createUdsLink(options: UdsLinkOptions): UdsLink {
       }
     },
     async requestFunctional(group, request, windowMs, requestOptions = {}) {
-      const watch = exchangeWatch(clock);
+      const watch = exchangeWatch(clock, requestOptions.onPending);
       try {
         return await lanes.exclusively(requestOptions.signal, () =>
           converse<FunctionalResponse[]>(requestOptions, watch, (talk) =>

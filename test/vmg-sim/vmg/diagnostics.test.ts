@@ -45,6 +45,14 @@ describe("diagnostics", () => {
     expect(responses[0]?.durable).toBe(false);
   });
 
+  it("says once that an ECU has asked for more time", async () => {
+    const { diagnostics, responded, pending } = await setUp({ ECU_001: { slowMs: 300 } });
+    const asked = request();
+    await diagnostics.handleRequest(asked);
+    expect(await responded(1)).toMatchObject([{ timing: { pending_count: 1 } }]);
+    expect(pending).toEqual([asked.request_id]);
+  });
+
   it("passes a negative response on as an answer", async () => {
     const { diagnostics, responded } = await setUp();
     await diagnostics.handleRequest(request({ data: "FFFF" }));

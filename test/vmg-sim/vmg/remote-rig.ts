@@ -35,6 +35,7 @@ export async function remoteRig({
   const config = loadVehicleConfig({});
   const conditions = vehicleConditions(config.vehicle_conditions);
   const responses: { response: DiagnosticResponse; durable: boolean }[] = [];
+  const pending: string[] = [];
   const told: DiagnosticEvent[] = [];
   const events: AgentEvent[] = [];
   const busy = new Set<string>();
@@ -73,7 +74,8 @@ export async function remoteRig({
     verifiesUpdates,
     respond(response, durable) {
       expect(validResponse.Errors(response)).toEqual([]);
-      responses.push({ response, durable });
+      if (response.pending) pending.push(response.request_id);
+      else responses.push({ response, durable });
       wake();
     },
     report: tell,
@@ -95,6 +97,8 @@ export async function remoteRig({
     busy,
     offline,
     responses,
+    /** Requests whose ECU has asked for more time. */
+    pending,
     events,
     /** What was put on `diagnostics/events`. */
     told,
