@@ -3,7 +3,7 @@ import { Scan, ScanDiff, ScanRequest, ScanSummary } from "#protocol/api/diagnost
 import { Uuid, VehicleId } from "#protocol/api/identifier.ts";
 import { Page, PageQuery } from "#protocol/api/page.ts";
 import type { Db } from "#server/database/connection.ts";
-import { callingOperator } from "#server/http/access.ts";
+import { callingOperator, diagnosticRoles } from "#server/http/access.ts";
 import type { Http } from "#server/http/http.ts";
 import { page } from "#server/http/page.ts";
 import { listScans } from "./scan-queries.ts";
@@ -11,7 +11,7 @@ import type { Scans } from "./scans.ts";
 
 const tags = ["diagnostics"];
 const acting = {
-  access: { by: "operator", roles: ["diagnostician", "release_manager"] },
+  access: { by: "operator", roles: diagnosticRoles },
 } as const;
 const reading = { access: { by: "operator" } } as const;
 

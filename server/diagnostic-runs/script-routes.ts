@@ -13,7 +13,7 @@ import { ProblemError } from "#protocol/api/problem.ts";
 import type { Catalogue, Catalogues } from "#protocol/uds/catalogue.ts";
 import type { Db } from "#server/database/connection.ts";
 import { sessionById } from "#server/diagnostic-sessions/queries.ts";
-import { callingOperator, type Operator } from "#server/http/access.ts";
+import { callingOperator, diagnosticRoles, type Operator } from "#server/http/access.ts";
 import { eventStreams } from "#server/http/event-stream.ts";
 import type { Http } from "#server/http/http.ts";
 import { page } from "#server/http/page.ts";
@@ -37,8 +37,7 @@ export interface ScriptRouteDeps {
 
 const tags = ["diagnostics"];
 const Id = Type.Object({ script_id: Uuid });
-const operators = ["diagnostician", "release_manager"] as const;
-const acting = { access: { by: "operator", roles: operators } } as const;
+const acting = { access: { by: "operator", roles: diagnosticRoles } } as const;
 const reading = { access: { by: "operator" } } as const;
 
 export function scriptRoutes(deps: ScriptRouteDeps) {
@@ -220,6 +219,7 @@ function progress(http: Http, deps: ScriptRouteDeps): void {
   http.get(
     "/diagnostics/scripts/:script_id/events",
     {
+      exposeHeadRoute: false,
       config: { ...reading, stream: true },
       schema: {
         tags,

@@ -11,7 +11,7 @@ import { Page, PageQuery } from "#protocol/api/page.ts";
 import { ProblemError } from "#protocol/api/problem.ts";
 import type { AuditLog } from "#server/audit/audit-log.ts";
 import type { Db } from "#server/database/connection.ts";
-import { callingOperator, type Operator } from "#server/http/access.ts";
+import { callingOperator, diagnosticRoles, type Operator } from "#server/http/access.ts";
 import type { Http } from "#server/http/http.ts";
 import { page } from "#server/http/page.ts";
 import { asSession, listSessions, sessionById, type SessionRow } from "./queries.ts";
@@ -27,8 +27,7 @@ export interface SessionRouteDeps {
 
 const tags = ["diagnostics"];
 const Id = Type.Object({ session_id: Uuid });
-const operators = ["diagnostician", "release_manager"] as const;
-const acting = { access: { by: "operator", roles: operators } } as const;
+const acting = { access: { by: "operator", roles: diagnosticRoles } } as const;
 
 export function sessionRoutes(deps: SessionRouteDeps) {
   return async (http: Http): Promise<void> => {

@@ -8,13 +8,13 @@ import type { AuditLog } from "#server/audit/audit-log.ts";
 import type { ExchangeFilter } from "#server/audit/queries.ts";
 import type { Db } from "#server/database/connection.ts";
 import { sessionById } from "#server/diagnostic-sessions/queries.ts";
-import { callingOperator, type Operator } from "#server/http/access.ts";
+import { callingOperator, diagnosticRoles, type Operator } from "#server/http/access.ts";
 import type { Http } from "#server/http/http.ts";
 import { diagnosticCapture } from "./capture.ts";
 
 /** Diagnostics as pcapng files, for Wireshark. */
 export function captureRoutes({ db, audit }: { db: Db; audit: AuditLog }) {
-  const config = { access: { by: "operator", roles: ["diagnostician"] } } as const;
+  const config = { access: { by: "operator", roles: diagnosticRoles } } as const;
   const tags = ["diagnostics"];
 
   async function send(

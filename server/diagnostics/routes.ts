@@ -9,7 +9,7 @@ import { EcuId, Uuid, VehicleId, ZoneId } from "#protocol/api/identifier.ts";
 import { Page, PageQuery } from "#protocol/api/page.ts";
 import { ProblemError } from "#protocol/api/problem.ts";
 import { Instant } from "#protocol/mqtt/instant.ts";
-import { callingOperator } from "#server/http/access.ts";
+import { callingOperator, diagnosticRoles } from "#server/http/access.ts";
 import { eventStreams } from "#server/http/event-stream.ts";
 import type { Http } from "#server/http/http.ts";
 import { page } from "#server/http/page.ts";
@@ -52,7 +52,7 @@ export function diagnosticRoutes(deps: DiagnosticDeps & EndingDeps) {
 }
 
 function sending(http: Http, deps: DiagnosticDeps): void {
-  const config = { access: { by: "operator", roles: ["diagnostician"] } } as const;
+  const config = { access: { by: "operator", roles: diagnosticRoles } } as const;
   const response = { 200: DiagnosticResult, 202: Accepted };
 
   /** What the operator is told of a request that was made, waited for if they want to. */
@@ -129,6 +129,7 @@ function results(http: Http, deps: DiagnosticDeps): void {
   http.get(
     "/diagnostics/results/events",
     {
+      exposeHeadRoute: false,
       config: { access, stream: true },
       schema: {
         tags,
@@ -171,7 +172,7 @@ function oneResult(http: Http, deps: DiagnosticDeps & EndingDeps): void {
   http.post(
     "/diagnostics/results/:request_id/cancel",
     {
-      config: { access: { by: "operator", roles: ["diagnostician"] } },
+      config: { access: { by: "operator", roles: diagnosticRoles } },
       schema: {
         tags,
         summary: "Gives up a request, if its ECU has not been asked yet",

@@ -7,6 +7,9 @@ import type { Http } from "./http.ts";
 export const roles = ["viewer", "diagnostician", "release_manager", "admin"] as const;
 export type Role = (typeof roles)[number];
 
+/** Who may reach into vehicles at all; how far, their level says. */
+export const diagnosticRoles = ["diagnostician", "release_manager"] as const satisfies Role[];
+
 /** How far an operator may go with diagnostics; each includes the ones before. */
 export const diagnosticLevels = ["none", "read", "write", "control"] as const;
 export type DiagnosticLevel = (typeof diagnosticLevels)[number];

@@ -9,6 +9,8 @@ import { Compile } from "typebox/compile";
 export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
   const validator = Compile(schema);
   return (input: unknown) => {
+    const unstorable = httpPart === "body" ? undefined : fieldWithNul(input);
+    if (unstorable !== undefined) return { error: [unstorable] };
     const value =
       httpPart === "body" ? validator.Default(input) : validator.Convert(validator.Default(input));
     if (validator.Check(value)) return { value };
@@ -25,3 +27,17 @@ export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, http
     };
   };
 };
+
+/** U+0000 may be in a URL and is no database text; JSON that holds it is refused as it is read. */
+function fieldWithNul(input: unknown) {
+  const found = Object.entries(input ?? {}).find(([, value]) => String(value).includes("\0"));
+  return (
+    found && {
+      keyword: "pattern",
+      instancePath: `/${found[0]}`,
+      schemaPath: "#",
+      params: {},
+      message: "must not contain U+0000",
+    }
+  );
+}
