@@ -207,9 +207,7 @@ describe("a diagnostic request", () => {
   it("that nobody waits for any more expires; one that may still be answered does not", async () => {
     const old = await insert(1000);
     const young = await insert(60_000);
-    await sql`update diagnostic_request set sent_at = now() - interval '7 seconds'`.execute(
-      own.db,
-    );
+    await sql`update diagnostic_request set sent_at = now() - interval '7 seconds'`.execute(own.db);
     expect((await later(0)).requestsExpired).toBe(1);
     const rows = await own.db
       .selectFrom("diagnostic_request")
