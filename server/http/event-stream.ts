@@ -24,7 +24,8 @@ export type EventSource = (signal: AbortSignal) => AsyncIterable<StreamedEvent>;
 export interface EventStreams {
   /**
    * Answers with a stream of events that ends with its source, with the gateway, when the client
-   * leaves, or when `mayGoOn` says no; that is asked with every sign of life.
+   * leaves, or when `mayGoOn` says no; that is asked as often as a sign of life is due, however
+   * many events come in between.
    */
   send(reply: FastifyReply, events: EventSource, mayGoOn: () => Promise<boolean>): FastifyReply;
 }
@@ -32,8 +33,8 @@ export interface EventStreams {
 /** Signs of life: proxies and browsers give up on a connection that is silent for a minute. */
 const ALIVE_MS = 15_000;
 
-/** For the routes of one plugin. */
-export function eventStreams(http: Http): EventStreams {
+/** For the routes of one plugin. @param aliveMs between two signs of life of a silent stream */
+export function eventStreams(http: Http, aliveMs: number = ALIVE_MS): EventStreams {
   const stopping = new AbortController();
   http.addHook("preClose", async () => stopping.abort());
   return {
@@ -44,7 +45,9 @@ export function eventStreams(http: Http): EventStreams {
       return reply
         .type("text/event-stream; charset=utf-8")
         .header("cache-control", "no-store")
-        .send(Readable.from(lines(events(signal), signal, mayGoOn), { objectMode: false }));
+        .send(
+          Readable.from(lines(events(signal), signal, { mayGoOn, aliveMs }), { objectMode: false }),
+        );
     },
   };
 }
@@ -52,22 +55,26 @@ export function eventStreams(http: Http): EventStreams {
 async function* lines(
   events: AsyncIterable<StreamedEvent>,
   signal: AbortSignal,
-  mayGoOn: () => Promise<boolean>,
+  { mayGoOn, aliveMs }: { mayGoOn: () => Promise<boolean>; aliveMs: number },
 ): AsyncGenerator<string> {
   const source = events[Symbol.asyncIterator]();
   // Sends the headers.
   yield ": connected\n\n";
   let next = source.next();
+  let due = performance.now() + aliveMs;
   while (!signal.aborted) {
     const timer = new AbortController();
-    const alive = delay(ALIVE_MS, undefined, {
+    const alive = delay(Math.max(0, due - performance.now()), undefined, {
       signal: AbortSignal.any([signal, timer.signal]),
       ref: false,
     }).catch(() => undefined);
     const result = await Promise.race([next, alive]);
     timer.abort();
-    if (result === undefined) {
+    if (performance.now() >= due || result === undefined) {
       if (signal.aborted || !(await mayGoOn())) return;
+      due = performance.now() + aliveMs;
+    }
+    if (result === undefined) {
       yield ": alive\n\n";
       continue;
     }
