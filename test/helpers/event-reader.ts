@@ -61,9 +61,7 @@ export async function eventReader(
   };
   const ended = read()
     .catch(() => {})
-    .then(async () => {
-      await dispatcher.destroy();
-    });
+    .finally(() => dispatcher.destroy());
   return {
     events,
     statusesOf: (id) => events.flatMap(({ data }) => (data.request_id === id ? [data.status] : [])),
