@@ -41,7 +41,10 @@ export interface DeliveryDeps extends TransmissionDeps {
   recheck: (request: SentRequest) => Promise<void>;
 }
 
-interface Work extends Transmission, Pick<DeliveryDeps, "recheck"> {}
+interface Work extends Transmission, Pick<DeliveryDeps, "recheck"> {
+  /** Requests whose end is being put on record: what else a vehicle says of them then is late. */
+  ending: Set<string>;
+}
 
 /**
  * Sends requests to vehicles and takes their answers. The database says what a request has come to;
@@ -52,6 +55,7 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
   const work: Work = {
     ...deps,
     vehicles: createFlights(),
+    ending: new Set(),
     stopped: false,
     freed: (vin) => pump(work, vin),
     inBackground(promise) {
@@ -75,8 +79,8 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
     pump: pumpAll,
     answer: (vin, response) => answer(work, vin, response),
     async pending(vin, request_id) {
-      if (await notePending(deps.db, vin, request_id))
-        deps.feed.publish({ request_id, vin, ecu_id: null, status: "pending" });
+      const noted = await notePending(deps.db, vin, request_id);
+      if (noted) deps.feed.publish({ ...noted, status: "pending" });
     },
     stop() {
       work.stopped = true;
@@ -172,14 +176,20 @@ async function answer(work: Work, vin: string, response: DiagnosticResponse): Pr
     await transmitAgain(work, flight.request, flight.way);
     return true;
   }
-  const request = { ...stored, vin, request_id };
-  const { responses, error } = outcome;
-  await auditAnswer(work.audit, request, { response, answers: responses, error });
-  const hops = hopsOf(flight?.way ?? {}, answered, performance.now(), response);
-  const isFirst = await end(work, request, { ...outcome, interlock, hops });
-  if (flight) land(work, flight.request);
-  pump(work, vin);
-  return isFirst;
+  if (work.ending.has(request_id)) return false;
+  work.ending.add(request_id);
+  try {
+    const request = { ...stored, vin, request_id };
+    const { responses, error } = outcome;
+    await auditAnswer(work.audit, request, { response, answers: responses, error });
+    const hops = hopsOf(flight?.way ?? {}, answered, performance.now(), response);
+    const isFirst = await end(work, request, { ...outcome, interlock, hops });
+    if (flight) land(work, flight.request);
+    return isFirst;
+  } finally {
+    work.ending.delete(request_id);
+    pump(work, vin);
+  }
 }
 
 /** What the audit log says of a request that is made, or refused. */
@@ -202,9 +212,14 @@ export function asked(
   };
 }
 
-/** An answer in the name of an ECU that was not asked is none. */
-function isOfAnother(response: DiagnosticResponse, stored: { ecu_id: string | null }): boolean {
-  return (
-    stored.ecu_id !== null && response.ecu_id !== undefined && response.ecu_id !== stored.ecu_id
-  );
+/**
+ * An answer in the name of an ECU that was not asked is none, nor is one of several ECUs where one
+ * was asked, or of one where a zone was.
+ */
+function isOfAnother(
+  { ecu_id, response_data, responses }: DiagnosticResponse,
+  stored: { ecu_id: string | null },
+): boolean {
+  if (stored.ecu_id === null) return ecu_id !== undefined || response_data !== undefined;
+  return responses !== undefined || (ecu_id !== undefined && ecu_id !== stored.ecu_id);
 }

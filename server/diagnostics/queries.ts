@@ -138,9 +138,23 @@ export async function releaseRequest(
   });
 }
 
-/** The vehicle has the ECU's word (78) that the answer will come. */
-export async function notePending(db: Db, vin: string, requestId: string): Promise<boolean> {
-  return move(db, requestId, ["sent"], { status: "pending" }, vin);
+/**
+ * The vehicle has the ECU's word (78) that the answer will come.
+ * @returns undefined when the vehicle has no such request that was sent
+ */
+export async function notePending(
+  db: Db,
+  vin: string,
+  requestId: string,
+): Promise<RequestName | undefined> {
+  return db
+    .updateTable("diagnostic_request")
+    .set({ status: "pending", revision: revised })
+    .where("request_id", "=", requestId)
+    .where("vin", "=", vin)
+    .where("status", "=", "sent")
+    .returning(name)
+    .executeTakeFirst();
 }
 
 async function move(
@@ -148,15 +162,13 @@ async function move(
   requestId: string,
   from: DiagnosticStatus[],
   to: object,
-  vin?: string,
 ): Promise<boolean> {
-  let update = db
+  const { numUpdatedRows } = await db
     .updateTable("diagnostic_request")
     .set({ ...to, revision: revised })
     .where("request_id", "=", requestId)
-    .where("status", "in", from);
-  if (vin !== undefined) update = update.where("vin", "=", vin);
-  const { numUpdatedRows } = await update.executeTakeFirst();
+    .where("status", "in", from)
+    .executeTakeFirst();
   return numUpdatedRows > 0n;
 }
 
