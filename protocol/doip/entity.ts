@@ -82,10 +82,27 @@ function received(
     case PayloadType.aliveCheckResponse:
       return prepend(keepAlive, aliveAnswered(config, state, id, socket, message.source));
     case PayloadType.diagnosticMessage:
+      // DoIP-070: the one refusal of a diagnostic message that ends the connection.
+      if (registeredSource(socket) !== message.source) {
+        const nack = send(id, nackOf(message, DiagnosticNack.invalidSource));
+        return prepend([nack], closeSocket(config, state, id));
+      }
       return { state, effects: [...keepAlive, ...diagnose(config, id, socket, message)] };
     default:
       // A generic NACK is never answered: two entities would NACK each other for ever.
       return { state, effects: keepAlive };
+  }
+}
+
+/** The tester whose socket it is, also while its activation waits for somebody. */
+function registeredSource(socket: EntitySocket): number | undefined {
+  switch (socket.phase) {
+    case "opened":
+      return undefined;
+    case "waiting":
+      return socket.request.source;
+    case "active":
+      return socket.source;
   }
 }
 
@@ -96,9 +113,7 @@ function diagnose(
   message: DiagnosticMessage,
 ): EntityEffect[] {
   const isRouted = socket.phase === "active" && socket.confirming === undefined;
-  if (!isRouted || socket.source !== message.source) {
-    return [send(id, nackOf(message, DiagnosticNack.invalidSource))];
-  }
+  if (!isRouted) return [send(id, nackOf(message, DiagnosticNack.invalidSource))];
   const route = config.routeOf(message.target);
   if (route === "unknown") return [send(id, nackOf(message, DiagnosticNack.unknownTarget))];
   if (message.userData.length > config.maxRequest) {

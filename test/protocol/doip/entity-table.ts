@@ -278,8 +278,8 @@ export const rows: readonly Row[] = [
     "diagnostics before the activation",
     sockets([1, opened]),
     message(1, diagnostic()),
-    sockets([1, opened]),
-    ["1 8003 02"],
+    sockets(),
+    ["1 8003 02", "1 close"],
   ],
   [
     "diagnostics while waiting",
@@ -292,8 +292,8 @@ export const rows: readonly Row[] = [
     "diagnostics in another tester's name",
     sockets([1, active()]),
     message(1, diagnostic(0x0e81)),
-    sockets([1, active()]),
-    [general(1), "1 8003 02"],
+    sockets(),
+    ["1 8003 02", "1 close"],
   ],
   [
     "diagnostics to nobody",

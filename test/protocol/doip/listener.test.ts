@@ -109,7 +109,7 @@ describe("the listener", () => {
     raw.send(ACTIVATE);
     await raw.receive(17);
     clock.advance(299_999);
-    raw.send("02fd80010000000500e8010022");
+    raw.send("02fd8001000000050e80e40022");
     await raw.receive(13);
     clock.advance(299_999);
     raw.send(ACTIVATE);
@@ -142,10 +142,10 @@ describe("the listener", () => {
     expect(await raw.receive(17)).toBe(ACTIVATED);
   });
 
-  test("refuses diagnostics before the activation", async () => {
+  test("refuses diagnostics before the activation, and closes", async () => {
     const raw = await rawSocket(listener.port);
-    raw.send(REQUEST);
-    expect(await raw.receive(13)).toBe("02fd80030000000510010e8002");
+    raw.send(REQUEST, ACTIVATE);
+    expect(await raw.closed()).toBe("02fd80030000000510010e8002");
   });
 
   test("takes requests that come without waiting, in their order", async () => {

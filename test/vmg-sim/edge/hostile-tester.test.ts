@@ -127,15 +127,15 @@ describe.each(entities)("$name", ({ address, port, inside }) => {
       "",
       `${nack("03", SOURCE, 0x0e00)} kept`,
     ],
-    ["8001 of another source", diagnostic("0e01"), "", `${nack("02", "0e01")} kept`],
-    ["8001 of an ECU", diagnostic("1001"), "", `${nack("02", "1001")} kept`],
-    ["8001 of no source", diagnostic("0000"), "", `${nack("02", "0000")} kept`],
+    ["8001 of another source", diagnostic("0e01"), "", `${nack("02", "0e01")} closed`],
+    ["8001 of an ECU", diagnostic("1001"), "", `${nack("02", "1001")} closed`],
+    ["8001 of no source", diagnostic("0000"), "", `${nack("02", "0000")} closed`],
   ];
 
   test.each(types)("type %s", async (_, bytes, before, after) => {
     // Before the activation it is the source of a diagnostic message that is invalid, whatever else is.
     const [source, target] = [bytes.slice(16, 20), Number.parseInt(bytes.slice(20, 24), 16)];
-    const early = before === "" ? `${nack("02", source, target)} kept` : before;
+    const early = before === "" ? `${nack("02", source, target)} closed` : before;
     expect(await reaction(await rawSocket(port()), bytes)).toBe(early);
     expect(await reaction(await tester(), bytes)).toBe(after);
     await servesAnother();
@@ -275,7 +275,9 @@ describe.each(entities)("$name", ({ address, port, inside }) => {
         active = true;
       } else if (type === 0x8001) {
         const [source, target] = [payload.slice(0, 4), Number.parseInt(payload.slice(4, 8), 16)];
-        heard += nack(active && source === SOURCE ? "03" : "02", source, target);
+        const isRouted = active && source === SOURCE;
+        heard += nack(isRouted ? "03" : "02", source, target);
+        if (!isRouted) return heard;
       }
     }
     return heard;
