@@ -47,7 +47,7 @@ export async function eventReader(
     throw new Error(`the stream was refused with ${statusCode}`);
   }
   const events: ReadEvent[] = [];
-  const read = async () => {
+  const read = async (): Promise<void> => {
     let text = "";
     for await (const chunk of body as AsyncIterable<Buffer>) {
       text += chunk.toString("utf8");
@@ -59,9 +59,15 @@ export async function eventReader(
       }
     }
   };
-  const ended = read()
-    .catch(() => {})
-    .finally(() => dispatcher.destroy());
+  const readToTheEnd = async (): Promise<void> => {
+    try {
+      await read();
+    } catch {
+      // The other side, or the test, has cut it off: that is an end, too.
+    }
+    await dispatcher.destroy();
+  };
+  const ended = readToTheEnd();
   return {
     events,
     statusesOf: (id) => events.flatMap(({ data }) => (data.request_id === id ? [data.status] : [])),

@@ -79,6 +79,24 @@ describe("update", () => {
     expect(existsSync(join(vehicle.folder, "vmg", "update.json"))).toBe(false);
   });
 
+  it("leaves at the gateway what its ECUs said before and after it, and the difference", async () => {
+    const vehicle = await testVehicle(gateway, { vin: "VMG-111", autoUpdate: true });
+    await vehicle.agent.started;
+    const { json } = await gateway.admin.send("GET", "/api/v1/updates?vin=VMG-111");
+    const path = `/api/v1/diagnostics/updates/${json.items[0].update_id}/diff`;
+    await expect.poll(async () => (await gateway.admin.send("GET", path)).status).toBe(200);
+    const { json: difference } = await gateway.admin.send("GET", path);
+    const versions = difference.dids.filter(({ did }: { did: string }) => did === "0xF195");
+    expect(versions).toMatchObject(
+      Object.keys(types).map((ecu_id) => ({
+        ecu_id,
+        before: { value: "1.0.0" },
+        after: { value: "1.2.3" },
+      })),
+    );
+    expect(difference.ecus_missing).toEqual([]);
+  });
+
   it("installs only what it, its zonal gateways and its ECUs have verified", async () => {
     const vehicle = await testVehicle(gateway, {
       vin: "VMG-110",
