@@ -48,6 +48,8 @@ export interface DiagnosticScripts {
   /** Resolves when a restart would know of the script; the rest is reported. */
   run(control: RunScript): Promise<void>;
   cancel(scriptId: string): void;
+  /** Does one run on the ECU that belongs to no session? */
+  isRunningOn(ecuId: string): boolean;
   prove(proof: Proof): void;
   /** Ends the script of a session; resolves when its cleanup is through. */
   endSession(sessionId: string, reason: SessionEnd): Promise<void>;
@@ -121,6 +123,10 @@ export async function openDiagnosticScripts(
   return {
     run: (control) => begin(state, control),
     cancel: (scriptId) => void end(({ control }) => control.script_id === scriptId, cancelled()),
+    isRunningOn: (ecuId) =>
+      [...live.values()].some(
+        ({ control, ecu }) => control.session_id === undefined && ecu.ecu_id === ecuId,
+      ),
     prove: (proof) => prove(state, proof),
     async endSession(sessionId, reason) {
       const isItsOwn = ({ control }: Live) => control.session_id === sessionId;
@@ -151,9 +157,10 @@ export async function openDiagnosticScripts(
 async function begin(state: State, control: RunScript): Promise<void> {
   const { journal, live, network, sessions, report } = state;
   const { script_id, ecu_id, session_id, script } = control;
-  if (live.has(script_id)) return;
   const known = journal.find(script_id);
-  if (known) return report(known);
+  if (known && !live.has(script_id)) return report(known);
+  // One that a restart has interrupted is about to be reported.
+  if (journal.has(script_id)) return;
   try {
     checkLimits(script);
     const ecu = network.findEcu(ecu_id);

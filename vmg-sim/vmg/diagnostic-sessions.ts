@@ -29,6 +29,8 @@ export interface DiagnosticSessionsDeps {
   file: string;
   /** Puts an event where it can't be lost. */
   report: (event: DiagnosticEvent) => Promise<void>;
+  /** Does something run on the ECU that belongs to no session, and is not to be disturbed? */
+  isInUse: (ecuId: string) => boolean;
   /** What runs in a session has to end before it; resolves when it has. */
   beforeEnd: (sessionId: string, reason: SessionEnd) => Promise<void>;
 }
@@ -144,6 +146,9 @@ async function open(state: State, control: OpenSession): Promise<void> {
   if (!ecu) return refuse(new RemoteRefusedError("ECU_UNKNOWN"));
   const isTaken = !liveOn(state, ecu_id).every(isOver);
   if (isTaken) return refuse(new RemoteRefusedError("ECU_IN_SESSION"));
+  if (state.isInUse(ecu_id)) {
+    return refuse(new RemoteRefusedError("VEHICLE_BUSY", "a script runs on the ECU"));
+  }
   await remember(state, session_id);
   begin(state, control, ecu);
 }

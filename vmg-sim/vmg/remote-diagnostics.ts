@@ -69,6 +69,7 @@ export async function createRemoteDiagnostics(
   const sessions = await openDiagnosticSessions({
     ...parts,
     file: join(folder, "diagnostic-sessions.json"),
+    isInUse: (ecuId) => scripts.isRunningOn(ecuId),
     beforeEnd: (sessionId, reason) => scripts.endSession(sessionId, reason),
   });
   const scripts: DiagnosticScripts = await openDiagnosticScripts({
@@ -77,7 +78,7 @@ export async function createRemoteDiagnostics(
     file: join(folder, "diagnostic-scripts.json"),
   });
   const memory = await openDiagnosticMemory(join(folder, "diagnostics.json"));
-  const scanner = createScanner(deps);
+  const scanner = createScanner({ ...parts, sessions });
   const requests = createDiagnostics({ ...parts, sessions, memory });
 
   return {

@@ -4,14 +4,17 @@ import type { Clock } from "#protocol/doip/clock.ts";
 import type { DiagnosticEvent, ScannedEcu } from "#protocol/mqtt/diagnostic-event.ts";
 import { relate } from "#protocol/uds/response.ts";
 import { Sid } from "#protocol/uds/service.ts";
+import type { DiagnosticSessions } from "./diagnostic-sessions.ts";
 import { failureOf } from "./failure.ts";
 import type { Pace } from "./pace.ts";
-import { RemoteRefusedError } from "./remote-access.ts";
+import { askRemotely, RemoteRefusedError, type RemoteAccess } from "./remote-access.ts";
 import { startTimer } from "./timer.ts";
 import type { NetworkEcu, VehicleNetwork } from "./vehicle-network.ts";
 
 export interface ScannerDeps {
   network: VehicleNetwork;
+  access: RemoteAccess;
+  sessions: Pick<DiagnosticSessions, "admit">;
   /** Identification to read of every ECU. */
   scan_dids: readonly number[];
   /** May this ECU not be disturbed, because an update is writing it? */
@@ -52,7 +55,9 @@ export function createScanner(deps: ScannerDeps): Scanner {
   let stopping = false;
 
   async function run(occasion: ScanOccasion, signal: AbortSignal): Promise<void> {
-    const ecus = await scanVehicle(deps, signal);
+    // What somebody far away asks for is held to what holds for all that they ask.
+    const isRemote = occasion.scan_id !== undefined;
+    const ecus = await scanVehicle(deps, signal, isRemote);
     if (stopping) return;
     const ts = deps.pace.now().toISOString();
     await deps.report({ kind: "scan", ...occasion, ecus: bounded(ecus), ts });
@@ -88,12 +93,16 @@ export function createScanner(deps: ScannerDeps): Scanner {
 }
 
 /** Side by side over the zonal gateways, one ECU after the other in each. */
-async function scanVehicle(deps: ScannerDeps, signal: AbortSignal): Promise<ScannedEcu[]> {
+async function scanVehicle(
+  deps: ScannerDeps,
+  signal: AbortSignal,
+  isRemote: boolean,
+): Promise<ScannedEcu[]> {
   const zones = Map.groupBy(deps.network.ecus, ({ zone_id }) => zone_id);
   const scanned = await Promise.all(
     [...zones.values()].map(async (ecus) => {
       const answers: ScannedEcu[] = [];
-      for (const ecu of ecus) answers.push(await scanEcu(deps, ecu, signal));
+      for (const ecu of ecus) answers.push(await scanEcu(deps, ecu, signal, isRemote));
       return answers;
     }),
   );
@@ -102,10 +111,12 @@ async function scanVehicle(deps: ScannerDeps, signal: AbortSignal): Promise<Scan
 
 /** As far as the ECU answers. */
 async function scanEcu(
-  { scan_dids, isBusy }: ScannerDeps,
-  { link, logical_address, ecu_id }: NetworkEcu,
+  { access, sessions, scan_dids, isBusy }: ScannerDeps,
+  ecu: NetworkEcu,
   signal: AbortSignal,
+  isRemote: boolean,
 ): Promise<ScannedEcu> {
+  const { link, logical_address, ecu_id } = ecu;
   const scanned: ScannedEcu = { ecu_id, dids: {} };
   /** Undefined for a negative answer: not every ECU knows everything. */
   const ask = async (request: Uint8Array) => {
@@ -113,7 +124,10 @@ async function scanEcu(
     if (isBusy(ecu_id))
       throw new RemoteRefusedError("VEHICLE_BUSY", "an update is being installed");
     const options = { signal, timeoutMs: ASK_MS };
-    const response = await link.request(logical_address, request, options);
+    const beforeSend = () => sessions.admit([ecu_id], undefined);
+    const response = isRemote
+      ? (await askRemotely(access, ecu, request, { ...options, beforeSend })).response
+      : await link.request(logical_address, request, options);
     return relate(request, response).kind === "positive" ? response : undefined;
   };
   try {

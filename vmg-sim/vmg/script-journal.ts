@@ -20,6 +20,8 @@ type Entry = Static<typeof Persisted>[0];
 export interface ScriptJournal {
   /** Notes on disk that a script is about to be carried out. */
   begin(scriptId: string): Promise<void>;
+  /** Has it been begun, by this run of the VMG or one before? */
+  has(scriptId: string): boolean;
   /** What it came to; undefined for one that is not known, or has not finished. */
   find(scriptId: string): ScriptFinished | undefined;
   finish(finished: ScriptFinished): Promise<void>;
@@ -47,6 +49,7 @@ export async function openScriptJournal(path: string): Promise<ScriptJournal> {
     entry?.finished?.kind === "script_finished" ? entry.finished : undefined;
   return {
     begin: (script_id) => save({ script_id, reported: false }),
+    has: (scriptId) => entries.has(scriptId),
     find: (scriptId) => finishedOf(entries.get(scriptId)),
     finish: (finished) => save({ script_id: finished.script_id, finished, reported: false }),
     async reported(scriptId) {

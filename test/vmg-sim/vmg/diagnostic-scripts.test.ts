@@ -281,6 +281,8 @@ describe("a script in the vehicle", () => {
     await first.diagnostics.handleControl(control);
     await first.heard("script_step");
     const second = await setUp({ folder });
+    // It may come again before anything else has happened.
+    await second.diagnostics.handleControl(control);
     await second.diagnostics.resume();
     const failed = { outcome: "failed", error: { code: "SCRIPT_INTERRUPTED" } };
     expect(second.told).toMatchObject([{ script_id: control.script_id, ...failed }]);
@@ -314,6 +316,23 @@ describe("a script in the vehicle", () => {
     await diagnostics.handleControl(running({ steps: [SESSION] }));
     expect(await heard("script_finished")).toMatchObject({ error: { code: "VEHICLE_BUSY" } });
     expect(await until(heard("script_finished", 2))).toMatchObject({ outcome: "completed" });
+  });
+
+  it("is not disturbed by a session, which is refused while it runs", async () => {
+    const { diagnostics, heard, until } = await setUp();
+    await diagnostics.handleControl(running({ steps: [EXTENDED, { wait_ms: 1_000 }, SESSION] }));
+    await heard("script_step");
+    const expires_at = new Date(Date.now() + 600_000).toISOString();
+    const opening = { ecu_id: "ECU_001", uds_session: 1, lease_ms: 5000, expires_at };
+    const open = (session_id: string) =>
+      diagnostics.handleControl({ kind: "open_session", session_id, ...opening });
+    await open(randomUUID());
+    expect(await heard("session_ended")).toMatchObject({ error: { code: "VEHICLE_BUSY" } });
+    expect(await until(heard("script_finished"))).toMatchObject({
+      answers: { session: IN_EXTENDED },
+    });
+    await open(randomUUID());
+    await heard("session_opened");
   });
 
   it("lets a reset pass, where any answer will do", async () => {

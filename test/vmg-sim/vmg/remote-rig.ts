@@ -5,6 +5,7 @@ import { loadVehicleConfig } from "#config/vehicle.ts";
 import { systemClock, type Clock } from "#protocol/doip/clock.ts";
 import { DiagnosticEvent } from "#protocol/mqtt/diagnostic-event.ts";
 import { DiagnosticResponse } from "#protocol/mqtt/diagnostics.ts";
+import type { Interlock } from "#protocol/mqtt/interlock.ts";
 import { testFolder } from "#test/helpers/folder.ts";
 import type { EcuBehaviour } from "#vmg-sim/ecu/behaviour.ts";
 import type { AgentEvent } from "#vmg-sim/vmg/event.ts";
@@ -17,6 +18,8 @@ export interface RemoteRigOptions {
   behaviours?: Record<string, EcuBehaviour>;
   folder?: string;
   verifiesUpdates?: boolean;
+  /** Instead of what the configuration demands of single requests. */
+  requestInterlocks?: Record<string, Interlock[]>;
   /** Of the ECUs, too. */
   clock?: Clock;
 }
@@ -29,6 +32,7 @@ export async function remoteRig({
   behaviours = {},
   folder = testFolder(),
   verifiesUpdates = true,
+  requestInterlocks,
   clock = systemClock,
 }: RemoteRigOptions = {}) {
   const { network, hardware } = await hardwareNetwork("VMG-001", behaviours, clock);
@@ -64,6 +68,10 @@ export async function remoteRig({
   };
   const diagnostics = await createRemoteDiagnostics({
     ...config.diagnostics,
+    interlocks: {
+      ...config.diagnostics.interlocks,
+      ...(requestInterlocks && { requests: requestInterlocks }),
+    },
     network,
     conditions,
     folder,

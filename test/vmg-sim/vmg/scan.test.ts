@@ -36,6 +36,29 @@ describe("a scan of the vehicle", () => {
     ]);
   });
 
+  it("is held to the interlocks and to sessions when it is asked for, not around an update", async () => {
+    const { diagnostics, heard, conditions } = await remoteRig({
+      requestInterlocks: { "22F195": ["stationary"] },
+    });
+    const session_id = randomUUID();
+    const expires_at = new Date(Date.now() + 600_000).toISOString();
+    const opening = { session_id, ecu_id: "ECU_003", uds_session: 3, lease_ms: 60_000, expires_at };
+    await diagnostics.handleControl({ kind: "open_session", ...opening });
+    await heard("session_opened");
+    conditions.set({ speed_kmh: 20 });
+    await diagnostics.handleControl({ kind: "scan", scan_id: randomUUID() });
+    const { ecus } = await heard("scan");
+    expect(ecus[2]).toMatchObject({ dids: {}, error: { code: "ECU_IN_SESSION" } });
+    for (const { dids, dtcs } of ecus.filter((ecu) => ecu !== ecus[2])) {
+      expect(dids).toHaveProperty("F190");
+      expect(dids).not.toHaveProperty("F195");
+      expect(dtcs).toMatch(/^5902/);
+    }
+    diagnostics.scanAround(randomUUID(), "before_update");
+    const { ecus: own } = await heard("scan", 2);
+    for (const { dids } of own) expect(dids).toHaveProperty("F195");
+  });
+
   it("around an update does not keep its ECUs waiting, and tells what it has so far", async () => {
     const { diagnostics, heard } = await remoteRig({ behaviours: { ECU_001: { slowMs: 60_000 } } });
     const update_id = randomUUID();
