@@ -58,21 +58,13 @@ export async function startTunnel(options: TunnelOptions): Promise<DiscoverableG
     sessions: tunnelSessions(car),
     underWay: 0,
   };
-  const testers = new Map<DoipConnection, number>();
   const listener = await listenDoip({
     host,
     port,
     entity: entityOf(tunnel),
     clock,
-    onDiagnostic(connection, message) {
-      testers.set(connection, message.source);
-      void carry(tunnel, connection, message);
-    },
-    onClosed(connection) {
-      const tester = testers.get(connection);
-      testers.delete(connection);
-      if (tester !== undefined) void tunnel.sessions.leave(tester);
-    },
+    onDiagnostic: (connection, message) => void carry(tunnel, connection, message),
+    onClosed: ({ id }) => void tunnel.sessions.leave(id),
   });
   const gateway = await discoverable(listener, {
     host,
@@ -137,7 +129,9 @@ async function carry(
       ? keepWaiting(clock, () => answer(target, pending(request)))
       : () => {};
   tunnel.underWay += 1;
-  const outcome = await (ecu ? tunnel.sessions.ask(tester, ecu, request) : car.askAll(request));
+  const outcome = await (ecu
+    ? tunnel.sessions.ask(connection.id, ecu, request)
+    : car.askAll(request));
   tunnel.underWay -= 1;
   settle();
   if (outcome.kind === "answered") {
@@ -179,6 +173,9 @@ function nrcOf(code: string): number {
     case "DIAGNOSTIC_DENIED":
     case "ROLE_REQUIRED":
       return Nrc.securityAccessDenied;
+    case "TOKEN_INVALID":
+    case "OPERATOR_REVOKED":
+      return Nrc.authenticationRequired;
     default:
       return Nrc.noResponseFromSubnetComponent;
   }

@@ -7,12 +7,15 @@ const DEFAULT_SESSION = 0x01;
 /** Requests that begin later find the session gone, as an ECU's tester does after S3. */
 const GONE = ["SESSION_UNKNOWN", "SESSION_ENDED"];
 
-/** The sessions of the testers on this tunnel, by tester and ECU. */
+/**
+ * The sessions of the testers on this tunnel, by connection and ECU: one that comes back under the
+ * address of a connection that is still ending has nothing to do with what that one leaves behind.
+ */
 export interface TunnelSessions {
   /** Carries out a request of a tester; sessions begin and end with its 10. */
-  ask(tester: number, ecu: RemoteEcu, request: Uint8Array): Promise<RemoteOutcome>;
-  /** The tester has gone. */
-  leave(tester: number): Promise<void>;
+  ask(connection: number, ecu: RemoteEcu, request: Uint8Array): Promise<RemoteOutcome>;
+  /** The connection has ended. */
+  leave(connection: number): Promise<void>;
   closeAll(): Promise<void>;
 }
 
@@ -21,12 +24,20 @@ export interface TunnelSessions {
  * for this operator at the gateway, and 3E is answered on the spot.
  */
 export function tunnelSessions(car: RemoteCar): TunnelSessions {
-  const sessions = new Map<string, { tester: number; session: RemoteSession }>();
+  const sessions = new Map<string, { connection: number; session: RemoteSession }>();
+  const present = new Set<number>();
 
-  async function enter(tester: number, ecu: RemoteEcu, udsSession: number): Promise<RemoteOutcome> {
+  async function enter(
+    connection: number,
+    ecu: RemoteEcu,
+    udsSession: number,
+  ): Promise<RemoteOutcome> {
     const opened = await car.openSession(ecu, udsSession);
     if ("kind" in opened) return opened;
-    sessions.set(key(tester, ecu), { tester, session: opened });
+    if (present.has(connection))
+      sessions.set(key(connection, ecu), { connection, session: opened });
+    // Whom it was for has left meanwhile: nobody else would give the ECU back.
+    else await car.closeSession(opened);
     return answered(ecu, opened.response);
   }
 
@@ -53,20 +64,23 @@ export function tunnelSessions(car: RemoteCar): TunnelSessions {
   }
 
   return {
-    ask(tester, ecu, request) {
-      const place = key(tester, ecu);
+    ask(connection, ecu, request) {
+      present.add(connection);
+      const place = key(connection, ecu);
       const open = sessions.get(place);
       if (open) return askInSession(place, ecu, request, open.session);
       const wanted = sessionAsked(request);
       const entersOne = wanted !== undefined && wanted !== DEFAULT_SESSION;
-      return entersOne ? enter(tester, ecu, wanted) : car.ask(ecu, request);
+      return entersOne ? enter(connection, ecu, wanted) : car.ask(ecu, request);
     },
-    async leave(tester) {
-      const left = [...sessions].filter(([, each]) => each.tester === tester);
+    async leave(connection) {
+      present.delete(connection);
+      const left = [...sessions].filter(([, each]) => each.connection === connection);
       for (const [place] of left) sessions.delete(place);
       await Promise.all(left.map(([, { session }]) => car.closeSession(session)));
     },
     async closeAll() {
+      present.clear();
       const all = [...sessions.values()];
       sessions.clear();
       await Promise.all(all.map(({ session }) => car.closeSession(session)));
@@ -74,8 +88,8 @@ export function tunnelSessions(car: RemoteCar): TunnelSessions {
   };
 }
 
-function key(tester: number, { logical_address }: RemoteEcu): string {
-  return `${tester} ${logical_address}`;
+function key(connection: number, { logical_address }: RemoteEcu): string {
+  return `${connection} ${logical_address}`;
 }
 
 /** The session that a well-formed 10 asks for. */
