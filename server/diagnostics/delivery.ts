@@ -107,7 +107,8 @@ async function submit(work: Work, request: NewRequest, way: Way): Promise<boolea
       await transmit(work, sent, { ...way, stored });
     } else {
       feed.publish({ ...request, status: "queued" });
-      vehicle.backlog = true;
+      // Not `vehicle`: nothing was kept of it meanwhile, and it may have been forgotten.
+      work.vehicles.of(vin).backlog = true;
     }
   } finally {
     if (isDirect) vehicle.reserved -= 1;
@@ -163,9 +164,9 @@ async function sendChecked(work: Work, request: SentRequest): Promise<boolean> {
 async function answer(work: Work, vin: string, response: DiagnosticResponse): Promise<boolean> {
   const answered = performance.now();
   const { request_id, attempt, interlock } = response;
-  const stored = await awaitedRequest(work.db, vin, request_id);
-  if (stored === undefined || isOfAnother(response, stored)) return false;
   const flight = work.vehicles.flight(vin, request_id);
+  const stored = flight?.request ?? (await awaitedRequest(work.db, vin, request_id));
+  if (stored === undefined || isOfAnother(response, stored)) return false;
   const more = flight !== undefined && attempt < stored.max_attempts;
   const named = stored.ecu_id === null ? response : { ...response, ecu_id: stored.ecu_id };
   const outcome = outcomeOf(named, more);

@@ -69,18 +69,27 @@ export async function revisedResult(
   filter: ResultFilter,
   requestId: string,
 ): Promise<RevisedResult | undefined> {
-  const query = filtered(source.db, filter).where("request_id", "=", requestId);
-  const [found] = await asResults(source, await query.execute());
-  return found;
+  const row = await filtered(source.db, filter)
+    .leftJoin("vci", (join) =>
+      join.onRef("vci.vin", "=", "diagnostic_request.vin").on("vci.current", "=", true),
+    )
+    .select("vci.ecus")
+    .where("request_id", "=", requestId)
+    .executeTakeFirst();
+  if (row === undefined) return undefined;
+  const typeOf = (_: string, ecuId: string) =>
+    row.ecus?.find(({ ecu_id }) => ecu_id === ecuId)?.ecu_type;
+  return revised(row, typeOf, source.catalogues);
 }
 
 const columns = ["vin", "ecu_id", "zone_id", "status", "session_id", "requested_by"] as const;
 
 function filtered(db: Db, { service_id, from, to, ...equal }: ResultFilter) {
-  let query = db.selectFrom("diagnostic_request").selectAll();
+  let query = db.selectFrom("diagnostic_request").selectAll("diagnostic_request");
   for (const column of columns) {
     const value = equal[column];
-    if (value !== undefined) query = query.where(column, "=", value as DiagnosticStatus);
+    if (value !== undefined)
+      query = query.where(`diagnostic_request.${column}`, "=", value as DiagnosticStatus);
   }
   if (service_id !== undefined) {
     const sid = Buffer.from(service_id.slice(-2), "hex");
@@ -102,11 +111,17 @@ async function asResults(
     db,
     rows.map(({ vin }) => vin),
   );
-  return rows.map((row) => {
-    const catalogueOf = (ecuId: string | null) =>
-      catalogues.of(ecuId === null ? undefined : typeOf(row.vin, ecuId));
-    return { revision: row.revision, result: asResult(row, catalogueOf) };
-  });
+  return rows.map((row) => revised(row, typeOf, catalogues));
+}
+
+function revised(
+  row: ResultRow,
+  typeOf: (vin: string, ecuId: string) => string | undefined,
+  catalogues: Catalogues,
+): RevisedResult {
+  const catalogueOf = (ecuId: string | null) =>
+    catalogues.of(ecuId === null ? undefined : typeOf(row.vin, ecuId));
+  return { revision: row.revision, result: asResult(row, catalogueOf) };
 }
 
 function asResult(

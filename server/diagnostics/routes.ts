@@ -1,3 +1,5 @@
+import { randomUUIDv7 } from "node:crypto";
+import type { FastifyReply } from "fastify";
 import Type from "typebox";
 import {
   DiagnosticBroadcast,
@@ -19,7 +21,7 @@ import { liveResults } from "./live-results.ts";
 import { isOpen } from "./feed.ts";
 import { requestById } from "./queries.ts";
 import { listResults, resultById } from "./result-queries.ts";
-import { broadcastDiagnostic, sendDiagnostic, type DiagnosticDeps } from "./service.ts";
+import { broadcastDiagnostic, sendDiagnostic, type Call, type DiagnosticDeps } from "./service.ts";
 
 const tags = ["diagnostics"];
 const Accepted = Type.Object({ request_id: Uuid, status: DiagnosticStatus });
@@ -55,11 +57,26 @@ function sending(http: Http, deps: DiagnosticDeps): void {
   const config = { access: { by: "operator", roles: diagnosticRoles } } as const;
   const response = { 200: DiagnosticResult, 202: Accepted };
 
-  /** What the operator is told of a request that was made, waited for if they want to. */
-  async function answer(requestId: string, waitMs: number) {
-    const result = await resultAfter(deps, requestId, waitMs);
-    if (waitMs > 0 && result.completed_at !== null) return { code: 200, body: result } as const;
-    return { code: 202, body: { request_id: requestId, status: result.status } } as const;
+  /** Makes a request, and waits for its result if the operator wants to. */
+  async function answer(
+    make: (call: Call) => Promise<string>,
+    reply: FastifyReply,
+    waitMs = 0,
+  ): Promise<FastifyReply> {
+    const call = { request_id: randomUUIDv7(), received: performance.now() - reply.elapsedTime };
+    const found = new AbortController();
+    // From before it is made: it may end before anybody could look.
+    const ended = deps.feed.ended(call.request_id, waitMs, found.signal);
+    try {
+      const request_id = await make(call);
+      const isEarlier = request_id !== call.request_id;
+      if (!isEarlier) await ended;
+      const result = await resultAfter(deps, request_id, isEarlier ? waitMs : 0);
+      if (waitMs > 0 && result.completed_at !== null) return reply.code(200).send(result);
+      return reply.code(202).send({ request_id, status: result.status });
+    } finally {
+      found.abort();
+    }
   }
 
   http.post(
@@ -74,11 +91,9 @@ function sending(http: Http, deps: DiagnosticDeps): void {
       },
     },
     async (request, reply) => {
-      const received = performance.now() - reply.elapsedTime;
       const operator = callingOperator(request);
-      const id = await sendDiagnostic(deps, operator, request.body, received);
-      const { code, body } = await answer(id, request.body.wait_ms ?? 0);
-      return reply.code(code).send(body);
+      const make = (call: Call) => sendDiagnostic(deps, operator, request.body, call);
+      return answer(make, reply, request.body.wait_ms);
     },
   );
 
@@ -94,11 +109,9 @@ function sending(http: Http, deps: DiagnosticDeps): void {
       },
     },
     async (request, reply) => {
-      const received = performance.now() - reply.elapsedTime;
       const operator = callingOperator(request);
-      const id = await broadcastDiagnostic(deps, operator, request.body, received);
-      const { code, body } = await answer(id, request.body.wait_ms ?? 0);
-      return reply.code(code).send(body);
+      const make = (call: Call) => broadcastDiagnostic(deps, operator, request.body, call);
+      return answer(make, reply, request.body.wait_ms);
     },
   );
 }

@@ -1,4 +1,3 @@
-import { randomUUIDv7 } from "node:crypto";
 import type { ServerConfig } from "#config/server.ts";
 import type { DiagnosticBroadcast, DiagnosticSend } from "#protocol/api/diagnostics.ts";
 import { ProblemError } from "#protocol/api/problem.ts";
@@ -15,7 +14,7 @@ import {
 import { sessionById, sessionLocks } from "#server/diagnostic-sessions/queries.ts";
 import type { Operator } from "#server/http/access.ts";
 import { operatorById } from "#server/operators/queries.ts";
-import { currentVci, vehicleByVin, type StoredVci } from "#server/vehicles/queries.ts";
+import { currentEcus, vehicleByVin, type CurrentEcus } from "#server/vehicles/queries.ts";
 import { asked, type Delivery } from "./delivery.ts";
 import type { Feed } from "./feed.ts";
 import { insertRequest, requestByKey, type NewRequest, type SentRequest } from "./queries.ts";
@@ -30,14 +29,21 @@ export interface DiagnosticDeps {
   config: ServerConfig["diagnostics"];
 }
 
+/** How the request came. */
+export interface Call {
+  /** What it will be known by. */
+  request_id: string;
+  /** By `performance.now()`. */
+  received: number;
+}
+
 /** Whom a request asks: one ECU, or all of a zone. */
 type Target = Pick<NewRequest, "ecu_id" | "zone_id">;
-type Ecus = StoredVci["ecus"];
+type Ecus = CurrentEcus["ecus"];
 
 /**
  * Sends a UDS request to one ECU, or has it wait for the vehicle or for an approval.
- * @param received by `performance.now()`
- * @returns the request's id
+ * @returns the request's id; that of an earlier one with its idempotency key, if there is one
  * @throws ProblemError DIAGNOSTIC_INVALID, VEHICLE_UNKNOWN, VCI_MISSING, ECU_UNKNOWN, ECU_LOCKED,
  * SESSION_UNKNOWN, SESSION_OF_ANOTHER, SESSION_ENDED, DIAGNOSTIC_DENIED, IDEMPOTENCY_KEY_REUSED
  */
@@ -45,12 +51,12 @@ export async function sendDiagnostic(
   deps: DiagnosticDeps,
   operator: Operator,
   body: DiagnosticSend,
-  received: number,
+  call: Call,
 ): Promise<string> {
   const { ecus } = await vciOf(deps.db, body.vin);
   const target = ecus.filter(({ ecu_id }) => ecu_id === body.ecu_id);
   if (target.length === 0) throw new ProblemError("ECU_UNKNOWN", body.ecu_id);
-  return make(deps, operator, body, { ecu_id: body.ecu_id, zone_id: null }, target, received);
+  return make(deps, operator, body, { ecu_id: body.ecu_id, zone_id: null }, target, call);
 }
 
 /**
@@ -62,14 +68,14 @@ export async function broadcastDiagnostic(
   deps: DiagnosticDeps,
   operator: Operator,
   body: DiagnosticBroadcast,
-  received: number,
+  call: Call,
 ): Promise<string> {
   const { zones, ecus } = await vciOf(deps.db, body.vin);
   const { zone_id } = body;
   if (!zones.some((zone) => zone.zone_id === zone_id))
     throw new ProblemError("ZONE_UNKNOWN", zone_id);
   const target = ecus.filter((ecu) => ecu.zone_id === zone_id);
-  return make(deps, operator, body, { ecu_id: null, zone_id }, target, received);
+  return make(deps, operator, body, { ecu_id: null, zone_id }, target, call);
 }
 
 /**
@@ -99,7 +105,7 @@ async function make(
   body: DiagnosticSend | DiagnosticBroadcast,
   target: Target,
   ecus: Ecus,
-  received: number,
+  { request_id, received }: Call,
 ): Promise<string> {
   const { db, config } = deps;
   const { vin } = body;
@@ -108,7 +114,7 @@ async function make(
   const ttl = body.ttl_s ?? (readsOnly ? config.ttl_s : config.change_ttl_s);
   const request: NewRequest = {
     ...target,
-    request_id: randomUUIDv7(),
+    request_id,
     vin,
     request_data,
     timeout_ms: body.timeout_ms ?? config.timeout_ms,
@@ -215,8 +221,8 @@ async function awaitApproval(
   feed.publish({ ...request, status: "awaiting_approval" });
 }
 
-async function vciOf(db: Db, vin: string): Promise<StoredVci> {
-  const vci = await currentVci(db, vin);
+async function vciOf(db: Db, vin: string): Promise<CurrentEcus> {
+  const vci = await currentEcus(db, vin);
   if (vci) return vci;
   if (!(await vehicleByVin(db, vin))) throw new ProblemError("VEHICLE_UNKNOWN", vin);
   throw new ProblemError("VCI_MISSING", vin);

@@ -299,6 +299,19 @@ export async function ecuTypesOf(
   return (vin, ecuId) => byVin.get(vin)?.find((ecu) => ecu.ecu_id === ecuId)?.ecu_type;
 }
 
+/** What a vehicle consists of, by its newest VCI. */
+export type CurrentEcus = Pick<StoredVci, "zones" | "ecus">;
+
+/** Undefined for a vehicle that has submitted no VCI. */
+export async function currentEcus(db: Db, vin: string): Promise<CurrentEcus | undefined> {
+  return db
+    .selectFrom("vci")
+    .select(["zones", "ecus"])
+    .where("vin", "=", vin)
+    .where("current", "=", true)
+    .executeTakeFirst();
+}
+
 /** VCIs of a vehicle, newest first, from behind `cursor` on. */
 export async function listVcis(
   db: Db,
