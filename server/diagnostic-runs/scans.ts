@@ -3,7 +3,6 @@ import type { Scan, ScanDiff } from "#protocol/api/diagnostic-scan.ts";
 import { ProblemError } from "#protocol/api/problem.ts";
 import type { DiagnosticEvent } from "#protocol/mqtt/diagnostic-event.ts";
 import type { Catalogues } from "#protocol/uds/catalogue.ts";
-import { Did } from "#protocol/uds/did.ts";
 import { Sid } from "#protocol/uds/service.ts";
 import { appendEntry, type AuditLog } from "#server/audit/audit-log.ts";
 import type { Db } from "#server/database/connection.ts";
@@ -126,8 +125,8 @@ export function createScans(deps: ScanDeps): Scans {
   };
 }
 
-/** What a scan asks: ReadDataByIdentifier of what identifies an ECU, and its trouble codes. */
-const asked = [Uint8Array.of(Sid.readDataByIdentifier, Did.vin >> 8, Did.vin & 0xff), READ_DTCS];
+/** What a scan asks: which data identifiers is the vehicle's to say, so it may be any; trouble codes. */
+const asked = [Uint8Array.of(Sid.readDataByIdentifier), READ_DTCS];
 
 async function begin(deps: ScanDeps, operator: Operator, vin: string): Promise<ScanRow> {
   const ecus = await targetEcus(deps.db, vin);

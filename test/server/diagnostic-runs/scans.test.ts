@@ -104,6 +104,19 @@ describe("a scan", () => {
     );
   });
 
+  it("may read any identifier, so a rule about one is about it", async () => {
+    await connect(gateway, vin);
+    const body = {
+      position: 1,
+      effect: "deny",
+      description: "serial numbers",
+      vehicles: [vin],
+      requests: [{ service: "22", did: "F18C" }],
+    };
+    await gateway.admin.send("POST", `${api}/policy/rules`, { body });
+    expect(problemOf(await start())).toBe("DIAGNOSTIC_DENIED");
+  });
+
   it("is taken once, from the vehicle that was asked, and whole", async () => {
     const vehicle = await connect(gateway, vin);
     const stranger = `VMG-C${++counter}`;
