@@ -16,13 +16,11 @@ import {
 import { POSITIVE_OFFSET, Sid } from "#protocol/uds/service.ts";
 import type { AuditLog } from "#server/audit/audit-log.ts";
 import type { Db } from "#server/database/connection.ts";
-import { permission } from "#server/diagnostic-sessions/permission.ts";
-import { targetEcu } from "#server/diagnostic-sessions/target.ts";
 import type { Mqtt } from "#server/mqtt/broker.ts";
-import { operatorById } from "#server/operators/queries.ts";
 import type { Log } from "#server/runtime/log.ts";
 import { KeyError, type KeyAsk, type KeyProvider } from "./keys.ts";
 import { mayProve } from "./script.ts";
+import { recheckScript } from "./script-permission.ts";
 import { scriptById, type ScriptRow } from "./script-queries.ts";
 
 type Challenge = Extract<DiagnosticEvent, { kind: "challenge" }>;
@@ -104,21 +102,18 @@ async function proofOf(
   script: ScriptRow,
   challenge: Challenge,
 ): Promise<Uint8Array> {
-  const { db, audit, keys } = deps;
+  const { audit, keys } = deps;
   const { vin, ecu_id, script_id } = script;
   const { service, level = 0, challenge_id } = challenge;
-  const operator = await operatorById(db, script.token_id);
-  if (operator === undefined) throw unavailable("the operator's token has ended");
-  const { diagnostic_level } = operator;
-  if (diagnostic_level === "none") throw unavailable("the operator may do no diagnostics");
-  const ecu = await targetEcu(db, vin, ecu_id);
   const isKey = service === Sid.securityAccess;
   const begins = !isKey && challenge.response === "";
   const prefix = isKey
     ? [service, level + 1]
     : [service, begins ? task.verifyCertificateUnidirectional : task.proofOfOwnership];
   // Rules may have changed since the script began.
-  await permission(deps, { operator, vin, ecus: [ecu], requests: [Uint8Array.from(prefix)] });
+  const { operator, ecu } = await recheckScript(deps, script, [Uint8Array.from(prefix)]);
+  const { diagnostic_level } = operator;
+  if (diagnostic_level === "none") throw unavailable("the operator may do no diagnostics");
   await audit.append({
     actor: "gateway",
     action: "script.step",

@@ -18,11 +18,11 @@ import type { Sessions } from "#server/diagnostic-sessions/service.ts";
 import { targetEcu } from "#server/diagnostic-sessions/target.ts";
 import type { Operator } from "#server/http/access.ts";
 import type { Mqtt } from "#server/mqtt/broker.ts";
-import { operatorById } from "#server/operators/queries.ts";
 import type { Log } from "#server/runtime/log.ts";
 import type { Metrics } from "#server/runtime/metrics.ts";
 import type { Waiters } from "#server/runtime/waiters.ts";
 import { isOver, requestsOf } from "./script.ts";
+import { recheckScript } from "./script-permission.ts";
 import * as queries from "./script-queries.ts";
 import type { ScriptChoice, ScriptEnd, ScriptRow } from "./script-queries.ts";
 import type { RunError } from "./table.ts";
@@ -223,10 +223,7 @@ async function decide(
     await end(deps, choice, { status: "denied", by });
     return;
   }
-  if (!(await operatorById(db, waiting.token_id))) {
-    await end(deps, choice, { status: "cancelled", by: "gateway", error: revoked });
-    return;
-  }
+  if (!(await mayGoOn(deps, waiting))) return;
   const row = await db.transaction().execute(async (tx) => {
     const queued = await queries.approveScript(tx, subject, inSeconds(waiting.max_s));
     if (queued) await auditStart(tx, queued, decided_by);
@@ -268,7 +265,21 @@ async function send({ db, mqtt }: ScriptDeps, row: ScriptRow): Promise<boolean> 
 async function settle(deps: ScriptDeps, vin: string): Promise<void> {
   for (const row of await queries.scriptsToSettle(deps.db, vin)) {
     if (row.cancelled_by !== null) tellCancelled(deps, [row]);
-    else if (!(await send(deps, row))) return;
+    else if ((await mayGoOn(deps, row)) && !(await send(deps, row))) return;
+  }
+}
+
+/** May what has waited still be done? It has ended where not. */
+async function mayGoOn(deps: ScriptDeps, row: ScriptRow): Promise<boolean> {
+  try {
+    await recheckScript(deps, row);
+    return true;
+  } catch (error) {
+    if (!(error instanceof ProblemError)) throw error;
+    const { code, message } = error;
+    const ending = { status: "cancelled", by: "gateway", error: { code, message } } as const;
+    await end(deps, { script_ids: [row.script_id] }, ending);
+    return false;
   }
 }
 

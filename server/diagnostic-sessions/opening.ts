@@ -157,7 +157,6 @@ export async function decideSession(
   const waiting = await sessionById(deps.db, subject);
   if (waiting === undefined) return;
   const opening = await openApproved(deps, waiting, decided_by).catch((error: unknown) => error);
-  if (opening === undefined) return;
   if (opening instanceof ProblemError) {
     const error = { code: opening.code, message: opening.message };
     await deps.endings.end(choice, { reason: "denied", by: "gateway", error });
@@ -168,20 +167,28 @@ export async function decideSession(
   await askVehicle(deps, opening as SessionRow).catch(() => undefined);
 }
 
+/** What was allowed when it was asked for may not be any more. */
 async function openApproved(
-  { db, endings }: OpeningDeps,
+  deps: OpeningDeps,
   waiting: SessionRow,
   decidedBy: string,
-): Promise<SessionRow | undefined> {
-  const { vin, ecu_id, session_id, takes_over, operator, max_s } = waiting;
-  if (!(await operatorById(db, waiting.token_id))) {
-    throw new ProblemError("TOKEN_INVALID", `the token of ${operator} has ended`);
+): Promise<SessionRow> {
+  const { db, endings } = deps;
+  const { vin, ecu_id, session_id, takes_over, max_s, uds_session } = waiting;
+  const operator = await operatorById(db, waiting.token_id);
+  if (operator === undefined) {
+    throw new ProblemError("TOKEN_INVALID", `the token of ${waiting.operator} has ended`);
   }
+  const ecu = await targetEcu(db, vin, ecu_id);
+  const requests = [sessionRequest(uds_session)];
+  await permission(deps, { operator, vin, ecus: [ecu], requests });
   const opening = db.transaction().execute(async (tx) => {
     const replaced = takes_over === null ? undefined : await sessionById(tx, takes_over);
-    const ended = replaced ? await replace(tx, replaced, operator) : [];
+    const ended = replaced ? await replace(tx, replaced, operator.name) : [];
     const row = await beginOpening(tx, session_id, inSeconds(max_s));
-    if (row) await auditOpening(tx, row, decidedBy);
+    // Whom it was to take over goes on.
+    if (row === undefined) throw new ProblemError("SESSION_ENDED", "it waits no longer");
+    await auditOpening(tx, row, decidedBy);
     return { row, ended };
   });
   const { row, ended } = await opening.catch(async (error: unknown) => {

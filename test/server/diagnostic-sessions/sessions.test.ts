@@ -30,18 +30,6 @@ const unexpected = () =>
   metric(gateway, "mqtt_refused_total", { reason: "DIAGNOSTIC_EVENT_UNEXPECTED" });
 const open = (by: Caller = ann, body: object = {}) =>
   by.send("POST", api, { body: { vin, ecu_id: "ECU_001", ...body } });
-/** The extended session needs somebody's approval. */
-const ruleFor = async (vehicle: string) => {
-  const body = {
-    position: counter,
-    effect: "approve",
-    description: "two pairs of eyes",
-    vehicles: [vehicle],
-    requests: [{ service: "10", sub_function: "03" }],
-  };
-  const answer = await gateway.admin.send("POST", "/api/v1/diagnostics/policy/rules", { body });
-  expect(answer.status).toBe(201);
-};
 const read = async (id: string) =>
   (await gateway.admin.send("GET", `${api}/${id}`)).json as DiagnosticSession;
 const ended = (id: string) =>
@@ -271,75 +259,6 @@ describe("a session ends", () => {
     expect(await read(mine.session_id)).toMatchObject({ end_reason: "operator_revoked" });
     expect(await read(kept.session_id)).toMatchObject({ status: "open" });
     expect(await vehicle.was("close_session")).toMatchObject({ session_id: mine.session_id });
-  });
-});
-
-describe("approval by a second operator", () => {
-  const approve = async (subject: string, verdict: "approve" | "reject") => {
-    const { json } = await gateway.admin.send("GET", `/api/v1/diagnostics/approvals?vin=${vin}`);
-    const { items } = json as { items: { approval_id: string; subject: string }[] };
-    const id = items.find((each) => each.subject === subject)?.approval_id;
-    const path = `/api/v1/diagnostics/approvals/${id}/${verdict}`;
-    const answer = await gateway.admin.send("POST", path, { body: {} });
-    expect(answer.status).toBe(200);
-  };
-
-  it("opens a session that a rule holds back; until then nobody is kept out", async () => {
-    const vehicle = opening(await connect(gateway, vin));
-    await ruleFor(vin);
-    const held = await open();
-    expect(held).toMatchObject({ status: 202, json: { status: "awaiting_approval" } });
-    const other = (await open(ann, { uds_session: "01" })).json as DiagnosticSession;
-    expect(other.status).toBe("open");
-    await ann.send("DELETE", `${api}/${other.session_id}`);
-    await approve(held.json.session_id as string, "approve");
-    await vi.waitFor(async () =>
-      expect(await read(held.json.session_id as string)).toMatchObject({ status: "open" }),
-    );
-    expect(vehicle.told.filter(({ kind }) => kind === "open_session")).toHaveLength(2);
-  });
-
-  it("lets a takeover wait, too: the holder goes on until it is approved", async () => {
-    const vehicle = opening(await connect(gateway, vin));
-    const holder = (await open(ann, { uds_session: "01" })).json as DiagnosticSession;
-    await ruleFor(vin);
-    const manager = await operator(gateway, "mia", "release_manager", {
-      diagnostic_level: "control",
-    });
-    const path = `${api}/${holder.session_id}/takeover`;
-    const taking = await manager.send("POST", path, { body: { uds_session: "03" } });
-    expect(taking.json).toMatchObject({ status: "awaiting_approval", operator: "mia" });
-    expect(await read(holder.session_id)).toMatchObject({ status: "open" });
-    await approve(taking.json.session_id as string, "approve");
-    expect(await read(holder.session_id)).toMatchObject({ end_reason: "taken_over" });
-    await vi.waitFor(async () =>
-      expect(await read(taking.json.session_id as string)).toMatchObject({ status: "open" }),
-    );
-    expect(vehicle.told.map(({ kind }) => kind)).toEqual([
-      "open_session",
-      "close_session",
-      "open_session",
-    ]);
-  });
-
-  it("that is refused ends it as denied, as does an ECU that is kept by somebody else then", async () => {
-    const vehicle = opening(await connect(gateway, vin));
-    await ruleFor(vin);
-    const first = (await open()).json as DiagnosticSession;
-    await approve(first.session_id, "reject");
-    expect(await ended(first.session_id)).toMatchObject({
-      end_reason: "denied",
-      ended_by: "operator:first-admin",
-    });
-    const second = (await open()).json as DiagnosticSession;
-    const holder = (await open(ann, { uds_session: "01" })).json as DiagnosticSession;
-    await approve(second.session_id, "approve");
-    expect(await ended(second.session_id)).toMatchObject({
-      end_reason: "denied",
-      error: { code: "SESSION_EXISTS", message: expect.stringContaining(holder.session_id) },
-    });
-    expect(await read(holder.session_id)).toMatchObject({ status: "open" });
-    expect(vehicle.told).toHaveLength(1);
   });
 });
 
