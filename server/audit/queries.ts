@@ -167,6 +167,8 @@ export async function exchangesAfter(
     )
     // What was refused was never said to the vehicle.
     .where("action", "not in", ["diagnostics.denied", "diagnostics.cancelled"])
+    // That a proof was given; the vehicle's own entry of that step has the request again.
+    .where((where) => where.not(where.and({ actor: "gateway", action: "script.step" })))
     .orderBy("seq")
     .limit(limit);
   if (ecu_id !== undefined) query = query.where("ecu_id", "=", ecu_id);

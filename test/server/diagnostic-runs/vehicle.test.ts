@@ -1,8 +1,12 @@
-import { readFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { DiagnosticSession } from "#protocol/api/diagnostic-session.ts";
 import type { ScriptRun, ScriptStepResult } from "#protocol/api/diagnostic-script.ts";
+import { testFolder } from "#test/helpers/folder.ts";
 import { startGateway, type TestGateway } from "#test/helpers/gateway.ts";
+import { requirePeer } from "#test/helpers/optional.ts";
 import { testVehicle } from "#test/vmg-sim/vmg/test-vehicle.ts";
 
 let gateway: TestGateway;
@@ -67,4 +71,20 @@ it("a simulated vehicle unlocks, authenticates and gives up a script in a sessio
   const ended = await gateway.admin.send("DELETE", `${path}?wait_ms=10000`);
   expect(ended.json).toMatchObject({ status: "cancelled" });
   expect((await stepsOf(script_id)).at(-1)).toMatchObject({ path: "cleanup/0" });
+});
+
+it("each step of a script is in the capture once, also those that need a proof", async (context) => {
+  requirePeer(context, "tshark");
+  const vin = "VMG-CAPTURE";
+  const ecu_id = await simulated(vin);
+  const script = { steps: [{ request: "10 03" }, { unlock: 3 }, { request: "10 01" }] };
+  const run = (await post("/scripts", { vin, ecu_id, script, wait_ms: 30_000 })).json as ScriptRun;
+  expect(run).toMatchObject({ status: "completed" });
+  const file = join(testFolder(), "script.pcapng");
+  const { bytes } = await gateway.admin.send("GET", `${api}/capture?vin=${vin}`);
+  writeFileSync(file, bytes);
+  const fields = ["-Y", "uds", "-T", "fields", "-e", "uds.sid"];
+  const { stdout } = spawnSync("tshark", ["-r", file, ...fields], { encoding: "utf8" });
+  const eachTwice = ["0x10", "0x27", "0x27", "0x10"].flatMap((sid) => [sid, sid]);
+  expect(stdout.trim().split("\n")).toEqual(eachTwice);
 });
