@@ -58,7 +58,7 @@ type Overrides = { [Key in keyof ServerConfig]?: Partial<ServerConfig[Key]> };
 /** A gateway of this test alone: free ports, temporary folders, its own database. */
 export async function startGateway(overrides: Overrides = {}): Promise<TestGateway> {
   const folder = temporaryFolder();
-  const database = await testDatabase();
+  const database = await testDatabase(join(folder.path, "data"));
   const config = testConfig(folder.path, database.url, overrides);
   const log: Record<string, unknown>[] = [];
   const logger = pino(

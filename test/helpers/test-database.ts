@@ -1,13 +1,21 @@
 import { randomBytes } from "node:crypto";
 import pg from "pg";
+import { inject } from "vitest";
+import { copyTemplate } from "./database-template.ts";
 
 /**
  * The database that a suite runs on: a new one on the PostgreSQL of LATTICEWAY_TEST_POSTGRES in the
- * `postgresql` project, the embedded one otherwise.
+ * `postgresql` project, the embedded one otherwise: in `dataDir` with its tables made already, or,
+ * without one, wherever the gateway makes it.
  */
-export async function testDatabase(): Promise<{ url: string; drop: () => Promise<void> }> {
+export async function testDatabase(
+  dataDir?: string,
+): Promise<{ url: string; drop: () => Promise<void> }> {
   const admin = process.env["LATTICEWAY_TEST_POSTGRES"];
-  if (process.env["TEST_DATABASE"] !== "postgresql") return { url: "", drop: async () => {} };
+  if (process.env["TEST_DATABASE"] !== "postgresql") {
+    if (dataDir !== undefined) copyTemplate(inject("databaseTemplate"), dataDir);
+    return { url: "", drop: async () => {} };
+  }
   if (!admin) throw new Error("LATTICEWAY_TEST_POSTGRES is not set");
   const name = `latticeway_${randomBytes(6).toString("hex")}`;
   await run(admin, `create database ${name}`);

@@ -18,7 +18,7 @@ export const silentLog = pino({ level: "silent" });
 /** A database of this test alone, without a gateway on it. */
 export async function ownDatabase(): Promise<OwnDatabase> {
   const folder = temporaryFolder();
-  const place = await testDatabase();
+  const place = await testDatabase(folder.path);
   const config = { data_dir: folder.path, database: { url: place.url, pool_size: 5 } };
   const own: OwnDatabase = {
     ...(await openDatabase(config, silentLog)),
