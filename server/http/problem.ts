@@ -75,6 +75,12 @@ const fastifyCodes: Record<string, ProblemCode> = {
   JSON_MALFORMED: "REQUEST_MALFORMED",
 };
 
+/** What to do, where Fastify's own words repeat the title. */
+const hints: Record<string, string> = {
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: "a body is sent as Content-Type application/json",
+  FST_INVALID_MULTIPART_CONTENT_TYPE: "an upload is sent as Content-Type multipart/form-data",
+};
+
 function asProblem(error: FastifyError): ProblemError {
   if (error instanceof ProblemError) return error;
   if (error.validation) {
@@ -89,7 +95,7 @@ function asProblem(error: FastifyError): ProblemError {
     );
   }
   const code = fastifyCodes[error.code];
-  if (code) return new ProblemError(code, error.message);
+  if (code) return new ProblemError(code, hints[error.code] ?? error.message);
   if (error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500) {
     return new ProblemError("REQUEST_INVALID", error.message);
   }

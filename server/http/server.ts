@@ -6,6 +6,7 @@ import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import Fastify, { LogController } from "fastify";
 import type { ServerConfig } from "#config/server.ts";
 import { serverTlsOptions, type TlsIdentity } from "#crypto/tls.ts";
+import { ProblemError } from "#protocol/api/problem.ts";
 import { parseJson } from "#protocol/bytes/json.ts";
 import { watchConnections, type TlsConnection } from "#server/runtime/connection.ts";
 import type { Admission } from "#server/runtime/admission.ts";
@@ -20,6 +21,8 @@ import { cutStalled } from "./stall.ts";
 import { finishOnClose } from "./stop.ts";
 import { answerUnreadable } from "./unreadable.ts";
 import { validatorCompiler } from "./validation.ts";
+
+const EMPTY_BODY = "it is empty: leave out the Content-Type, or send {}";
 
 export interface HttpDeps {
   config: Pick<ServerConfig, "https" | "tls">;
@@ -70,7 +73,10 @@ export async function createHttp(deps: HttpDeps): Promise<Http> {
   http.addContentTypeParser(
     "application/json",
     { parseAs: "string" },
-    async (_request: unknown, body: string) => parseJson(body),
+    async (_request: unknown, body: string) => {
+      if (body === "") throw new ProblemError("REQUEST_MALFORMED", EMPTY_BODY);
+      return parseJson(body);
+    },
   );
   answerProblems(http);
   observeRequests(http, deps);

@@ -75,11 +75,22 @@ describe("a body", () => {
   ])("as %s is not read", async (type) => {
     const answer = await vehicle.send("POST", route, { raw: { type, body: `{"vin":"${vin}"}` } });
     expect(problemOf(answer)).toBe("MEDIA_TYPE_UNSUPPORTED");
+    expect(answer.json.detail).toContain("application/json");
   });
 
   it("as JSON is no firmware upload", async () => {
     const answer = await gateway.admin.send("POST", "/api/v1/firmware", { body: {} });
     expect(problemOf(answer)).toBe("MEDIA_TYPE_UNSUPPORTED");
+    expect(answer.json.detail).toContain("multipart/form-data");
+  });
+
+  it("that is announced and left out says how to leave it out", async () => {
+    const route = `/api/v1/operators/tokens/${nothing}`;
+    const { json: problem } = await gateway.admin.send("DELETE", route, json(""));
+    expect(problem).toMatchObject({
+      code: "REQUEST_MALFORMED",
+      detail: expect.stringContaining("leave out the Content-Type") as string,
+    });
   });
 
   it("that names __proto__ changes nothing but itself", async () => {
