@@ -19,6 +19,7 @@ export function openCatalogues(folder: string, log: Log): LiveCatalogues {
     reload() {
       try {
         current = loadCatalogues(folder);
+        log.info(`Diagnostic catalogue read again: ${current.ecuTypes.length} types of ECUs`);
         return true;
       } catch (error) {
         log.error({ err: error }, "The diagnostic catalogue is kept as it was");

@@ -8,16 +8,19 @@ import { serverFiles } from "#crypto/pki-layout.ts";
 import { testFolder } from "#test/helpers/folder.ts";
 import { testDatabase } from "#test/helpers/test-database.ts";
 
-it("SIGHUP has a gateway read its certificates again, and never ends it", async () => {
+it("SIGHUP has a gateway read its certificates and its catalogue again, and never ends it", async () => {
   const folder = testFolder();
   const database = await testDatabase();
   onTestFinished(() => database.drop());
   const certs = join(folder, "certs");
+  const catalogue = join(folder, "battery.yaml");
+  writeFileSync(catalogue, "ecu_type: battery-controller\n");
   const child = spawn(process.execPath, ["server/main.ts"], {
     env: {
       PATH: process.env["PATH"],
       LATTICEWAY_DATA_DIR: join(folder, "data"),
       LATTICEWAY_CERTS_DIR: certs,
+      LATTICEWAY_DIAGNOSTICS_CATALOGUE_DIR: folder,
       LATTICEWAY_HTTPS_HOST: "127.0.0.1",
       LATTICEWAY_HTTPS_PORT: "0",
       LATTICEWAY_MQTT_HOST: "127.0.0.1",
@@ -38,10 +41,13 @@ it("SIGHUP has a gateway read its certificates again, and never ends it", async 
   };
   await logged("OTA Server Running");
   child.kill("SIGHUP");
-  await logged("SIGHUP: reading the certificates again");
+  await logged("SIGHUP: reading the certificates and the diagnostic catalogue again");
+  await logged("Diagnostic catalogue read again: 1 types of ECUs");
   await logged("Certificates read again");
+  writeFileSync(catalogue, "ecu_type: 7\n");
   writeFileSync(serverFiles(certs, "ecdsa-p256").certificate, "broken");
   child.kill("SIGHUP");
+  await logged("The diagnostic catalogue is kept as it was");
   await logged("those before stay in use");
   const ended = once(child, "exit");
   child.kill("SIGTERM");
