@@ -64,7 +64,7 @@ export function buildCatalogues(files: readonly SourcedDefinitions[]): Catalogue
   for (const { definitions, where = (path: DefinitionPath) => path.join(".") } of files) {
     const own = scopes.get(definitions.ecu_type) ?? noDefinitions();
     scopes.set(definitions.ecu_type, own);
-    collect(own, definitions, (path, message) => problems.push(`${where(path)}: ${message}`));
+    problems.push(...collect(own, definitions, where));
   }
   if (problems.length > 0) throw new CatalogueError(problems);
   const general = layered(standardCatalogue, scopes.get(undefined) ?? noDefinitions());
@@ -107,6 +107,8 @@ interface OwnDefinitions {
   rids: Map<number, RidEntry>;
   extendedData: Map<number, ExtendedDataEntry>;
   securityLevels: Map<number, string>;
+  /** Where each of them stands, by list and key. */
+  places: Map<string, string>;
 }
 
 const noDefinitions = (): OwnDefinitions => ({
@@ -115,11 +117,16 @@ const noDefinitions = (): OwnDefinitions => ({
   rids: new Map(),
   extendedData: new Map(),
   securityLevels: new Map(),
+  places: new Map(),
 });
 
-type Complain = (path: DefinitionPath, message: string) => void;
-
-function collect(own: OwnDefinitions, file: DefinitionFile, complain: Complain): void {
+/** Adds a file's definitions. @returns what is wrong with them, each with its place */
+function collect(
+  own: OwnDefinitions,
+  file: DefinitionFile,
+  where: (path: DefinitionPath) => string,
+): string[] {
+  const problems: string[] = [];
   const { dids = [], dtcs = [], rids = [], extended_data = [], security_levels = [] } = file;
   const add = <Key, Definition, Entry>(
     list: string,
@@ -129,11 +136,15 @@ function collect(own: OwnDefinitions, file: DefinitionFile, complain: Complain):
     compile: (definition: Definition) => Entry,
   ) => {
     for (const [index, definition] of definitions.entries()) {
+      const place = where([list, index]);
       try {
-        if (into.has(keyOf(definition))) throw new RangeError("is defined already");
-        into.set(keyOf(definition), compile(definition));
+        const key = keyOf(definition);
+        const earlier = own.places.get(`${list} ${String(key)}`);
+        if (earlier !== undefined) throw new RangeError(`is defined already, ${earlier}`);
+        into.set(key, compile(definition));
+        own.places.set(`${list} ${String(key)}`, place);
       } catch (error) {
-        complain([list, index], (error as Error).message);
+        problems.push(`${place}: ${(error as Error).message}`);
       }
     }
   };
@@ -148,6 +159,7 @@ function collect(own: OwnDefinitions, file: DefinitionFile, complain: Complain):
   add("rids", own.rids, rids, ({ rid }) => rid, ridEntry);
   add("extended_data", own.extendedData, extended_data, ({ record }) => record, extendedDataEntry);
   add("security_levels", own.securityLevels, security_levels, levelOf, ({ name }) => name);
+  return problems;
 }
 
 function extendedDataEntry(definition: ExtendedDataDefinition): ExtendedDataEntry {

@@ -21,7 +21,7 @@ function problemsOf(folder: string): string[] {
     loadCatalogues(folder);
   } catch (error) {
     if (!(error instanceof CatalogueError)) throw error;
-    return error.problems.map((problem) => problem.replace(`${folder}/`, ""));
+    return error.problems.map((problem) => problem.replaceAll(`${folder}/`, ""));
   }
   return [];
 }
@@ -82,7 +82,7 @@ describe("a catalogue", () => {
       "a.yaml": "dids:\n  - { did: 1, name: a }\n",
       "b.yaml": "# again\ndids:\n  - { did: 2, name: b }\n  - { did: 1, name: a }\n",
     });
-    expect(problemsOf(folder)).toEqual(["b.yaml:4: dids.1: is defined already"]);
+    expect(problemsOf(folder)).toEqual(["b.yaml:4: dids.1: is defined already, a.yaml:2: dids.0"]);
   });
 
   it("is refused where the folder or a file can't be read, or is too large", () => {

@@ -86,9 +86,9 @@ describe("catalogues", () => {
     }
     expect(problems).toEqual([
       "dids.0: a scale of 0 leaves no value",
-      "dids.2: is defined already",
+      "dids.2: is defined already, dids.1",
       "security_levels.0: a level has the odd number of its requestSeed",
-      "again.yaml dids/0: is defined already",
+      "again.yaml dids/0: is defined already, dids.1",
     ]);
   });
 });
