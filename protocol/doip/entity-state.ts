@@ -89,6 +89,8 @@ export type EntityEvent =
   | { kind: "confirmed"; socket: SocketId; granted: boolean }
   | { kind: "message"; socket: SocketId; message: DoipMessage }
   | { kind: "refused"; socket: SocketId; code: HeaderNack; fatal: boolean }
+  /** What lies behind the entity has sent the tester something. */
+  | { kind: "sent"; socket: SocketId }
   | { kind: "timer"; socket: SocketId; timer: EntityTimer }
   | { kind: "closed"; socket: SocketId };
 

@@ -46,6 +46,8 @@ export function entityStep(
   switch (event.kind) {
     case "message":
       return received(config, state, event.socket, socket, event.message);
+    case "sent":
+      return { state, effects: keepAlive(config, event.socket, socket) };
     case "timer":
       return closeSocket(config, state, event.socket);
     case "closed":
@@ -75,23 +77,28 @@ function received(
   socket: EntitySocket,
   message: DoipMessage,
 ): EntityStep {
-  const keepAlive = socket.phase === "active" ? [startTimer(config, id, "general_inactivity")] : [];
+  const alive = keepAlive(config, id, socket);
   switch (message.type) {
     case PayloadType.routingActivationRequest:
-      return prepend(keepAlive, activationRequested(config, state, id, socket, message));
+      return prepend(alive, activationRequested(config, state, id, socket, message));
     case PayloadType.aliveCheckResponse:
-      return prepend(keepAlive, aliveAnswered(config, state, id, socket, message.source));
+      return prepend(alive, aliveAnswered(config, state, id, socket, message.source));
     case PayloadType.diagnosticMessage:
       // DoIP-070: the one refusal of a diagnostic message that ends the connection.
       if (registeredSource(socket) !== message.source) {
         const nack = send(id, nackOf(message, DiagnosticNack.invalidSource));
         return prepend([nack], closeSocket(config, state, id));
       }
-      return { state, effects: [...keepAlive, ...diagnose(config, id, socket, message)] };
+      return { state, effects: [...alive, ...diagnose(config, id, socket, message)] };
     default:
       // A generic NACK is never answered: two entities would NACK each other for ever.
-      return { state, effects: keepAlive };
+      return { state, effects: alive };
   }
+}
+
+/** A socket is inactive when nothing is received on it, nor sent (T_TCP_General_Inactivity). */
+function keepAlive(config: EntityConfig, id: SocketId, socket: EntitySocket): EntityEffect[] {
+  return socket.phase === "active" ? [startTimer(config, id, "general_inactivity")] : [];
 }
 
 /** The tester whose socket it is, also while its activation waits for somebody. */

@@ -254,7 +254,10 @@ function openSocket(
     get congested() {
       return framed.congested;
     },
-    send: (message) => framed.send(message),
+    send(message) {
+      framed.send(message);
+      feed({ kind: "sent", socket: id });
+    },
     pause: () => framed.pause(),
     resume: () => framed.resume(),
   };

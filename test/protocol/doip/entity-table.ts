@@ -352,6 +352,20 @@ export const rows: readonly Row[] = [
     [general(1)],
   ],
   [
+    "an answer of an ECU: its tester is not silent",
+    sockets([1, active()]),
+    { kind: "sent", socket: 1 },
+    sockets([1, active()]),
+    [general(1)],
+  ],
+  [
+    "something sent before the activation",
+    sockets([1, opened]),
+    { kind: "sent", socket: 1 },
+    sockets([1, opened]),
+    [],
+  ],
+  [
     "five minutes of silence",
     sockets([1, active()]),
     { kind: "timer", socket: 1, timer: "general_inactivity" },

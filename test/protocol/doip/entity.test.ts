@@ -30,6 +30,7 @@ const events = (socket: number): EntityEvent[] => [
   message(socket, alive()),
   { kind: "refused", socket, code: HeaderNack.unknownPayloadType, fatal: false },
   { kind: "refused", socket, code: HeaderNack.invalidPayloadLength, fatal: true },
+  { kind: "sent", socket },
   { kind: "timer", socket, timer: "initial_inactivity" },
   { kind: "timer", socket, timer: "general_inactivity" },
   { kind: "timer", socket, timer: "alive_check" },
