@@ -9,7 +9,7 @@ import { Nrc } from "#protocol/uds/nrc.ts";
 import { negativeResponse } from "#protocol/uds/response.ts";
 import { Sid, suppressesPositive } from "#protocol/uds/service.ts";
 import type { RemoteCar, RemoteEcu, RemoteOutcome } from "./remote-car.ts";
-import { tunnelSessions, type TunnelSessions } from "./tunnel-sessions.ts";
+import { isKeepAlive, tunnelSessions, type TunnelSessions } from "./tunnel-sessions.ts";
 
 /** What a tester has asked and heard, with the time that it took. */
 export interface TunnelledExchange {
@@ -111,7 +111,7 @@ async function carry(
   connection: DoipConnection,
   message: DiagnosticMessage,
 ): Promise<void> {
-  const { car, clock, onMessage, onExchange } = tunnel.options;
+  const { clock, onMessage, onExchange } = tunnel.options;
   const { source: tester, target } = message;
   // The segment it came in is used again for the next one.
   const request = Uint8Array.from(message.userData);
@@ -129,9 +129,7 @@ async function carry(
       ? keepWaiting(clock, () => answer(target, pending(request)))
       : () => {};
   tunnel.underWay += 1;
-  const outcome = await (ecu
-    ? tunnel.sessions.ask(connection.id, ecu, request)
-    : car.askAll(request));
+  const outcome = await ask(tunnel, connection, ecu, request);
   tunnel.underWay -= 1;
   settle();
   if (outcome.kind === "answered") {
@@ -140,6 +138,16 @@ async function carry(
       if (!ecu || !suppresses(request, response)) answer(logical_address, response);
   } else if (ecu) answer(target, negativeResponse(request[0] ?? 0, nrcOf(outcome.code)));
   onExchange?.({ tester, target, request, outcome, duration_ms: clock.now() - started });
+}
+
+async function ask(
+  { options: { car }, sessions }: Tunnel,
+  connection: DoipConnection,
+  ecu: RemoteEcu | undefined,
+  request: Uint8Array,
+): Promise<RemoteOutcome> {
+  if (isKeepAlive(request)) return { kind: "answered", answers: [] };
+  return ecu ? sessions.ask(connection.id, ecu, request) : car.askAll(request);
 }
 
 function suppresses(request: Uint8Array, response: Uint8Array): boolean {

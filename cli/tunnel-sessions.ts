@@ -1,6 +1,11 @@
 import { Nrc } from "#protocol/uds/nrc.ts";
 import { negativeResponse } from "#protocol/uds/response.ts";
-import { POSITIVE_OFFSET, Sid, SUPPRESS_POSITIVE } from "#protocol/uds/service.ts";
+import {
+  POSITIVE_OFFSET,
+  Sid,
+  SUPPRESS_POSITIVE,
+  suppressesPositive,
+} from "#protocol/uds/service.ts";
 import type { RemoteCar, RemoteEcu, RemoteOutcome, RemoteSession } from "./remote-car.ts";
 
 const DEFAULT_SESSION = 0x01;
@@ -47,7 +52,7 @@ export function tunnelSessions(car: RemoteCar): TunnelSessions {
     request: Uint8Array,
     session: RemoteSession,
   ): Promise<RemoteOutcome> {
-    if (request[0] === Sid.testerPresent && request.length === 2) {
+    if (isTesterPresent(request)) {
       return answered(ecu, Uint8Array.of(Sid.testerPresent + POSITIVE_OFFSET, 0x00));
     }
     const outcome = await car.ask(ecu, request, session);
@@ -86,6 +91,22 @@ export function tunnelSessions(car: RemoteCar): TunnelSessions {
       await Promise.all(all.map(({ session }) => car.closeSession(session)));
     },
   };
+}
+
+/**
+ * 3E 80, to one ECU or all: nobody answers it, and whom it is to keep in a session the car keeps
+ * there. A request to the car would only be in the way of those after it.
+ */
+export function isKeepAlive(request: Uint8Array): boolean {
+  return isTesterPresent(request) && suppressesPositive(request);
+}
+
+/** A well-formed 3E; of another one the ECU says what is wrong. */
+function isTesterPresent(request: Uint8Array): boolean {
+  const [sid, subFunction = 0xff] = request;
+  return (
+    sid === Sid.testerPresent && request.length === 2 && (subFunction & ~SUPPRESS_POSITIVE) === 0
+  );
 }
 
 function key(connection: number, { logical_address }: RemoteEcu): string {

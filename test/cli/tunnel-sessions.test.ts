@@ -72,6 +72,7 @@ describe("a tester that enters a session through the tunnel", () => {
     const before = await requests();
     for (let i = 0; i < 3; i++) expect(await ask(raw, "3e00")).toBe("7e00");
     expect(await requests()).toBe(before);
+    expect(await ask(raw, "3e01")).toBe("7f3e12");
     const { json } = await gateway.admin.send("POST", "/api/v1/diagnostics/send", {
       body: { vin: VIN, ecu_id: "ECU_001", service_id: "22", data: "F190" },
     });
@@ -81,6 +82,16 @@ describe("a tester that enters a session through the tunnel", () => {
     expect(await ask(raw, "1001")).toMatch(/^5001/);
     expect(await sessions("open")).toEqual([]);
     expect(await ask(other, "22f186", "0e01")).toBe("62f18601");
+  });
+
+  test("may keep it up in silence, to all ECUs as well, at no cost to the others", async () => {
+    const raw = await tester();
+    await ask(raw, "1003");
+    const before = await requests();
+    raw.send("02fd8001000000060e0010013e80", "02fd8001000000060e00e0003e80");
+    expect(await raw.receive(26)).toBe("02fd80020000000510010e000002fd800200000005e0000e0000");
+    expect(await ask(raw, "3e00")).toBe("7e00");
+    expect(await requests()).toBe(before);
   });
 
   test("leaves it when it goes", async () => {
