@@ -38,8 +38,9 @@ export function composeDiagnosticRequests(base: DiagnosticRequestsDeps) {
   approvals.onDecided(async ({ subject_kind, subject, ...decision }) => {
     if (subject_kind === "request") await takeDecision(deps, subject, decision);
   });
-  revocations.onRevoked(async ({ vin, operator, token_id, cause, reason }) => {
+  revocations.onRevoked(async ({ vin, operator, token_id, cause, reason, changed_at }) => {
     const whose = {
+      until: changed_at,
       ...(vin !== null && { vin }),
       ...(operator !== null && { requested_by: operator }),
       ...(token_id !== null && { token_id }),

@@ -153,6 +153,8 @@ export async function endSessions(
       "in",
       possible.filter((status) => statuses.includes(status)),
     )
+    // What has ended is by far the most, and has no place in the index.
+    .where("ended_at", "is", null)
     .returningAll();
   if (choice.session_id !== undefined) query = query.where("session_id", "=", choice.session_id);
   if (choice.vin !== undefined) query = query.where("vin", "=", choice.vin);

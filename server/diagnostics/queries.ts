@@ -273,22 +273,27 @@ export interface Whose {
   vin?: string | undefined;
   requested_by?: string | undefined;
   token_id?: string | undefined;
+  /** Made by then. */
+  until?: Date | undefined;
 }
 
 /** Ends requests that have not been sent. */
 export async function endUnsent(
   db: Db,
-  { vin, requested_by, token_id }: Whose,
+  { vin, requested_by, token_id, until }: Whose,
   status: "denied" | "cancelled",
   error: DiagnosticError,
 ): Promise<RequestName[]> {
   let update = db
     .updateTable("diagnostic_request")
     .set(ended(status, error))
-    .where("status", "in", ["queued", "awaiting_approval"]);
+    .where("status", "in", ["queued", "awaiting_approval"])
+    // What has ended is by far the most, and has no place in the index.
+    .where("completed_at", "is", null);
   if (vin !== undefined) update = update.where("vin", "=", vin);
   if (requested_by !== undefined) update = update.where("requested_by", "=", requested_by);
   if (token_id !== undefined) update = update.where("token_id", "=", token_id);
+  if (until !== undefined) update = update.where("created_at", "<=", until);
   return update.returning(name).execute();
 }
 
