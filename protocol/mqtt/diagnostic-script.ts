@@ -1,4 +1,4 @@
-import Type, { type Static } from "typebox";
+import Type, { type Static, type TSchema } from "typebox";
 import { UdsHex } from "./uds-hex.ts";
 
 /** Bounds of a script; the vehicle holds it to them, too. */
@@ -66,6 +66,30 @@ const WaitStep = Type.Object(
   closed,
 );
 const FailStep = Type.Object({ fail: Type.String({ minLength: 1, maxLength: 256 }) }, closed);
+const ifStep = <Step extends TSchema>(step: Step) =>
+  Type.Object(
+    {
+      if: ScriptCondition,
+      then: Type.Array(step, { maxItems: scriptLimits.steps }),
+      else: Type.Optional(Type.Array(step, { maxItems: scriptLimits.steps })),
+    },
+    closed,
+  );
+const repeatStep = <Step extends TSchema>(step: Step) =>
+  Type.Object(
+    {
+      repeat: Type.Object(
+        {
+          times: Type.Integer({ minimum: 1, maximum: scriptLimits.rounds }),
+          until: Type.Optional(ScriptCondition),
+          every_ms: Type.Optional(Type.Integer({ minimum: 1, maximum: scriptLimits.wait_ms })),
+        },
+        closed,
+      ),
+      steps: Type.Array(step, { minItems: 1, maxItems: scriptLimits.steps }),
+    },
+    closed,
+  );
 
 /** One step of a script. */
 export const ScriptStep = Type.Cyclic(
@@ -76,41 +100,38 @@ export const ScriptStep = Type.Cyclic(
       AuthenticateStep,
       WaitStep,
       FailStep,
-      Type.Object(
-        {
-          if: ScriptCondition,
-          then: Type.Array(Type.Ref("Step"), { maxItems: scriptLimits.steps }),
-          else: Type.Optional(Type.Array(Type.Ref("Step"), { maxItems: scriptLimits.steps })),
-        },
-        closed,
-      ),
-      Type.Object(
-        {
-          repeat: Type.Object(
-            {
-              times: Type.Integer({ minimum: 1, maximum: scriptLimits.rounds }),
-              until: Type.Optional(ScriptCondition),
-              every_ms: Type.Optional(Type.Integer({ minimum: 1, maximum: scriptLimits.wait_ms })),
-            },
-            closed,
-          ),
-          steps: Type.Array(Type.Ref("Step"), { minItems: 1, maxItems: scriptLimits.steps }),
-        },
-        closed,
-      ),
+      ifStep(Type.Ref("Step")),
+      repeatStep(Type.Ref("Step")),
     ]),
   },
   "Step",
 );
 export type ScriptStep = Static<typeof ScriptStep>;
 
+/** Each kind of step by the member that makes it one; of the steps in it nothing is said. */
+export const stepKinds = {
+  request: RequestStep,
+  unlock: UnlockStep,
+  authenticate: AuthenticateStep,
+  wait_ms: WaitStep,
+  if: ifStep(Type.Unknown()),
+  repeat: repeatStep(Type.Unknown()),
+  fail: FailStep,
+} as const;
+
+const script = <Step extends TSchema>(step: Step) =>
+  Type.Object(
+    {
+      steps: Type.Array(step, { minItems: 1, maxItems: scriptLimits.steps }),
+      /** Carried out however the steps ended, each of them whatever the one before came to. */
+      cleanup: Type.Optional(Type.Array(step, { maxItems: scriptLimits.steps })),
+    },
+    closed,
+  );
+
+/** A script of whose steps nothing is said. */
+export const ScriptOutline = script(Type.Unknown());
+
 /** What a vehicle carries out by itself, so that the way to it costs no time between the steps. */
-export const DiagnosticScript = Type.Object(
-  {
-    steps: Type.Array(ScriptStep, { minItems: 1, maxItems: scriptLimits.steps }),
-    /** Carried out however the steps ended, each of them whatever the one before came to. */
-    cleanup: Type.Optional(Type.Array(ScriptStep, { maxItems: scriptLimits.steps })),
-  },
-  closed,
-);
+export const DiagnosticScript = script(ScriptStep);
 export type DiagnosticScript = Static<typeof DiagnosticScript>;

@@ -8,9 +8,10 @@ import {
   type ScriptStep,
 } from "#protocol/mqtt/diagnostic-script.ts";
 import { Sid } from "#protocol/uds/service.ts";
+import { scriptFaults } from "./script-faults.ts";
 
 const schema = Compile(DiagnosticScript);
-const MAX_ERRORS = 10;
+const MAX_FAULTS = 10;
 /** Of JSON: each step of a step is two deeper. */
 const MAX_NESTING = 2 * (scriptLimits.depth + 3);
 
@@ -22,14 +23,9 @@ export function parseScript(given: unknown): DiagnosticScript {
   if (!isWithin(given, MAX_NESTING)) throw invalid("it is nested too deep");
   const script = normalised(given);
   if (!schema.Check(script)) {
-    const errors = schema.Errors(script).slice(0, MAX_ERRORS);
-    throw invalid(
-      "it does not fit its schema",
-      errors.map(({ instancePath, message }) => ({
-        path: `/script${instancePath}`,
-        message,
-      })),
-    );
+    const faults = scriptFaults(script).take(MAX_FAULTS).toArray();
+    const [first] = faults;
+    throw invalid(first ? `${first.path} ${first.message}` : "it does not fit its schema", faults);
   }
   const measure = measured([script.steps, script.cleanup ?? []].flat(), 1);
   if (measure.depth > scriptLimits.depth) throw invalid(`it is ${measure.depth} deep`);

@@ -25,10 +25,9 @@ const refusal = (script: unknown): string => {
 
 /** `if` in `if`, so many deep. */
 const nested = (depth: number): unknown =>
-  depth === 1
-    ? { request: "3E00" }
-    : { if: { answer: "a", is: "positive" }, then: [nested(depth - 1)] };
+  depth === 1 ? { request: "3E00" } : ifNamed([nested(depth - 1)]);
 const named = { request: "22F190", as: "a" };
+const ifNamed = (then: unknown[]) => ({ if: { answer: "a", is: "positive" }, then });
 
 describe("a script", () => {
   it("is taken with hex as people write it, and passed on as vehicles want it", () => {
@@ -57,14 +56,22 @@ describe("a script", () => {
   });
 
   it.each<[string, unknown, RegExp]>([
-    ["nothing", undefined, /schema/],
-    ["no steps", { steps: [] }, /schema/],
-    ["an unknown step", { steps: [{ reboot: true }] }, /schema/],
-    ["half a byte", { steps: [{ request: "22F19" }] }, /schema/],
-    ["digits joined over a blank", { steps: [{ request: "2 2F190" }] }, /schema/],
-    ["an empty request", { steps: [{ request: "" }] }, /schema/],
-    ["a member that means nothing", { steps: [{ request: "3E00", retries: 3 }] }, /schema/],
-    ["a wait without end", { steps: [{ wait_ms: 60_001 }] }, /schema/],
+    ["nothing", undefined, /script must be object/],
+    ["no steps", { steps: [] }, /steps must not have fewer/],
+    [
+      "an unknown step",
+      { steps: [{ reboot: true }] },
+      /steps\/0 must have one of request, unlock,/,
+    ],
+    ["a step of two kinds", { steps: [{ request: "3E00", wait_ms: 1 }] }, /0 must have one of/],
+    ["half a byte", { steps: [{ request: "22F19" }] }, /0\/request must be whole bytes in hex/],
+    ["digits joined over a blank", { steps: [{ request: "2 2F190" }] }, /whole bytes in hex/],
+    ["an empty request", { steps: [{ request: "" }] }, /whole bytes in hex/],
+    ["a member that means nothing", { steps: [{ request: "3E00", retries: 3 }] }, /0 .*: retries/],
+    ["a member beside steps", { steps: [named], clean: [] }, /script has no such member: clean/],
+    ["a wait without end", { steps: [{ wait_ms: 60_001 }] }, /0\/wait_ms must be <= 60000/],
+    ["a wrong step in a step", { steps: [named, ifNamed([{ wait: 1 }])] }, /1\/then\/0 must have/],
+    ["an expectation that is none", { steps: [{ request: "3E00", expect: "x" }] }, /be "any"/],
     ["an even level", { steps: [{ unlock: 2 }] }, /odd/],
     [
       "an answer that nothing gives",
@@ -73,7 +80,7 @@ describe("a script", () => {
     ],
     ["six levels", { steps: [named, nested(6)] }, /6 deep/],
     ["sixty levels", { steps: [named, nested(60)] }, /nested too deep/],
-    ["201 steps", { steps: Array.from({ length: 201 }, () => named) }, /schema/],
+    ["201 steps", { steps: Array.from({ length: 201 }, () => named) }, /not have more than 200/],
     [
       "201 steps, cleanup and steps of steps included",
       {
@@ -84,6 +91,20 @@ describe("a script", () => {
     ],
   ])("with %s is refused", (_, script, why) => {
     expect(refusal(script)).toMatch(why);
+  });
+
+  it("tells everything that is wrong at once, each fault once", () => {
+    const steps = [{ requst: "3E00" }, named, { repeat: { times: 0 }, steps: [] }];
+    expect(() => parseScript({ steps, cleanup: [{ unlock: "3" }] })).toThrow(
+      expect.objectContaining({
+        errors: [
+          { path: "/script/steps/0", message: expect.stringContaining("must have one of") },
+          { path: "/script/steps/2/repeat/times", message: "must be >= 1" },
+          { path: "/script/steps/2/steps", message: "must not have fewer than 1 items" },
+          { path: "/script/cleanup/0/unlock", message: "must be integer" },
+        ],
+      }),
+    );
   });
 
   it("of 200 steps, five deep, is taken", () => {
