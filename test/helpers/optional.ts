@@ -40,6 +40,11 @@ const optional = {
     how: "install python3 and run as root",
   },
   tshark: { present: () => versionOf("tshark", "--version") !== "", how: "install tshark" },
+  capture: {
+    present: () => versionOf("dumpcap", "-i", "lo", "-L") !== "",
+    how: "install tshark and run as root",
+  },
+  python3: { present: () => versionOf(PYTHON, "--version") !== "", how: "install python3" },
   vectors: {
     present: () => existsSync(vectorsFolder),
     how: "put Wycheproof's vectors into ../shared/vectors",

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "#protocol/doip/clock.ts";
 import type { DiscoverableGateway } from "#protocol/doip/discovery-socket.ts";
+import type { Examined } from "#test/protocol/doip/conformance.ts";
 import { testDefinition } from "#test/vmg-sim/ecu/test-definition.ts";
 import type { AuthenticationOptions } from "#vmg-sim/ecu/tester-trust.ts";
 import { startHardware, type EdgeConfig, type Hardware } from "#vmg-sim/hardware.ts";
@@ -77,4 +78,12 @@ export async function edgeRig(
       await rm(stateFolder, { recursive: true });
     },
   };
+}
+
+/** The vehicle as one that is held against the standard by this TCP port; an ECU takes its time. */
+export function examinedEdge({ hardware, edge }: EdgeRig, tcp: number): Examined {
+  const ecus = hardware.zones.flatMap((zone) => zone.ecus);
+  ecus.find(({ ecu_id }) => ecu_id === "ECU_2001")?.setBehaviour({ slowMs: 200 });
+  const members = [EDGE, FRONT, REAR, REAR_TOO];
+  return { tcp, udp: edge.udpPort, vin: VIN, ecus: [FRONT, REAR], group: ALL, members };
 }

@@ -13,13 +13,14 @@ import { beginAuthentication, chainOf, demandAuthenticated } from "#protocol/uds
 import { systemClock } from "#protocol/doip/clock.ts";
 import { connectDoip, type DoipClient } from "#protocol/doip/client.ts";
 import type { AckOutcome } from "#protocol/doip/tester.ts";
+import { examine } from "#test/protocol/doip/conformance.ts";
 import { rawSocket } from "#test/protocol/doip/raw-socket.ts";
 import { temporaryFolder } from "#test/helpers/folder.ts";
 import { requirePeer } from "#test/helpers/optional.ts";
 import { signingPairIn } from "#test/helpers/signing-pair.ts";
 import { connector, testerTrust } from "#vmg-sim/connector.ts";
 import { provisionVehicle, type Provisioning } from "#vmg-sim/provision.ts";
-import { EDGE, edgeRig, FRONT, VIN, type EdgeRig } from "./edge-rig.ts";
+import { EDGE, edgeRig, examinedEdge, FRONT, VIN, type EdgeRig } from "./edge-rig.ts";
 
 const TESTER = "0e00";
 /** In the range that must use TLS. */
@@ -100,6 +101,19 @@ describe("the connector's TLS port", () => {
     expect(await secure.raw.receive(vinAnswer.length / 2)).toBe(vinAnswer);
     // Another tester may come as it likes.
     expect((await activate(port, TESTER)).answer).toBe(response(TESTER, "10"));
+  });
+
+  test("speaks by ISO 13400-2 to a tester on Python's TLS", async (context) => {
+    requirePeer(context, "python3");
+    const { tlsPort } = await start({ client_certificates: "required" });
+    if (rig === undefined) throw new Error("the vehicle has not started");
+    const file = (name: string) => join(folder.path, name);
+    const tls = {
+      ca: file("car-ca/ecdsa-p256/root.pem"),
+      certificate: file("testers/bench.ecdsa-p256.pem"),
+      key: file("testers/bench.ecdsa-p256.key"),
+    };
+    expect(await examine("conversation", examinedEdge(rig, tlsPort), { tls })).toBe("no deviation");
   });
 
   test("carries a message of 60,000 bytes to an ECU", async () => {
