@@ -63,7 +63,10 @@ describe("topics", () => {
   it("lets a vehicle publish its own topics upwards, and no other", () => {
     const allowed = names.filter((name) => mayPublish(own, topicOf(own, name)));
     expect(allowed.sort()).toEqual(
-      ["control/response", "diagnostics", "heartbeat", "ota/status", "telemetry", "vci"].sort(),
+      [
+        ...["control/response", "diagnostics", "diagnostics/events", "heartbeat"],
+        ...["ota/status", "telemetry", "vci"],
+      ].sort(),
     );
     fc.assert(
       fc.property(filter, (topic) => {
