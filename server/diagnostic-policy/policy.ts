@@ -35,7 +35,7 @@ export function decide(rules: readonly Rule[], ask: Ask): Verdict {
   if (operator.diagnostic_level === "none") {
     return {
       effect: "deny",
-      reason: `${operator.name} may do no diagnostics`,
+      reason: `${operator.name} has the level none`,
       rule: undefined,
       level,
     };

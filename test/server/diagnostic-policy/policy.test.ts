@@ -63,7 +63,8 @@ describe("a rule", () => {
     const rules = [ruleOf({ effect: "allow", requests: [{ service: "11", sub_function: "03" }] })];
     expect(effectOf(rules, ask("11 03", as({ diagnostic_level: "read" })))).toBe("allow");
     expect(effectOf(rules, ask("11 01", as({ diagnostic_level: "read" })))).toBe("deny");
-    expect(effectOf(rules, ask("11 03", as({ diagnostic_level: "none" })))).toBe("deny");
+    const { effect, reason } = decide(rules, ask("11 03", as({ diagnostic_level: "none" })));
+    expect([effect, reason]).toEqual(["deny", "alice has the level none"]);
   });
 
   it("is named by its verdict", () => {
