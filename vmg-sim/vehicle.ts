@@ -10,6 +10,9 @@ import { connector, testerTrust } from "./connector.ts";
 import { startHardware, type Hardware } from "./hardware.ts";
 import type { Provisioning } from "./provision.ts";
 
+const CONNECTOR_TAKEN =
+  "the vehicle has no diagnostic connector: a port of it is taken; others by VMG_DOIP_EDGE_PORT and VMG_DOIP_EDGE_TLS_PORT";
+
 export interface VehicleOptions {
   /** With `vehicle.id` of this very vehicle. */
   config: VehicleConfig;
@@ -67,7 +70,7 @@ export async function startVehicle(options: VehicleOptions): Promise<SimulatedVe
     }),
     onFault(ecu_id, error) {
       if ((error as NodeJS.ErrnoException).code === "EADDRINUSE") {
-        log.warn({ err: error }, "the vehicle has no diagnostic connector: its port is taken");
+        log.warn({ err: error }, CONNECTOR_TAKEN);
       } else log.error({ ecu_id, err: error }, "an ECU failed");
     },
   });
