@@ -1,21 +1,20 @@
-import { execFile, spawn, spawnSync, type ChildProcessByStdio } from "node:child_process";
-import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { execFile, spawnSync } from "node:child_process";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
-import type { Readable } from "node:stream";
 import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { authorityFiles } from "#crypto/pki-layout.ts";
 import { testFolder } from "#test/helpers/folder.ts";
 import { startGateway, type TestGateway } from "#test/helpers/gateway.ts";
 import { requirePeer } from "#test/helpers/optional.ts";
 import { rawSocket, type RawSocket } from "#test/protocol/doip/raw-socket.ts";
 import { testVehicle, type TestVehicle } from "#test/vmg-sim/vmg/test-vehicle.ts";
+import {
+  commandEnvironment,
+  latticeway,
+  startTunnel,
+  type RunningTunnel,
+} from "./running-tunnel.ts";
 
 const VIN = "LATTICE0000000001";
-const latticeway = new URL("../../cli/latticeway.js", import.meta.url).pathname;
-
 const run = promisify(execFile);
 
 let gateway: TestGateway;
@@ -26,54 +25,6 @@ beforeAll(async () => {
   gateway = await startGateway();
 });
 afterAll(() => gateway.close());
-
-interface RunningTunnel {
-  tcp: number;
-  udp: number;
-  lines: string[];
-  child: ChildProcessByStdio<null, Readable, Readable>;
-  /** Ctrl+C. @returns the exit code */
-  stop(): Promise<number | null>;
-}
-
-function environment(): NodeJS.ProcessEnv {
-  return {
-    ...process.env,
-    LATTICEWAY_URL: gateway.url,
-    LATTICEWAY_TOKEN: readFileSync(gateway.app.tokenFile, "utf8").trim(),
-    LATTICEWAY_CA: authorityFiles(gateway.config.certs_dir, "server", "ecdsa-p256", "root")
-      .certificate,
-  };
-}
-
-async function startTunnel(...options: string[]): Promise<RunningTunnel> {
-  const arguments_ = [latticeway, "tunnel", "--vin", VIN, "--listen", "127.0.0.1:0", ...options];
-  const child = spawn(process.execPath, arguments_, {
-    env: environment(),
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  const exited = once(child, "exit") as Promise<[number | null]>;
-  const lines: string[] = [];
-  const opened = Promise.withResolvers<RegExpExecArray>();
-  child.stderr.on("data", (text) => opened.reject(new Error(String(text))));
-  createInterface(child.stdout).on("line", (line) => {
-    lines.push(line);
-    const ports = /TCP (\d+), UDP (\d+)/.exec(line);
-    if (ports) opened.resolve(ports);
-  });
-  const [, tcp, udp] = await opened.promise;
-  return {
-    tcp: Number(tcp),
-    udp: Number(udp),
-    lines,
-    child,
-    async stop() {
-      child.kill("SIGINT");
-      const [code] = await exited;
-      return code;
-    },
-  };
-}
 
 const size = (uds: string) => (uds.length / 2 + 4).toString(16).padStart(8, "0");
 const to = (target: string, uds: string, source = "0e00") =>
@@ -112,9 +63,9 @@ describe("a tunnel to a car", () => {
     folder = testFolder();
     vehicle = await testVehicle(gateway, { vin: VIN, stateDir: folder });
     await vehicle.agent.started;
-    tunnel = await startTunnel("--record", record());
+    tunnel = await startTunnel(gateway, VIN, "--record", record());
   });
-  afterEach(() => tunnel.child.kill("SIGKILL"));
+  afterEach(() => tunnel.kill());
 
   test("lets a tester reach each ECU, and shows what goes by", async () => {
     const raw = await tester();
@@ -181,7 +132,7 @@ describe("a tunnel to a car", () => {
 
 test("a car that nobody knows is said so", async () => {
   const arguments_ = [latticeway, "tunnel", "--vin", "NOBODY", "--listen", "127.0.0.1:0"];
-  const ended = run(process.execPath, arguments_, { env: environment() });
+  const ended = run(process.execPath, arguments_, { env: commandEnvironment(gateway) });
   await expect(ended).rejects.toMatchObject({
     code: 1,
     stderr: expect.stringContaining("(VEHICLE_UNKNOWN)"),
