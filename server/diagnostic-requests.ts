@@ -47,6 +47,8 @@ export function composeDiagnosticRequests(base: DiagnosticRequestsDeps) {
     };
     const code = cause === "revoked" ? "REVOKED" : "OPERATOR_REVOKED";
     await denyWaiting(deps, whose, { code, message: reason });
+    // A vehicle that all of it is ended for hears of that as a whole.
+    if (operator !== null || token_id !== null) delivery.forget(whose);
   });
   return {
     routes: [diagnosticRoutes(deps), captureRoutes(deps)],

@@ -14,6 +14,25 @@ export async function insertRevocation(
     .executeTakeFirstOrThrow();
 }
 
+/** Why what such an operator began at such a vehicle then has been ended, if it has. */
+export async function revokedSince(
+  db: Db,
+  of: { vin: string; operator: string; token_id: string },
+  since: Date,
+): Promise<string | undefined> {
+  let query = db
+    .selectFrom("diagnostic_revocation")
+    .select("reason")
+    .where("changed_at", ">=", since)
+    .limit(1);
+  for (const column of ["vin", "operator", "token_id"] as const) {
+    query = query.where((where) =>
+      where.or([where(column, "is", null), where(column, "=", of[column])]),
+    );
+  }
+  return (await query.executeTakeFirst())?.reason;
+}
+
 /** Those since a time, but at most so many milliseconds old. */
 export async function revocationsSince(
   db: Db,

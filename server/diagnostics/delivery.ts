@@ -1,4 +1,3 @@
-import { ProblemError } from "#protocol/api/problem.ts";
 import type { DiagnosticResponse } from "#protocol/mqtt/diagnostics.ts";
 import { createFlights, freePlaces, hopsOf, type Way } from "./in-flight.ts";
 import {
@@ -8,11 +7,13 @@ import {
   notePending,
   type NewRequest,
   type SentRequest,
+  type Whose,
 } from "./queries.ts";
 import { outcomeOf } from "./request.ts";
 import {
   auditAnswer,
   end,
+  isForbidden,
   land,
   transmit,
   transmitAgain,
@@ -32,16 +33,13 @@ export interface Delivery {
   answer(vin: string, response: DiagnosticResponse): Promise<boolean>;
   /** The ECU has said that its answer will come. */
   pending(vin: string, requestId: string): Promise<void>;
+  /** Asks vehicles to forget what was sent to them, unless their ECUs have been asked. */
+  forget(whose: Whose): void;
   /** Gives up waiting; what is open is ended by maintenance. */
   stop(): void;
 }
 
-export interface DeliveryDeps extends TransmissionDeps {
-  /** Throws the ProblemError that forbids a request which has waited, if something does now. */
-  recheck: (request: SentRequest) => Promise<void>;
-}
-
-interface Work extends Transmission, Pick<DeliveryDeps, "recheck"> {
+interface Work extends Transmission {
   /** Requests whose end is being put on record: what else a vehicle says of them then is late. */
   ending: Set<string>;
 }
@@ -50,7 +48,7 @@ interface Work extends Transmission, Pick<DeliveryDeps, "recheck"> {
  * Sends requests to vehicles and takes their answers. The database says what a request has come to;
  * what is kept here are the time-outs and places of those under way.
  */
-export function createDelivery(deps: DeliveryDeps): Delivery {
+export function createDelivery(deps: TransmissionDeps): Delivery {
   const { mqtt, log } = deps;
   const work: Work = {
     ...deps,
@@ -82,6 +80,7 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
       const noted = await notePending(deps.db, vin, request_id);
       if (noted) deps.feed.publish({ ...noted, status: "pending" });
     },
+    forget: (whose) => forget(work, whose),
     stop() {
       work.stopped = true;
       for (const { timer } of work.vehicles.all()) clearTimeout(timer);
@@ -148,17 +147,22 @@ async function sendWaiting(work: Work, vin: string): Promise<void> {
 }
 
 async function sendChecked(work: Work, request: SentRequest): Promise<boolean> {
-  try {
-    await work.recheck(request);
-  } catch (error) {
-    if (!(error instanceof ProblemError)) throw error;
-    const { code, message } = error;
-    const action = "diagnostics.denied";
-    await work.audit.append({ ...asked(request), action, detail: { code } });
-    await end(work, request, { status: "denied", responses: [], error: { code, message } });
-    return true;
-  }
+  if (await isForbidden(work, request)) return true;
   return transmit(work, request, { queued_ms: Date.now() - request.created_at.getTime() });
+}
+
+/** Asks vehicles to forget what has been sent to them and is not wanted any more. */
+function forget({ vehicles, mqtt }: Work, { vin, requested_by, token_id, until }: Whose): void {
+  for (const { request } of vehicles.all()) {
+    const isTheirs =
+      (vin === undefined || request.vin === vin) &&
+      (requested_by === undefined || request.requested_by === requested_by) &&
+      (token_id === undefined || request.token_id === token_id) &&
+      (until === undefined || request.created_at <= until);
+    if (!isTheirs) continue;
+    const { request_id } = request;
+    mqtt.send(request.vin, "diagnostics/control", { kind: "cancel_request", request_id });
+  }
 }
 
 async function answer(work: Work, vin: string, response: DiagnosticResponse): Promise<boolean> {
@@ -191,26 +195,6 @@ async function answer(work: Work, vin: string, response: DiagnosticResponse): Pr
     work.ending.delete(request_id);
     pump(work, vin);
   }
-}
-
-/** What the audit log says of a request that is made, or refused. */
-export function asked(
-  request: Pick<
-    NewRequest,
-    "vin" | "request_id" | "ecu_id" | "zone_id" | "session_id" | "request_data" | "requested_by"
-  >,
-) {
-  const { vin, request_id, ecu_id, zone_id, session_id, request_data, requested_by } = request;
-  return {
-    actor: `operator:${requested_by}`,
-    vin,
-    subject: request_id,
-    request: request_data,
-    ...(ecu_id !== null && { ecu_id }),
-    ...((zone_id !== null || session_id !== null) && {
-      detail: { zone_id: zone_id ?? undefined, session_id: session_id ?? undefined },
-    }),
-  };
 }
 
 /**

@@ -12,13 +12,15 @@ import {
   type Authorization,
 } from "#server/diagnostic-policy/authorize.ts";
 import { sessionById, sessionLocks } from "#server/diagnostic-sessions/queries.ts";
+import { revokedSince } from "#server/diagnostic-sessions/revocation-queries.ts";
 import type { Operator } from "#server/http/access.ts";
 import { operatorById } from "#server/operators/queries.ts";
 import { currentEcus, vehicleByVin, type CurrentEcus } from "#server/vehicles/queries.ts";
-import { asked, type Delivery } from "./delivery.ts";
+import type { Delivery } from "./delivery.ts";
 import type { Feed } from "./feed.ts";
 import { insertRequest, requestByKey, type NewRequest, type SentRequest } from "./queries.ts";
 import { requestBytes } from "./request.ts";
+import { asked } from "./transmission.ts";
 
 export interface DiagnosticDeps {
   db: Db;
@@ -84,8 +86,12 @@ export async function broadcastDiagnostic(
  * @throws ProblemError OPERATOR_REVOKED, DIAGNOSTIC_DENIED
  */
 export async function recheck(db: Db, request: SentRequest): Promise<void> {
-  const operator = await operatorById(db, request.token_id);
-  if (operator === undefined) throw new ProblemError("OPERATOR_REVOKED", request.requested_by);
+  const { vin, requested_by, token_id, created_at } = request;
+  const operator = await operatorById(db, token_id);
+  if (operator === undefined) throw new ProblemError("OPERATOR_REVOKED", requested_by);
+  // What is on its way out when everything is ended goes no further.
+  const ended = await revokedSince(db, { vin, operator: requested_by, token_id }, created_at);
+  if (ended !== undefined) throw new ProblemError("DIAGNOSTIC_DENIED", `revoked: ${ended}`);
   const { ecus } = await vciOf(db, request.vin);
   const verdict = await authorize(db, {
     operator,
@@ -130,10 +136,12 @@ async function make(
   if (earlier !== undefined) return earlier;
   const verdict = await permit(deps, operator, request, ecus);
   await deps.audit.append({ ...asked(request), action: "diagnostics.request" });
-  if (verdict.kind === "approval") await awaitApproval(deps, request, verdict);
-  else if (!(await deps.delivery.submit(request, { received })))
-    return (await earlierRequest(db, request)) ?? request.request_id;
-  return request.request_id;
+  const isNew =
+    verdict.kind === "approval"
+      ? await awaitApproval(deps, request, verdict)
+      : await deps.delivery.submit(request, { received });
+  const first = isNew ? undefined : await earlierRequest(db, request);
+  return first ?? request.request_id;
 }
 
 /** May this be asked? A refusal is on record before it is told. */
@@ -198,15 +206,16 @@ async function earlierRequest(db: Db, request: NewRequest): Promise<string | und
   return earlier.request_id;
 }
 
+/** @returns false when there is a request with its idempotency key already */
 async function awaitApproval(
   { db, feed, config }: DiagnosticDeps,
   request: NewRequest,
   { reason, level }: Extract<Authorization, { kind: "approval" }>,
-): Promise<void> {
+): Promise<boolean> {
   const { request_id, vin, requested_by, request_data } = request;
   const expires_at = new Date(Date.now() + config.approval_ttl_s * 1000);
-  await db.transaction().execute(async (tx) => {
-    await insertRequest(tx, { ...request, expires_at }, "awaiting_approval");
+  const isNew = await db.transaction().execute(async (tx) => {
+    if (!(await insertRequest(tx, { ...request, expires_at }, "awaiting_approval"))) return false;
     await requestApproval(tx, {
       subject_kind: "request",
       subject: request_id,
@@ -217,8 +226,10 @@ async function awaitApproval(
       summary: `${request.ecu_id ?? request.zone_id}: ${request_data.toString("hex")}`,
       expires_at,
     });
+    return true;
   });
-  feed.publish({ ...request, status: "awaiting_approval" });
+  if (isNew) feed.publish({ ...request, status: "awaiting_approval" });
+  return isNew;
 }
 
 async function vciOf(db: Db, vin: string): Promise<CurrentEcus> {

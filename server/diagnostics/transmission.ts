@@ -1,3 +1,4 @@
+import { ProblemError } from "#protocol/api/problem.ts";
 import { toHex } from "#protocol/bytes/hex.ts";
 import type { DiagnosticRequest, DiagnosticResponse } from "#protocol/mqtt/diagnostics.ts";
 import type { AuditLog } from "#server/audit/audit-log.ts";
@@ -25,6 +26,8 @@ export interface TransmissionDeps {
   feed: Feed;
   metrics: Metrics;
   log: Log;
+  /** Throws the ProblemError that forbids a request which has waited, if something does now. */
+  recheck: (request: SentRequest) => Promise<void>;
 }
 
 /** What sending works with on this gateway. */
@@ -75,8 +78,24 @@ export async function transmitAgain(
   way: Way,
 ): Promise<void> {
   const next = { ...request, attempts: request.attempts + 1 };
-  if (work.stopped || !(await noteAttempt(work.db, request.request_id, next.attempts))) return;
+  if (work.stopped || (await isForbidden(work, request))) return;
+  if (!(await noteAttempt(work.db, request.request_id, next.attempts))) return;
   await transmit(work, next, way);
+}
+
+/** Ends a request that has waited and may not be sent any more. @returns false where it may */
+export async function isForbidden(work: Transmission, request: SentRequest): Promise<boolean> {
+  try {
+    await work.recheck(request);
+    return false;
+  } catch (error) {
+    if (!(error instanceof ProblemError)) throw error;
+    const { code, message } = error;
+    const action = "diagnostics.denied";
+    await work.audit.append({ ...asked(request), action, detail: { code } });
+    await end(work, request, { status: "denied", responses: [], error: { code, message } });
+    return true;
+  }
 }
 
 /** An attempt that nothing came back from in time. */
@@ -116,6 +135,26 @@ export async function end(
     feed.publish({ vin, request_id, ecu_id, status: ended.status });
   }
   return isFirst;
+}
+
+/** What the audit log says of a request that is made, or refused. */
+export function asked(
+  request: Pick<
+    NewRequest,
+    "vin" | "request_id" | "ecu_id" | "zone_id" | "session_id" | "request_data" | "requested_by"
+  >,
+) {
+  const { vin, request_id, ecu_id, zone_id, session_id, request_data, requested_by } = request;
+  return {
+    actor: `operator:${requested_by}`,
+    vin,
+    subject: request_id,
+    request: request_data,
+    ...(ecu_id !== null && { ecu_id }),
+    ...((zone_id !== null || session_id !== null) && {
+      detail: { zone_id: zone_id ?? undefined, session_id: session_id ?? undefined },
+    }),
+  };
 }
 
 /** What came back, or did not, goes into the audit log before anything depends on it. */
