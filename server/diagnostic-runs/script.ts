@@ -7,6 +7,7 @@ import {
   scriptLimits,
   type ScriptStep,
 } from "#protocol/mqtt/diagnostic-script.ts";
+import { everyStep, limitExceeded } from "#protocol/mqtt/script-steps.ts";
 import { Sid } from "#protocol/uds/service.ts";
 import { scriptFaults } from "./script-faults.ts";
 
@@ -27,12 +28,12 @@ export function parseScript(given: unknown): DiagnosticScript {
     const [first] = faults;
     throw invalid(first ? `${first.path} ${first.message}` : "it does not fit its schema", faults);
   }
-  const measure = measured([script.steps, script.cleanup ?? []].flat(), 1);
-  if (measure.depth > scriptLimits.depth) throw invalid(`it is ${measure.depth} deep`);
-  if (measure.steps > scriptLimits.steps) throw invalid(`it has ${measure.steps} steps`);
+  const exceeded = limitExceeded(script);
+  if (exceeded !== undefined) throw invalid(exceeded);
   const even = everyStep(script).find((step) => "unlock" in step && step.unlock % 2 === 0);
   if (even) throw invalid("a level is unlocked by its odd sub-function");
-  const stranger = measure.asked.find((name) => !measure.named.has(name));
+  const { named, asked } = namesOf(script);
+  const stranger = asked.find((name) => !named.has(name));
   if (stranger !== undefined) throw invalid(`no answer is named ${stranger}`);
   return script;
 }
@@ -131,45 +132,16 @@ function invalid(detail: string, errors?: Problem["errors"]): ProblemError {
   return new ProblemError("SCRIPT_INVALID", detail, errors);
 }
 
-function everyStep({ steps, cleanup = [] }: DiagnosticScript): ScriptStep[] {
-  return [...allSteps([...steps, ...cleanup])];
-}
-
-function* allSteps(steps: readonly ScriptStep[]): Generator<ScriptStep> {
-  for (const step of steps) {
-    yield step;
-    yield* allSteps(childrenOf(step));
+/** The names that answers are given, and those that conditions ask for. */
+function namesOf(script: DiagnosticScript): { named: Set<string>; asked: string[] } {
+  const named = new Set<string>();
+  const asked: string[] = [];
+  for (const step of everyStep(script)) {
+    if ("request" in step && step.as !== undefined) named.add(step.as);
+    if ("if" in step) asked.push(step.if.answer);
+    if ("repeat" in step && step.repeat.until) asked.push(step.repeat.until.answer);
   }
-}
-
-function childrenOf(step: ScriptStep): ScriptStep[] {
-  if ("if" in step) return [...step.then, ...(step.else ?? [])];
-  return "repeat" in step ? step.steps : [];
-}
-
-interface Measure {
-  steps: number;
-  depth: number;
-  /** Names that answers are given, and that conditions ask for. */
-  named: Set<string>;
-  asked: string[];
-}
-
-function measured(steps: readonly ScriptStep[], depth: number): Measure {
-  const measure: Measure = { steps: steps.length, depth, named: new Set(), asked: [] };
-  for (const step of steps) {
-    if ("request" in step && step.as !== undefined) measure.named.add(step.as);
-    if ("if" in step) measure.asked.push(step.if.answer);
-    if ("repeat" in step && step.repeat.until) measure.asked.push(step.repeat.until.answer);
-    const children = childrenOf(step);
-    if (children.length === 0) continue;
-    const inner = measured(children, depth + 1);
-    measure.steps += inner.steps;
-    measure.depth = Math.max(measure.depth, inner.depth);
-    for (const name of inner.named) measure.named.add(name);
-    measure.asked.push(...inner.asked);
-  }
-  return measure;
+  return { named, asked };
 }
 
 function isWithin(value: unknown, depth: number): boolean {

@@ -5,6 +5,7 @@ import { fromHex, toHex } from "#protocol/bytes/hex.ts";
 import type { DiagnosticControl } from "#protocol/mqtt/diagnostic-control.ts";
 import type { DiagnosticEvent, SessionEnd } from "#protocol/mqtt/diagnostic-event.ts";
 import { scriptLimits } from "#protocol/mqtt/diagnostic-script.ts";
+import { limitExceeded } from "#protocol/mqtt/script-steps.ts";
 import { relate } from "#protocol/uds/response.ts";
 import { Sid } from "#protocol/uds/service.ts";
 import { DEFAULT_SESSION } from "./ecu-talk.ts";
@@ -14,7 +15,6 @@ import type { Pace } from "./pace.ts";
 import { askRemotely, RemoteRefusedError, type RemoteAccess } from "./remote-access.ts";
 import { openScriptJournal, type ScriptFinished, type ScriptJournal } from "./script-journal.ts";
 import {
-  checkLimits,
   runCleanup,
   runScript,
   ScriptError,
@@ -162,7 +162,8 @@ async function begin(state: State, control: RunScript): Promise<void> {
   // One that a restart has interrupted is about to be reported.
   if (journal.has(script_id)) return;
   try {
-    checkLimits(script);
+    const exceeded = limitExceeded(script);
+    if (exceeded !== undefined) throw new ScriptError("SCRIPT_INVALID", exceeded);
     const ecu = network.findEcu(ecu_id);
     if (!ecu) throw new RemoteRefusedError("ECU_UNKNOWN");
     sessions.admit([ecu_id], session_id);

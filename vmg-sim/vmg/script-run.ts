@@ -89,27 +89,6 @@ function newRun(machine: ScriptMachine, answers: NamedAnswers): Run {
   return { machine, answers, requests: 0, steps: 0 };
 }
 
-/** The limits that the schema can't hold it to. @throws ScriptError SCRIPT_INVALID */
-export function checkLimits({ steps, cleanup = [] }: DiagnosticScript): void {
-  let count = 0;
-  const measure = (list: readonly ScriptStep[], depth: number) => {
-    count += list.length;
-    if (depth > scriptLimits.depth || count > scriptLimits.steps) {
-      throw new ScriptError("SCRIPT_INVALID");
-    }
-    for (const step of list) {
-      const inner = childrenOf(step);
-      if (inner.length > 0) measure(inner, depth + 1);
-    }
-  };
-  measure([...steps, ...cleanup], 1);
-}
-
-function childrenOf(step: ScriptStep): ScriptStep[] {
-  if ("if" in step) return [...step.then, ...(step.else ?? [])];
-  return "repeat" in step ? step.steps : [];
-}
-
 async function runSteps(run: Run, steps: readonly ScriptStep[], path: string): Promise<void> {
   for (const [index, step] of steps.entries()) await runStep(run, step, `${path}/${index}`);
 }
