@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { parseArgs, styleText } from "node:util";
 import pino, { destination } from "pino";
 import { loadVehicleConfig } from "#config/vehicle.ts";
+import { authorityFiles } from "#crypto/pki-layout.ts";
 import { provisionVehicle } from "#vmg-sim/provision.ts";
 import { startVehicle, type SimulatedVehicle } from "#vmg-sim/vehicle.ts";
 import { createEventLog } from "./event-log.ts";
@@ -11,11 +12,12 @@ import { startGatewayProcess, type GatewayProcess } from "./gateway-process.ts";
 import { createNarrator } from "./narrator.ts";
 import { connectOperator } from "./operator.ts";
 import { runDiagnostics } from "./scenario-diagnostics.ts";
+import { runSession } from "./scenario-session.ts";
 import { runUpdate } from "./scenario-update.ts";
 import { publishFirmware, submitVci, type Scenario } from "./scenario-vci.ts";
 
 const USAGE = `Usage: npm run demo -- [--exit] [--firmware FILE] [--data FOLDER]
-  --exit           end after the three scenarios; exit code 0 only if every step held
+  --exit           end after the scenarios; exit code 0 only if every step held
   --firmware FILE  a real image for ECU_001 instead of a made one
   --data FOLDER    where the demo keeps its state, made anew each time (default data/demo)`;
 
@@ -90,10 +92,15 @@ async function run(): Promise<void> {
     firmwareFile: options.firmware,
   };
   await publishFirmware(scenario);
-  const { hardware } = await switchOn(scenario, gateway);
+  const { hardware, conditions } = await switchOn(scenario, gateway);
   await submitVci(scenario);
   await runUpdate(scenario);
   await runDiagnostics(scenario);
+  await runSession(scenario, conditions, {
+    LATTICEWAY_URL: gateway.https_url,
+    LATTICEWAY_TOKEN: token,
+    LATTICEWAY_CA: authorityFiles(CERTS_DIR, "server", "ecdsa-p256", "root").certificate,
+  });
   conclude(gateway, hardware.edge, vin, performance.now() - started);
 }
 

@@ -8,6 +8,7 @@ export interface Operator {
   get<Answer>(path: string): Promise<Answer>;
   post<Answer>(path: string, body: object): Promise<Answer>;
   put<Answer>(path: string, body: object): Promise<Answer>;
+  delete<Answer>(path: string): Promise<Answer>;
   upload<Answer>(file: string, fields: Record<string, string>): Promise<Answer>;
   close(): Promise<void>;
 }
@@ -22,7 +23,7 @@ export async function connectOperator(
   const authorization = `Bearer ${token}`;
 
   async function send<Answer>(
-    method: "GET" | "POST" | "PUT",
+    method: "GET" | "POST" | "PUT" | "DELETE",
     path: string,
     body?: string | FormData,
   ): Promise<Answer> {
@@ -46,6 +47,7 @@ export async function connectOperator(
     get: (path) => send("GET", path),
     post: (path, body) => send("POST", path, JSON.stringify(body)),
     put: (path, body) => send("PUT", path, JSON.stringify(body)),
+    delete: (path) => send("DELETE", path),
     async upload(file, fields) {
       const form = new FormData();
       for (const [name, value] of Object.entries(fields)) form.set(name, value);
