@@ -29,7 +29,7 @@ BY_TCP = {
 }
 
 # Seconds: A_DoIP_Ctrl, A_DoIP_Diagnostic_Message, A_DoIP_Announce_Wait with some for the way, and
-# what a tester waits for an answer (P2) and, after a 78, for the next one (P2*) over a network.
+# what a tester waits for an answer (P2) and, after a 78 or of a group, for the next one (P2*).
 CONTROL, ACKNOWLEDGEMENT, ANNOUNCE_WAIT = 2, 2, 0.7
 ANSWER, ANSWER_EXTENDED = 2, 7
 

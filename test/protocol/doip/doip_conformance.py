@@ -11,8 +11,8 @@ import sys
 
 from doip_capture import Capture, Nothing
 from doip_client import (
-    ACK, ACTIVATE, ACTIVATED, ALIVE, ANNOUNCEMENT, ANSWER, CONTROL, DIAGNOSTIC, HEADER_NACK,
-    IDENTIFY, IDENTIFY_EID, IDENTIFY_VIN, POWER, POWER_IS, STATUS, STATUS_IS,
+    ACK, ACTIVATE, ACTIVATED, ANNOUNCEMENT, ANSWER, ANSWER_EXTENDED, CONTROL, DIAGNOSTIC,
+    HEADER_NACK, IDENTIFY, IDENTIFY_EID, IDENTIFY_VIN, POWER, POWER_IS, STATUS, STATUS_IS,
     Deviation, Discovery, Tester, announcement_of, answers, demand, frame, status_of,
 )  # fmt: skip
 
@@ -113,7 +113,7 @@ def functional(entity):
     tester.put(group, request)
     waiting = set(members)
     while waiting:
-        ecu, response = tester.message(ANSWER)
+        ecu, response = tester.message(ANSWER_EXTENDED)
         answers(request, response)
         if response[:1] == b"\x7f" and response[2] == 0x78:
             continue
@@ -125,7 +125,7 @@ def functional(entity):
     tester.put(group, bytes.fromhex("3e80"))
     asked_for_time = set()
     tester.put(members[0], b"\x3e\x00")
-    while (said := tester.message(ANSWER)) != (members[0], b"\x7e\x00"):
+    while (said := tester.message(ANSWER_EXTENDED)) != (members[0], b"\x7e\x00"):
         ecu, response = said
         if response[:1] == b"\x7f" and response[2] == 0x78:
             asked_for_time.add(ecu)
