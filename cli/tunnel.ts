@@ -1,11 +1,12 @@
 import { createWriteStream, type WriteStream } from "node:fs";
 import { once } from "node:events";
+import { rm } from "node:fs/promises";
 import { Command, InvalidArgumentError } from "commander";
 import { isVehicleId } from "#crypto/identity.ts";
 import { toHex } from "#protocol/bytes/hex.ts";
 import { doipCapture } from "#protocol/capture/doip-capture.ts";
 import { systemClock } from "#protocol/doip/clock.ts";
-import { openGateway } from "./gateway.ts";
+import { GatewayError, openGateway } from "./gateway.ts";
 import { printable } from "./printable.ts";
 import { remoteCar, type RemoteCar } from "./remote-car.ts";
 import { reporting } from "./reporting.ts";
@@ -54,6 +55,9 @@ async function run({ vin, listen, record, quiet }: Options): Promise<string> {
       clock: systemClock,
       ...(recording && { onMessage: recording.message }),
       ...(quiet !== true && { onExchange: (exchange) => show(car, exchange) }),
+    }).catch(async (error: unknown) => {
+      await recording?.discard();
+      throw isTaken(error) ? portTaken(listen) : error;
     });
     console.log(
       `${printable(vin)} on ${listen.host}, DoIP, TCP ${tunnel.port}, UDP ${tunnel.udpPort}`,
@@ -73,6 +77,8 @@ async function run({ vin, listen, record, quiet }: Options): Promise<string> {
 interface Recording {
   message: NonNullable<TunnelOptions["onMessage"]>;
   end(): Promise<void>;
+  /** Leaves no file: another start would find it in its way. */
+  discard(): Promise<void>;
 }
 
 /** Writes messages into a new file as they come. @throws the system's error, EEXIST for one */
@@ -87,7 +93,21 @@ async function startRecording(file: string): Promise<Recording> {
       out.end(capture.end(new Date()));
       await once(out, "close");
     },
+    async discard() {
+      out.end();
+      await once(out, "close");
+      await rm(file);
+    },
   };
+}
+
+function isTaken(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "EADDRINUSE";
+}
+
+function portTaken({ host, port }: Options["listen"]): GatewayError {
+  const what = `${host}:${port} is taken, by a car or a tunnel on this machine; --listen takes another`;
+  return new GatewayError("TUNNEL_PORT_TAKEN", what);
 }
 
 function show(car: RemoteCar, exchange: TunnelledExchange): void {

@@ -1,7 +1,19 @@
 import { execFile, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  onTestFinished,
+  test,
+} from "vitest";
 import { testFolder } from "#test/helpers/folder.ts";
 import { startGateway, type TestGateway } from "#test/helpers/gateway.ts";
 import { requirePeer } from "#test/helpers/optional.ts";
@@ -137,4 +149,21 @@ test("a car that nobody knows is said so", async () => {
     code: 1,
     stderr: expect.stringContaining("(VEHICLE_UNKNOWN)"),
   });
+});
+
+test("a port that is taken is said so, and leaves no recording in the way of another start", async () => {
+  const folder = testFolder();
+  const record = join(folder, "session.pcapng");
+  await testVehicle(gateway, { vin: VIN, stateDir: folder });
+  const holder = createServer();
+  await once(holder.listen(0, "127.0.0.1"), "listening");
+  onTestFinished(() => void holder.close());
+  const place = `127.0.0.1:${(holder.address() as AddressInfo).port}`;
+  const arguments_ = [latticeway, "tunnel", "--vin", VIN, "--listen", place, "--record", record];
+  const ended = run(process.execPath, arguments_, { env: commandEnvironment(gateway) });
+  await expect(ended).rejects.toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/^error: 127.0.0.1:\d+ is taken, .*--listen.*TUNNEL_PORT_TAKEN/),
+  });
+  expect(existsSync(record)).toBe(false);
 });
