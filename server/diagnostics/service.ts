@@ -1,6 +1,7 @@
 import type { ServerConfig } from "#config/server.ts";
 import type { DiagnosticBroadcast, DiagnosticSend } from "#protocol/api/diagnostics.ts";
 import { ProblemError } from "#protocol/api/problem.ts";
+import { toHex } from "#protocol/bytes/hex.ts";
 import type { Catalogues } from "#protocol/uds/catalogue.ts";
 import { isReadOnly } from "#protocol/uds/service.ts";
 import type { AuditLog } from "#server/audit/audit-log.ts";
@@ -223,7 +224,7 @@ async function awaitApproval(
       requested_by,
       reason,
       level,
-      summary: `${request.ecu_id ?? request.zone_id}: ${request_data.toString("hex")}`,
+      summary: `${request.ecu_id ?? request.zone_id}: ${toHex(request_data)}`,
       expires_at,
     });
     return true;

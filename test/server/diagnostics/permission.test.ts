@@ -153,7 +153,8 @@ describe("a rule", () => {
     const approval = await approvalOf(json.request_id);
     expect((await decide(engineer, approval, "approve")).json.code).toBe("APPROVAL_OWN");
     expect(asked).toEqual([]);
-    expect((await decide(colleague, approval, "approve")).status).toBe(200);
+    const decided = await decide(colleague, approval, "approve");
+    expect(decided).toMatchObject({ status: 200, json: { summary: "ECU_001: 2EF19041" } });
     await vi.waitFor(async () =>
       expect(await result(json.request_id)).toMatchObject({
         status: "completed",
