@@ -90,8 +90,8 @@ describe("a tester that enters a session through the tunnel", () => {
     const before = await requests();
     raw.send("02fd8001000000060e0010013e80", "02fd8001000000060e00e0003e80");
     expect(await raw.receive(26)).toBe("02fd80020000000510010e000002fd800200000005e0000e0000");
-    expect(await ask(raw, "3e00")).toBe("7e00");
-    expect(await requests()).toBe(before);
+    expect(await ask(raw, "22f186")).toBe("62f18603");
+    expect(await requests()).toBe(before + 1);
   });
 
   test("leaves it when it goes", async () => {
