@@ -125,7 +125,8 @@ async function make(
     vin,
     request_data,
     timeout_ms: body.timeout_ms ?? config.timeout_ms,
-    max_attempts: readsOnly ? config.tries : 1,
+    // Silence is an answer, too, where everybody was asked: ISO 14229-1 has ECUs keep some to themselves.
+    max_attempts: readsOnly && target.zone_id === null ? config.tries : 1,
     requested_by: operator.name,
     token_id: operator.token_id,
     session_id: body.session_id ?? null,

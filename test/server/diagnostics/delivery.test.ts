@@ -320,6 +320,15 @@ describe("a broadcast", () => {
     expect(asked).toMatchObject([{ zone_id: "ZG-FRONT", service_id: "0x3E", data: "00" }]);
     expect(asked[0]).not.toHaveProperty("ecu_id");
   });
+
+  it("that nobody answers is not sent again", async () => {
+    const { asked } = await scripted(() => failure("UDS_TIMEOUT"));
+    const sent = await gateway.admin.send("POST", "/api/v1/diagnostics/broadcast", {
+      body: { vin, zone_id: "ZG-FRONT", service_id: "22", data: "1234", wait_ms: 10_000 },
+    });
+    expect(sent.json).toMatchObject({ status: "timeout", attempts: 1 });
+    expect(asked).toHaveLength(1);
+  });
 });
 
 describe("results", () => {
