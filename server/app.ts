@@ -123,11 +123,11 @@ async function compose(base: Base) {
   const assembler = createAssembler({ db, blobs, signers });
   const catalogues = openCatalogues(config.diagnostics.catalogue_dir, log);
   const remote = await composeRemoteDiagnostics({ ...base, ...rights, mqtt, catalogues });
-  const { updateStarted: started, revocations } = remote;
+  const { updateStarted: started, revocations, everyMs } = remote;
   const ttlHours = config.packages.ttl_h;
   const updates: UpdateDeps = { db, assembler, metrics, ttlHours, started };
   const delivery = startDelivery({ db, mqtt, log });
-  const parts = { ...base, ...rights, db, mqtt, catalogues, revocations };
+  const parts = { ...base, ...rights, db, mqtt, catalogues, revocations, everyMs };
   const requests = composeDiagnosticRequests(parts);
 
   await http.register(healthRoutes({ db, metrics, state }));

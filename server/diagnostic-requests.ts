@@ -7,6 +7,7 @@ import { createDelivery } from "#server/diagnostics/delivery.ts";
 import { denyWaiting, takeDecision, tell } from "#server/diagnostics/ending.ts";
 import { createFeed } from "#server/diagnostics/feed.ts";
 import { expireRequests } from "#server/diagnostics/queries.ts";
+import { followOtherGateways } from "#server/diagnostics/other-gateways.ts";
 import { diagnosticRoutes } from "#server/diagnostics/routes.ts";
 import { recheck } from "#server/diagnostics/service.ts";
 import { diagnosticTopics } from "#server/diagnostics/topics.ts";
@@ -17,6 +18,8 @@ import type { DiagnosticRights } from "./diagnostic-rights.ts";
 
 export interface DiagnosticRequestsDeps extends DiagnosticRights {
   db: Db;
+  /** How often what other gateways do is looked for; undefined where there is none. */
+  everyMs: number | undefined;
   mqtt: Mqtt;
   config: ServerConfig;
   catalogues: Catalogues;
@@ -35,6 +38,8 @@ export function composeDiagnosticRequests(base: DiagnosticRequestsDeps) {
     recheck: (request) => recheck(db, request),
   });
   const deps = { ...base, config: base.config.diagnostics, feed, delivery };
+  const { everyMs } = base;
+  const unfollow = everyMs === undefined ? () => {} : followOtherGateways(deps, everyMs);
   approvals.onDecided(async ({ subject_kind, subject, ...decision }) => {
     if (subject_kind === "request") await takeDecision(deps, subject, decision);
   });
@@ -60,6 +65,7 @@ export function composeDiagnosticRequests(base: DiagnosticRequestsDeps) {
       return expired.length;
     },
     stop(): void {
+      unfollow();
       delivery.stop();
       feed.stop();
     },

@@ -61,6 +61,7 @@ export async function composeRemoteDiagnostics(deps: RemoteDiagnosticsDeps) {
   const scans = createScans(base);
   const challenges = createChallenges({ ...base, keys });
   return {
+    everyMs,
     revocations,
     sessions,
     routes: [

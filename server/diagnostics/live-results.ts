@@ -8,6 +8,8 @@ import {
 } from "./result-queries.ts";
 
 const PAGE = 100;
+/** Changes that are remembered as told. */
+const MOST_TOLD = 1000;
 
 /**
  * Results as they change. With the id of an event: first what has changed since, then on. A result
@@ -28,9 +30,15 @@ export async function* liveResults(
     signal,
   );
   if (after !== undefined) yield* missed(source, filter, after, signal);
+  const told = new Set<string>();
   for await (const requestId of changes) {
     const found = await revisedResult(source, filter, requestId);
-    if (found) yield { id: found.revision, event: "result", data: found.result };
+    // A change may be heard of more than once.
+    if (found === undefined || told.has(found.revision)) continue;
+    told.add(found.revision);
+    const [oldest] = told;
+    if (told.size > MOST_TOLD && oldest !== undefined) told.delete(oldest);
+    yield { id: found.revision, event: "result", data: found.result };
   }
 }
 

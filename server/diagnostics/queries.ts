@@ -316,6 +316,32 @@ function ended(status: DiagnosticStatus, error: DiagnosticError) {
   };
 }
 
+/** The number of the last change of any request; 0 where there is none. */
+export async function lastRevision(db: Db): Promise<bigint> {
+  const row = await db
+    .selectFrom("diagnostic_request")
+    .select("revision")
+    .orderBy("revision", "desc")
+    .limit(1)
+    .executeTakeFirst();
+  return BigInt(row?.revision ?? 0);
+}
+
+/** Requests that have changed after `revision`, in the order of their last change. */
+export async function requestsChangedAfter(
+  db: Db,
+  revision: bigint,
+  limit: number,
+): Promise<(RequestName & { status: DiagnosticStatus; revision: string })[]> {
+  return db
+    .selectFrom("diagnostic_request")
+    .select([...name, "status", "revision"])
+    .where("revision", ">", String(revision))
+    .orderBy("revision")
+    .limit(limit)
+    .execute();
+}
+
 /** Where a request stands. */
 export async function requestById(
   db: Db,

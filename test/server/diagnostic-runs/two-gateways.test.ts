@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vites
 import { serverCa } from "#crypto/pki.ts";
 import type { DiagnosticSession } from "#protocol/api/diagnostic-session.ts";
 import type { ScriptRun } from "#protocol/api/diagnostic-script.ts";
+import type { DiagnosticRequest } from "#protocol/mqtt/diagnostics.ts";
 import { startApp, type App } from "#server/app.ts";
 import { startGateway, type TestGateway } from "#test/helpers/gateway.ts";
 import { connect, opening, register } from "#test/server/diagnostic-sessions/remote-vehicle.ts";
@@ -59,5 +60,24 @@ describe.runIf(process.env["TEST_DATABASE"] === "postgresql")("a vehicle at one 
     expect(await vehicle.was("cancel_script")).toMatchObject({ script_id: run.script_id });
     await send("POST", "/revoke", { vin, reason: "smoke" });
     await vehicle.was("revoke");
+  });
+
+  it("is asked by another one, which hears the answer", async () => {
+    const { client } = await connect(gateway, vin);
+    client.on("message", (topic, payload) => {
+      const message = JSON.parse(payload.toString()) as DiagnosticRequest & { success?: boolean };
+      if (!topic.endsWith("/diagnostics") || message.success !== undefined) return;
+      const { request_id, attempt } = message;
+      const answer = { request_id, attempt, success: true, response_data: "62F19041" };
+      void client.publishAsync(topic, JSON.stringify(answer), { qos: 1 });
+    });
+    await client.subscribeAsync(`vehicle/${vin}/diagnostics`, { qos: 1 });
+    const send = await operatorAt(other, gateway);
+    const body = { vin, ecu_id: "ECU_001", service_id: "22", data: "F190", wait_ms: 20_000 };
+    expect(await send("POST", "/send", body)).toMatchObject({
+      status: "completed",
+      attempts: 1,
+      responses: [{ response_data: "62F19041" }],
+    });
   });
 });
