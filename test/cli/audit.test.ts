@@ -235,10 +235,10 @@ describe("latticeway audit verify at a gateway", () => {
   });
 });
 
-describe("the recipe of docs/diagnostics.md", () => {
+describe("the recipe of docs/audit.md", () => {
   it("computes the same head in another language", (context) => {
     requirePeer(context, "scapy");
-    const page = readFileSync(join(import.meta.dirname, "../../docs/diagnostics.md"), "utf8");
+    const page = readFileSync(join(import.meta.dirname, "../../docs/audit.md"), "utf8");
     const recipe = /```python\n(import hashlib.*?)```/s.exec(page)?.[1] ?? "";
     const { stdout, stderr } = spawnSync(PYTHON, ["-c", recipe], {
       input: exported,

@@ -42,7 +42,7 @@ class Entity:
 
 
 def tls_context(ca, certificate, key):
-    """As docs/diagnostics.md has it."""
+    """As docs/simulated-vehicle.md has it."""
     context = ssl.create_default_context(cafile=ca)
     context.check_hostname = False
     context.load_cert_chain(certificate, key)
