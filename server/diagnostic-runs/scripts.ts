@@ -13,6 +13,7 @@ import {
 } from "#server/diagnostic-policy/approvals.ts";
 import { permission } from "#server/diagnostic-sessions/permission.ts";
 import { sessionById, sessionLocks } from "#server/diagnostic-sessions/queries.ts";
+import { revokedSince } from "#server/diagnostic-sessions/revocation-queries.ts";
 import type { Revocations } from "#server/diagnostic-sessions/revoke.ts";
 import type { Sessions } from "#server/diagnostic-sessions/service.ts";
 import { targetEcu } from "#server/diagnostic-sessions/target.ts";
@@ -185,7 +186,11 @@ async function run(deps: ScriptDeps, operator: Operator, wanted: WantedScript): 
     }
     return inserted;
   });
-  if (!isHeld) await send(deps, row);
+  // A revocation did not see what was not committed.
+  if ((await revokedSince(db, row, row.created_at)) !== undefined) {
+    const ending = { status: "cancelled", by: "gateway", error: revoked } as const;
+    await end(deps, { script_ids: [row.script_id] }, ending);
+  } else if (!isHeld) await send(deps, row);
   return settled(deps, row, wanted.wait_ms);
 }
 

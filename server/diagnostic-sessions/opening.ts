@@ -19,6 +19,7 @@ import {
   type SessionRow,
 } from "./queries.ts";
 import { permission } from "./permission.ts";
+import { revokedSince } from "./revocation-queries.ts";
 import { mayTakeOver, sessionRequest } from "./session.ts";
 import { targetEcu } from "./target.ts";
 
@@ -139,6 +140,11 @@ async function begin(deps: OpeningDeps, operator: Operator, wanted: Wanted): Pro
     return { row, ended };
   });
   await deps.endings.follow(ended);
+  // A revocation did not see what was not committed.
+  if ((await revokedSince(db, row, row.created_at)) !== undefined) {
+    const [over] = await deps.endings.end({ session_id: row.session_id }, revokedMeanwhile);
+    return over ?? row;
+  }
   await askVehicle(deps, row);
   return waitOpening(deps, row, wanted.wait_ms);
 }
@@ -247,6 +253,7 @@ async function auditOpening(tx: Tx, row: SessionRow, approvedBy?: string): Promi
   });
 }
 
+const revokedMeanwhile = { reason: "revoked", by: "gateway" } as const;
 /** SQLSTATE: another session keeps the ECU. */
 const UNIQUE_VIOLATION = "23505";
 const inSeconds = (seconds: number) => new Date(Date.now() + seconds * 1000);
