@@ -78,6 +78,8 @@ export async function startApp(config: ServerConfig, log: Log): Promise<App> {
     } catch (error) {
       // One listener may be open already; it would keep the process, and whoever connects to it.
       parts.listeners.stop();
+      parts.requests.stop();
+      parts.remote.stop();
       await Promise.all([parts.http.close(), parts.mqtt.close()]);
       throw error;
     }
