@@ -89,7 +89,9 @@ const Ms = Type.Number({ minimum: 0 });
 export const Hops = Type.Object({
   rest_ms: Type.Optional(Type.Number({ description: "Checked, audited and stored" })),
   queued_ms: Type.Optional(Type.Number({ description: "Waited for the vehicle" })),
-  broker_ms: Type.Optional(Type.Number({ description: "Until the vehicle acknowledged it (MQTT)" })),
+  broker_ms: Type.Optional(
+    Type.Number({ description: "Until the vehicle acknowledged it (MQTT)" }),
+  ),
   network_ms: Type.Optional(Type.Number({ description: "To the vehicle and back" })),
   vmg_ms: Type.Optional(Type.Number({ description: "In the vehicle, all in all" })),
   vehicle: Type.Optional(VehicleTiming),
