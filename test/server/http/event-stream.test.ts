@@ -3,7 +3,6 @@ import { setImmediate as turn } from "node:timers/promises";
 import Fastify from "fastify";
 import { expect, it, onTestFinished } from "vitest";
 import { eventStreams, type StreamedEvent } from "#server/http/event-stream.ts";
-import type { Http } from "#server/http/http.ts";
 
 async function* endless(signal: AbortSignal): AsyncGenerator<StreamedEvent> {
   for (let id = 1; !signal.aborted; id++) {
@@ -24,7 +23,7 @@ it.each([
   const http = Fastify();
   onTestFinished(() => http.close());
   let asked = 0;
-  const streams = eventStreams(http as unknown as Http, 10);
+  const streams = eventStreams(http, 10);
   http.get("/events", async (_request, reply) =>
     streams.send(reply, source, async () => ++asked < 3),
   );
