@@ -78,8 +78,7 @@ export async function startApp(config: ServerConfig, log: Log): Promise<App> {
     } catch (error) {
       // One listener may be open already; it would keep the process, and whoever connects to it.
       parts.listeners.stop();
-      parts.requests.stop();
-      parts.remote.stop();
+      parts.stop();
       await Promise.all([parts.http.close(), parts.mqtt.close()]);
       throw error;
     }
@@ -182,7 +181,12 @@ async function compose(base: Base) {
     // Leaves the public keys of a rotation also when no package is asked for.
     await signers();
   };
-  return { http, mqtt, rights, requests, updates, renewTrust, listeners, catalogues, remote };
+  const stop = () => {
+    delivery.stop();
+    requests.stop();
+    remote.stop();
+  };
+  return { http, mqtt, rights, requests, updates, renewTrust, listeners, catalogues, remote, stop };
 }
 
 async function listen(
@@ -196,6 +200,7 @@ async function listen(
     listeners,
     catalogues,
     remote,
+    stop,
   }: Awaited<ReturnType<typeof compose>>,
   { config, log, state, presence, database }: Base,
 ): Promise<App> {
@@ -232,8 +237,7 @@ async function listen(
       clearInterval(flush);
       listeners.stop();
       const maintained = stopMaintenance();
-      requests.stop();
-      remote.stop();
+      stop();
       const ended = await Promise.allSettled([http.close(), mqtt.close(), maintained]);
       // Whatever went wrong there: what was seen is kept, and the database is closed last.
       try {

@@ -10,6 +10,8 @@ export interface Delivery {
   commands(vin: string): void;
   /** Sends a vehicle its remote configuration, in the background, if it is listening. */
   config(vin: string): void;
+  /** Nothing is begun any more; what waits is sent after the next start. */
+  stop(): void;
 }
 
 export interface DeliveryDeps {
@@ -36,6 +38,7 @@ interface Progress {
  */
 export function startDelivery({ db, mqtt, log }: DeliveryDeps): Delivery {
   const connections = new WeakMap<object, Progress>();
+  let stopped = false;
 
   async function sendCommands(vin: string, progress: Progress): Promise<void> {
     const due = await undeliveredCommands(db, vin, [...progress.sent]);
@@ -68,13 +71,14 @@ export function startDelivery({ db, mqtt, log }: DeliveryDeps): Delivery {
   }
 
   const inBackground = (work: Promise<void>) => {
-    work.catch((error: unknown) =>
-      log.error({ err: error }, "What waits for a vehicle could not be sent"),
-    );
+    work.catch((error: unknown) => {
+      // The database may be closed by then.
+      if (!stopped) log.error({ err: error }, "What waits for a vehicle could not be sent");
+    });
   };
   const commands = (vin: string) => {
     const connection = mqtt.connection(vin);
-    if (connection === undefined) return;
+    if (connection === undefined || stopped) return;
     const progress = connections.get(connection) ?? {
       sent: new Set(),
       running: false,
@@ -100,5 +104,11 @@ export function startDelivery({ db, mqtt, log }: DeliveryDeps): Delivery {
     if (!command.Check(message)) return;
     inBackground(settle(vin, message.command_id));
   });
-  return { commands, config: (vin) => inBackground(sendConfig(vin, false)) };
+  return {
+    commands,
+    config: (vin) => inBackground(sendConfig(vin, false)),
+    stop() {
+      stopped = true;
+    },
+  };
 }

@@ -20,6 +20,8 @@ export function diagnosticEventTopics(deps: DiagnosticEventDeps): TopicHandler[]
     topicHandler({
       topic: "diagnostics/events",
       schema: DiagnosticEvent,
+      // The record of a script, in the audit log and in captures, has its steps as they were.
+      ordered: true,
       async handle(vin, event) {
         if (await take(deps, vin, event)) return;
         metrics.mqttRefused.inc({ reason: "DIAGNOSTIC_EVENT_UNEXPECTED" });
