@@ -6,7 +6,7 @@ import { discoverable, type DiscoverableGateway } from "#protocol/doip/discovery
 import { standardTiming, type EntityConfig } from "#protocol/doip/entity-state.ts";
 import { listenDoip, type DoipConnection } from "#protocol/doip/listener.ts";
 import { Nrc } from "#protocol/uds/nrc.ts";
-import { negativeResponse } from "#protocol/uds/response.ts";
+import { isSilentWhenFunctional, negativeResponse } from "#protocol/uds/response.ts";
 import { Sid, suppressesPositive } from "#protocol/uds/service.ts";
 import type { RemoteCar, RemoteEcu, RemoteOutcome } from "./remote-car.ts";
 import { isKeepAlive, tunnelSessions, type TunnelSessions } from "./tunnel-sessions.ts";
@@ -133,9 +133,12 @@ async function carry(
   tunnel.underWay -= 1;
   settle();
   if (outcome.kind === "answered") {
-    // The car answers what the gateway has asked it, a session for one; the bit is the tester's.
+    // The car answers what the gateway has asked it, a session for one; the bit is the tester's. The
+    // 78 that lets an ECU of a group say that it can't stays with the car.
+    const isKept = (response: Uint8Array) =>
+      ecu ? suppresses(request, response) : isSilentWhenFunctional(response);
     for (const { logical_address, response } of outcome.answers)
-      if (!ecu || !suppresses(request, response)) answer(logical_address, response);
+      if (!isKept(response)) answer(logical_address, response);
   } else if (ecu) answer(target, negativeResponse(request[0] ?? 0, nrcOf(outcome.code)));
   onExchange?.({ tester, target, request, outcome, duration_ms: clock.now() - started });
 }

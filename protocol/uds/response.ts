@@ -84,3 +84,20 @@ export function positivePayload(request: Uint8Array, response: Uint8Array): Uint
   }
   return response.subarray(1);
 }
+
+const silentWhenFunctional: readonly number[] = [
+  Nrc.serviceNotSupported,
+  Nrc.subFunctionNotSupported,
+  Nrc.requestOutOfRange,
+  Nrc.subFunctionNotSupportedInActiveSession,
+  Nrc.serviceNotSupportedInActiveSession,
+];
+
+/**
+ * Whether an answer is not worth sending when everybody was asked, unless a 78 has announced it
+ * (ISO 14229-1, functional addressing).
+ */
+export function isSilentWhenFunctional(response: Uint8Array): boolean {
+  const [sid, , nrc] = response;
+  return sid === Sid.negativeResponse && nrc !== undefined && silentWhenFunctional.includes(nrc);
+}

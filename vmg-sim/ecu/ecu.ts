@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { Clock } from "#protocol/doip/clock.ts";
 import { Nrc } from "#protocol/uds/nrc.ts";
-import { negativeResponse } from "#protocol/uds/response.ts";
+import { isSilentWhenFunctional, negativeResponse } from "#protocol/uds/response.ts";
 import { hmacKey, type KeyFunction } from "#protocol/uds/security-key.ts";
 import { POSITIVE_OFFSET, suppressesPositive } from "#protocol/uds/service.ts";
 import type { Assignment } from "#protocol/uptane/assignment.ts";
@@ -32,15 +32,6 @@ import { ecuTrust, type TrustOptions } from "./trust.ts";
 /** The first 78 goes out with a reserve to P2, the ones after it with a reserve to P2*. */
 const FIRST_PENDING_MS = 0.8 * P2_SERVER_MS;
 const NEXT_PENDING_MS = 0.4 * P2_STAR_SERVER_MS;
-
-/** Not worth an answer when everybody was asked (ISO 14229-1, functional addressing). */
-const silentWhenFunctional: readonly number[] = [
-  Nrc.serviceNotSupported,
-  Nrc.subFunctionNotSupported,
-  Nrc.requestOutOfRange,
-  Nrc.subFunctionNotSupportedInActiveSession,
-  Nrc.serviceNotSupportedInActiveSession,
-];
 
 export interface EcuOptions {
   config: EcuConfig;
@@ -246,12 +237,13 @@ async function answer(
   const outcome = await outcomeOf(ecu, options, request, tester);
   cancel();
   const response = responseTo(ecu, request, outcome);
+  if (response === undefined) return outcome;
   const suppressed =
     !pendingSent &&
     (outcome.kind === "negative"
-      ? tester.functional && silentWhenFunctional.includes(outcome.nrc)
+      ? tester.functional && isSilentWhenFunctional(response)
       : suppressesPositive(request));
-  if (response !== undefined && !suppressed) respond(response);
+  if (!suppressed) respond(response);
   return outcome;
 }
 
