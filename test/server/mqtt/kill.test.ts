@@ -37,6 +37,13 @@ const messages: Partial<Record<VehicleTopic, object>> = {
     success: true,
     response_data: "62F19031",
   },
+  "diagnostics/events": {
+    kind: "scan",
+    update_id,
+    phase: "before_update",
+    ecus: [{ ecu_id: "ECU_001", dids: { F190: "31" } }],
+    ts,
+  },
 };
 
 describe("a gateway that is killed right after the last PUBACK", () => {
@@ -173,6 +180,13 @@ describe("a gateway that is killed right after the last PUBACK", () => {
         status: "completed",
         responses: [{ ecu_id: "ECU_001", response_data: "62F19031" }],
       },
+    ]);
+  });
+
+  it("has the scan", async () => {
+    const rows = await database.db.selectFrom("diagnostic_scan").selectAll().execute();
+    expect(rows).toMatchObject([
+      { vin, update_id, phase: "before_update", ecus: [{ ecu_id: "ECU_001" }] },
     ]);
   });
 });

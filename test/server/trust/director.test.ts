@@ -168,7 +168,7 @@ describe("the director", () => {
     "1.timestamp.json",
     "01.root.json",
     "9.root.json",
-    "1.a%00b.json",
+    "1.a%0Ab.json",
     "x.json",
   ])("has no %s", async (file) => {
     await submitSigned(about());

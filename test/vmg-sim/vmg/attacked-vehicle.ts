@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { onTestFinished } from "vitest";
+import { onTestFinished, vi } from "vitest";
 import type { TargetFile } from "#protocol/uptane/metadata.ts";
 import { testFolder } from "#test/helpers/folder.ts";
 import type { TestGateway } from "#test/helpers/gateway.ts";
@@ -46,16 +46,21 @@ export function flash({ folder, hardware }: TestVehicle): Record<string, string>
 }
 
 /** The error of the vehicle's newest update, as the gateway has heard of it. */
-export async function reported(
+export function reported(
   { admin }: TestGateway,
   vin: string,
   updates: number,
 ): Promise<string | undefined> {
-  for (;;) {
-    const { json } = await admin.send("GET", `/api/v1/updates?vin=${vin}`);
-    const items = json.items as { completed_at: string | null; error: { code: string } | null }[];
-    if (items.length >= updates && items[0]?.completed_at) return items[0].error?.code;
-  }
+  return vi.waitFor(
+    async () => {
+      const { json } = await admin.send("GET", `/api/v1/updates?vin=${vin}`);
+      const items = json.items as { completed_at: string | null; error: { code: string } | null }[];
+      const hasEnded = items.length >= updates && items[0]?.completed_at;
+      if (!hasEnded) throw new Error("the update has not ended yet");
+      return items[0]?.error?.code;
+    },
+    { timeout: 60_000 },
+  );
 }
 
 export type Custom = TargetFile & { custom: Record<string, unknown> };

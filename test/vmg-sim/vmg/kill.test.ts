@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
 import { publish } from "#test/helpers/fleet-data.ts";
 import { testFolder } from "#test/helpers/folder.ts";
 import { startGateway, type TestGateway } from "#test/helpers/gateway.ts";
@@ -50,18 +50,20 @@ function spawnVehicle(vin: string, stateDir: string) {
 }
 
 async function ended(vin: string): Promise<{ status: string }> {
-  for (;;) {
-    const { json } = await gateway.admin.send("GET", `/api/v1/updates?vin=${vin}`);
-    const [latest] = json.items as { status: string; completed_at: string | null }[];
-    if (latest?.completed_at) return latest;
-    // Leaves the machine to the vehicle, which has work to do.
-    await new Promise<void>((resolve) => setImmediate(resolve));
-  }
+  return vi.waitFor(
+    async () => {
+      const { json } = await gateway.admin.send("GET", `/api/v1/updates?vin=${vin}`);
+      const [latest] = json.items as { status: string; completed_at: string | null }[];
+      if (!latest?.completed_at) throw new Error("the update has not ended yet");
+      return latest;
+    },
+    { timeout: 60_000 },
+  );
 }
 
 /** The vehicle forgets the update when the gateway has had the VCI after it. */
 async function gone(file: string): Promise<void> {
-  while (existsSync(file)) await new Promise<void>((resolve) => setImmediate(resolve));
+  await vi.waitFor(() => expect(existsSync(file)).toBe(false), { timeout: 60_000 });
 }
 
 async function versions(vin: string): Promise<string[]> {

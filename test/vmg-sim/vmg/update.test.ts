@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { generateKeys } from "#crypto/key-algorithm.ts";
 import type { CommandName } from "#protocol/mqtt/control.ts";
 import { reportedStatuses, type OtaStatus } from "#protocol/mqtt/ota-status.ts";
@@ -36,12 +36,16 @@ interface KnownUpdate {
 }
 
 /** The vehicle's update as the gateway knows it, once it has heard of its end. */
-async function ended(vin: string): Promise<KnownUpdate> {
-  for (;;) {
-    const { json } = await gateway.admin.send("GET", `/api/v1/updates?vin=${vin}`);
-    const [latest] = json.items as KnownUpdate[];
-    if (latest?.completed_at) return latest;
-  }
+function ended(vin: string): Promise<KnownUpdate> {
+  return vi.waitFor(
+    async () => {
+      const { json } = await gateway.admin.send("GET", `/api/v1/updates?vin=${vin}`);
+      const [latest] = json.items as KnownUpdate[];
+      if (!latest?.completed_at) throw new Error("the update has not ended yet");
+      return latest;
+    },
+    { timeout: 60_000 },
+  );
 }
 
 async function command(vehicle: TestVehicle, name: CommandName, params?: object) {
