@@ -181,12 +181,14 @@ async function compose(base: Base) {
     // Leaves the public keys of a rotation also when no package is asked for.
     await signers();
   };
-  const stop = () => {
-    delivery.stop();
-    requests.stop();
-    remote.stop();
-  };
+  const stop = stopAll(delivery, requests, remote);
   return { http, mqtt, rights, requests, updates, renewTrust, listeners, catalogues, remote, stop };
+}
+
+function stopAll(...parts: { stop(): void }[]): () => void {
+  return () => {
+    for (const part of parts) part.stop();
+  };
 }
 
 async function listen(
