@@ -35,15 +35,24 @@ export function createAssembler(deps: AssemblerDeps): Assembler {
       const manifest = manifestFor(contents);
       const id = packageId(manifest);
       const signers = await deps.signers();
-      const known = await packageById(deps.db, id);
-      if (known && isSignedBy(known.signatures, signers)) return known;
       const running =
-        underWay.get(id) ??
-        assemble(id, manifest, deps, signers).finally(() => underWay.delete(id));
+        underWay.get(id) ?? find(id, manifest, deps, signers).finally(() => underWay.delete(id));
       underWay.set(id, running);
       return running;
     },
   };
+}
+
+/** Looked up within the work that is shared: an assembly that ends meanwhile must not be missed. */
+async function find(
+  package_id: string,
+  manifest: Buffer,
+  deps: AssemblerDeps,
+  signers: readonly Signer[],
+): Promise<Package> {
+  const known = await packageById(deps.db, package_id);
+  if (known && isSignedBy(known.signatures, signers)) return known;
+  return assemble(package_id, manifest, deps, signers);
 }
 
 async function assemble(
