@@ -25,7 +25,7 @@ export const PASSPHRASE = "correct horse battery staple";
 /** Nothing is there yet but the certificates for TLS: neither keys nor roots. */
 export async function newProduction(): Promise<Production> {
   const folder = temporaryFolder();
-  const place = await testDatabase();
+  const place = await testDatabase(join(folder.path, "data"));
   const defaults = loadServerConfig({});
   const config = {
     certs_dir: join(folder.path, "certs"),
