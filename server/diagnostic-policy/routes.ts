@@ -8,7 +8,7 @@ import { appendEntry } from "#server/audit/audit-log.ts";
 import type { Db } from "#server/database/connection.ts";
 import { callingOperator, diagnosticLevels, roles, type Operator } from "#server/http/access.ts";
 import type { Http } from "#server/http/http.ts";
-import { currentVci, vehicleByVin } from "#server/vehicles/queries.ts";
+import { demandEcus } from "#server/vehicles/ecus.ts";
 import { decide } from "./policy.ts";
 import { deleteRule, insertRule, listRules, replaceRule } from "./queries.ts";
 import { checkRule, effects, Rule, RuleContent } from "./rule.ts";
@@ -172,12 +172,9 @@ function check(http: Http, db: Db): void {
 
 /** @throws ProblemError VEHICLE_UNKNOWN, VCI_MISSING, ECU_UNKNOWN */
 async function ecusOf(db: Db, vin: string, ecuIds: readonly string[]) {
-  const vci = await currentVci(db, vin);
-  if (vci === undefined) {
-    throw new ProblemError((await vehicleByVin(db, vin)) ? "VCI_MISSING" : "VEHICLE_UNKNOWN", vin);
-  }
+  const { ecus } = await demandEcus(db, vin);
   return ecuIds.map((id) => {
-    const ecu = vci.ecus.find(({ ecu_id }) => ecu_id === id);
+    const ecu = ecus.find(({ ecu_id }) => ecu_id === id);
     if (ecu === undefined) throw new ProblemError("ECU_UNKNOWN", id);
     return ecu;
   });

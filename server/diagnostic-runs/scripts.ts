@@ -12,7 +12,7 @@ import {
   type Approvals,
 } from "#server/diagnostic-policy/approvals.ts";
 import { permission } from "#server/diagnostic-sessions/permission.ts";
-import { sessionById, sessionLocks } from "#server/diagnostic-sessions/queries.ts";
+import { demandFree } from "#server/diagnostic-sessions/lock.ts";
 import { revokedSince } from "#server/diagnostic-sessions/revocation-queries.ts";
 import type { Revocations } from "#server/diagnostic-sessions/revoke.ts";
 import type { Sessions } from "#server/diagnostic-sessions/service.ts";
@@ -149,9 +149,9 @@ const revoked: RunError = { code: "REVOKED", message: "remote diagnostics was en
 
 async function run(deps: ScriptDeps, operator: Operator, wanted: WantedScript): Promise<ScriptRow> {
   const { db, config } = deps;
-  const { vin, ecu_id, script, max_s } = wanted;
+  const { vin, ecu_id, session_id = null, script, max_s } = wanted;
   const ecu = await targetEcu(db, vin, ecu_id);
-  await demandEcu(db, operator, wanted);
+  await demandFree(db, operator, { vin, session_id, ecu_id }, [ecu_id]);
   const requests = requestsOf(script);
   const verdict = await permission(deps, { operator, vin, ecus: [ecu], requests });
   const isHeld = verdict.kind === "approval";
@@ -161,7 +161,7 @@ async function run(deps: ScriptDeps, operator: Operator, wanted: WantedScript): 
       script_id: randomUUIDv7(),
       vin,
       ecu_id,
-      session_id: wanted.session_id ?? null,
+      session_id,
       script,
       status: isHeld ? "awaiting_approval" : "queued",
       operator: operator.name,
@@ -192,27 +192,6 @@ async function run(deps: ScriptDeps, operator: Operator, wanted: WantedScript): 
     await end(deps, { script_ids: [row.script_id] }, ending);
   } else if (!isHeld) await send(deps, row);
   return settled(deps, row, wanted.wait_ms);
-}
-
-/** An ECU that is in a session takes only what belongs to it. */
-async function demandEcu(
-  db: Db,
-  operator: Operator,
-  { vin, ecu_id, session_id }: WantedScript,
-): Promise<void> {
-  const [lock] = await sessionLocks(db, vin, [ecu_id]);
-  if (session_id === undefined) {
-    if (lock) throw new ProblemError("ECU_LOCKED", `${lock.operator} has ${lock.session_id}`);
-    return;
-  }
-  const session = await sessionById(db, session_id);
-  if (session === undefined || session.vin !== vin || session.ecu_id !== ecu_id) {
-    throw new ProblemError("SESSION_UNKNOWN", `${session_id} is none with ${ecu_id} of ${vin}`);
-  }
-  if (session.operator !== operator.name) {
-    throw new ProblemError("SESSION_OF_ANOTHER", `it is of ${session.operator}`);
-  }
-  if (session.status !== "open") throw new ProblemError("SESSION_ENDED", `it is ${session.status}`);
 }
 
 async function decide(

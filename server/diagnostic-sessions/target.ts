@@ -1,6 +1,6 @@
 import { ProblemError } from "#protocol/api/problem.ts";
 import type { Db } from "#server/database/connection.ts";
-import { currentVci, vehicleByVin } from "#server/vehicles/queries.ts";
+import { demandEcus } from "#server/vehicles/ecus.ts";
 
 /** An ECU as policies see it. */
 export interface TargetEcu {
@@ -20,8 +20,6 @@ export async function targetEcu(db: Db, vin: string, ecuId: string): Promise<Tar
  * @throws ProblemError VEHICLE_UNKNOWN, VCI_MISSING
  */
 export async function targetEcus(db: Db, vin: string): Promise<TargetEcu[]> {
-  const vci = await currentVci(db, vin);
-  if (vci) return vci.ecus.map(({ ecu_id, ecu_type }) => ({ ecu_id, ecu_type }));
-  if (!(await vehicleByVin(db, vin))) throw new ProblemError("VEHICLE_UNKNOWN", vin);
-  throw new ProblemError("VCI_MISSING", vin);
+  const { ecus } = await demandEcus(db, vin);
+  return ecus.map(({ ecu_id, ecu_type }) => ({ ecu_id, ecu_type }));
 }

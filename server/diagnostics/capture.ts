@@ -3,7 +3,7 @@ import { PayloadType } from "#protocol/doip/codes.ts";
 import type { AuditEntry } from "#protocol/api/audit.ts";
 import { exchangesAfter, type ExchangeFilter } from "#server/audit/queries.ts";
 import type { Db } from "#server/database/connection.ts";
-import { currentVci } from "#server/vehicles/queries.ts";
+import { currentEcus } from "#server/vehicles/queries.ts";
 
 /** The tester in the capture; the real one is an operator at the gateway. */
 const TESTER = 0x0e00;
@@ -67,7 +67,7 @@ function messages(entry: AuditEntry, addressOf: (ecuId: string) => number): Mess
 }
 
 async function addresses(db: Db, vin: string): Promise<(ecuId: string) => number> {
-  const vci = await currentVci(db, vin);
+  const vci = await currentEcus(db, vin);
   const known = new Map<string, number>();
   for (const { ecu_id, logical_address } of vci?.ecus ?? [])
     if (logical_address !== undefined) known.set(ecu_id, logical_address);

@@ -12,11 +12,12 @@ import {
   DiagnosticDenied,
   type Authorization,
 } from "#server/diagnostic-policy/authorize.ts";
-import { sessionById, sessionLocks } from "#server/diagnostic-sessions/queries.ts";
+import { demandFree } from "#server/diagnostic-sessions/lock.ts";
 import { revokedSince } from "#server/diagnostic-sessions/revocation-queries.ts";
 import type { Operator } from "#server/http/access.ts";
 import { operatorById } from "#server/operators/queries.ts";
-import { currentEcus, vehicleByVin, type CurrentEcus } from "#server/vehicles/queries.ts";
+import { demandEcus } from "#server/vehicles/ecus.ts";
+import type { CurrentEcus } from "#server/vehicles/queries.ts";
 import type { Delivery } from "./delivery.ts";
 import type { Feed } from "./feed.ts";
 import { insertRequest, requestByKey, type NewRequest, type SentRequest } from "./queries.ts";
@@ -56,7 +57,7 @@ export async function sendDiagnostic(
   body: DiagnosticSend,
   call: Call,
 ): Promise<string> {
-  const { ecus } = await vciOf(deps.db, body.vin);
+  const { ecus } = await demandEcus(deps.db, body.vin);
   const target = ecus.filter(({ ecu_id }) => ecu_id === body.ecu_id);
   if (target.length === 0) throw new ProblemError("ECU_UNKNOWN", body.ecu_id);
   return make(deps, operator, body, { ecu_id: body.ecu_id, zone_id: null }, target, call);
@@ -73,7 +74,7 @@ export async function broadcastDiagnostic(
   body: DiagnosticBroadcast,
   call: Call,
 ): Promise<string> {
-  const { zones, ecus } = await vciOf(deps.db, body.vin);
+  const { zones, ecus } = await demandEcus(deps.db, body.vin);
   const { zone_id } = body;
   if (!zones.some((zone) => zone.zone_id === zone_id))
     throw new ProblemError("ZONE_UNKNOWN", zone_id);
@@ -93,7 +94,7 @@ export async function recheck(db: Db, request: SentRequest): Promise<void> {
   // What is on its way out when everything is ended goes no further.
   const ended = await revokedSince(db, { vin, operator: requested_by, token_id }, created_at);
   if (ended !== undefined) throw new ProblemError("DIAGNOSTIC_DENIED", `revoked: ${ended}`);
-  const { ecus } = await vciOf(db, request.vin);
+  const { ecus } = await demandEcus(db, request.vin);
   const verdict = await authorize(db, {
     operator,
     vin: request.vin,
@@ -154,7 +155,8 @@ async function permit(
   ecus: Ecus,
 ): Promise<Authorization> {
   try {
-    await demandFree(db, operator, request, ecus);
+    const ids = ecus.map((ecu) => ecu.ecu_id);
+    await demandFree(db, operator, request, ids);
     const { vin, request_data } = request;
     return await authorize(db, { operator, vin, ecus, requests: [request_data] });
   } catch (error) {
@@ -169,29 +171,6 @@ async function permit(
     }
     throw error;
   }
-}
-
-/** An ECU that is in a session belongs to whoever opened it. */
-async function demandFree(
-  db: Db,
-  operator: Operator,
-  { vin, session_id, ecu_id }: NewRequest,
-  ecus: Ecus,
-): Promise<void> {
-  if (session_id !== null) {
-    const session = await sessionById(db, session_id);
-    if (session?.vin !== vin || session.ecu_id !== ecu_id)
-      throw new ProblemError("SESSION_UNKNOWN", `no session of that ECU is ${session_id}`);
-    if (session.operator !== operator.name)
-      throw new ProblemError("SESSION_OF_ANOTHER", `it is of ${session.operator}`);
-    if (session.status !== "open") throw new ProblemError("SESSION_ENDED", session.status);
-    return;
-  }
-  const ids = ecus.map((ecu) => ecu.ecu_id);
-  const [lock] = await sessionLocks(db, vin, ids);
-  if (lock === undefined) return;
-  const whose = lock.operator === operator.name ? "your own" : `${lock.operator}'s`;
-  throw new ProblemError("ECU_LOCKED", `${lock.ecu_id} is in ${whose} session ${lock.session_id}`);
 }
 
 /** @throws ProblemError IDEMPOTENCY_KEY_REUSED */
@@ -232,11 +211,4 @@ async function awaitApproval(
   });
   if (isNew) feed.publish({ ...request, status: "awaiting_approval" });
   return isNew;
-}
-
-async function vciOf(db: Db, vin: string): Promise<CurrentEcus> {
-  const vci = await currentEcus(db, vin);
-  if (vci) return vci;
-  if (!(await vehicleByVin(db, vin))) throw new ProblemError("VEHICLE_UNKNOWN", vin);
-  throw new ProblemError("VCI_MISSING", vin);
 }
