@@ -1,5 +1,5 @@
 import { diagnosticLevel, type DiagnosticLevel } from "#protocol/uds/level.ts";
-import { diagnosticLevels, type Operator } from "#server/http/access.ts";
+import { operatorLevels, type Operator } from "#server/http/access.ts";
 import { partText, requestParts, type Identifier, type RequestPart } from "./request-part.ts";
 import { effects, readRange, type Effect, type RequestPattern, type Rule } from "./rule.ts";
 
@@ -63,7 +63,7 @@ export function decide(rules: readonly Rule[], ask: Ask): Verdict {
 
 /** Whether who has one level may do what needs the other. */
 export function reaches(has: Operator["diagnostic_level"], needed: DiagnosticLevel): boolean {
-  return diagnosticLevels.indexOf(has) >= diagnosticLevels.indexOf(needed);
+  return operatorLevels.indexOf(has) >= operatorLevels.indexOf(needed);
 }
 
 interface Decision {

@@ -3,10 +3,10 @@ import Type from "typebox";
 import { EcuId, Uuid, VehicleId } from "#protocol/api/identifier.ts";
 import { ProblemError } from "#protocol/api/problem.ts";
 import { fromHex } from "#protocol/bytes/hex.ts";
-import { diagnosticLevels as requestLevels } from "#protocol/uds/level.ts";
+import { diagnosticLevels } from "#protocol/uds/level.ts";
 import { appendEntry } from "#server/audit/audit-log.ts";
 import type { Db } from "#server/database/connection.ts";
-import { callingOperator, diagnosticLevels, roles, type Operator } from "#server/http/access.ts";
+import { callingOperator, operatorLevels, roles, type Operator } from "#server/http/access.ts";
 import type { Http } from "#server/http/http.ts";
 import { demandEcus } from "#server/vehicles/ecus.ts";
 import { decide } from "./policy.ts";
@@ -119,7 +119,7 @@ const Check = Type.Object(
       {
         name: Type.String({ minLength: 1, maxLength: 64 }),
         role: Type.Enum(roles),
-        diagnostic_level: Type.Enum(diagnosticLevels),
+        diagnostic_level: Type.Enum(operatorLevels),
       },
       { additionalProperties: false },
     ),
@@ -138,7 +138,7 @@ const Check = Type.Object(
 const Explanation = Type.Object({
   effect: Type.Enum(effects),
   reason: Type.String(),
-  level: Type.Enum(requestLevels, { description: "What the request needs where no rule fits" }),
+  level: Type.Enum(diagnosticLevels, { description: "What the request needs where no rule fits" }),
   rule: Type.Union([Rule, Type.Null()], { description: "null: the level decides" }),
 });
 

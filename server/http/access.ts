@@ -1,5 +1,6 @@
 import type { FastifyRequest } from "fastify";
 import { ProblemError } from "#protocol/api/problem.ts";
+import { diagnosticLevels } from "#protocol/uds/level.ts";
 import { connectionOf, type TlsConnection } from "#server/runtime/connection.ts";
 import type { Http } from "./http.ts";
 
@@ -11,14 +12,14 @@ export type Role = (typeof roles)[number];
 export const diagnosticRoles = ["diagnostician", "release_manager"] as const satisfies Role[];
 
 /** How far an operator may go with diagnostics; each includes the ones before. */
-export const diagnosticLevels = ["none", "read", "write", "control"] as const;
-export type DiagnosticLevel = (typeof diagnosticLevels)[number];
+export const operatorLevels = ["none", ...diagnosticLevels] as const;
+export type OperatorLevel = (typeof operatorLevels)[number];
 
 export interface Operator {
   name: string;
   role: Role;
   token_id: string;
-  diagnostic_level: DiagnosticLevel;
+  diagnostic_level: OperatorLevel;
 }
 
 /** Who may call a route. Every route must say so: a route without it does not start. */

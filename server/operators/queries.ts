@@ -1,11 +1,11 @@
 import { sql, type Expression, type ExpressionBuilder, type SqlBool } from "kysely";
 import type { Db } from "#server/database/connection.ts";
 import type { Tables } from "#server/database/tables.ts";
-import type { DiagnosticLevel, Operator, Role } from "#server/http/access.ts";
+import type { OperatorLevel, Operator, Role } from "#server/http/access.ts";
 import "./table.ts";
 
 /** Where a token says nothing of its own. */
-const usualLevel: Record<Role, DiagnosticLevel> = {
+const usualLevel: Record<Role, OperatorLevel> = {
   viewer: "none",
   release_manager: "none",
   diagnostician: "control",
@@ -16,7 +16,7 @@ export interface OperatorToken {
   token_id: string;
   name: string;
   role: Role;
-  diagnostic_level: DiagnosticLevel;
+  diagnostic_level: OperatorLevel;
   created_at: string;
   expires_at: string | null;
 }
@@ -53,7 +53,7 @@ export async function insertToken(
     token_id: string;
     name: string;
     role: Role;
-    diagnostic_level?: DiagnosticLevel | null | undefined;
+    diagnostic_level?: OperatorLevel | null | undefined;
     token_sha256: Buffer;
     expires_at: Date | null;
   },

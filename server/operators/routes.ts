@@ -3,7 +3,7 @@ import Type from "typebox";
 import { Timestamp, Uuid } from "#protocol/api/identifier.ts";
 import { ProblemError } from "#protocol/api/problem.ts";
 import type { Db } from "#server/database/connection.ts";
-import { diagnosticLevels, roles } from "#server/http/access.ts";
+import { operatorLevels, roles } from "#server/http/access.ts";
 import type { Http } from "#server/http/http.ts";
 import { insertToken, listTokens, revokeToken } from "./queries.ts";
 import { hashToken, newToken } from "./token.ts";
@@ -12,7 +12,7 @@ const Token = Type.Object({
   token_id: Uuid,
   name: Type.String(),
   role: Type.Enum(roles),
-  diagnostic_level: Type.Enum(diagnosticLevels),
+  diagnostic_level: Type.Enum(operatorLevels),
   created_at: Timestamp,
   expires_at: Type.Union([Timestamp, Type.Null()]),
 });
@@ -21,7 +21,7 @@ const NewToken = Type.Object({
   name: Type.String({ minLength: 1, maxLength: 64 }),
   role: Type.Enum(roles),
   diagnostic_level: Type.Optional(
-    Type.Enum(diagnosticLevels, {
+    Type.Enum(operatorLevels, {
       description: "How far diagnostics may go; by default control for diagnostician and admin",
     }),
   ),

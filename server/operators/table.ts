@@ -1,5 +1,5 @@
 import type { ColumnType, Generated } from "kysely";
-import type { DiagnosticLevel, Role } from "#server/http/access.ts";
+import type { OperatorLevel, Role } from "#server/http/access.ts";
 
 declare module "#server/database/tables.ts" {
   interface Tables {
@@ -12,7 +12,7 @@ export interface OperatorTokenTable {
   name: string;
   role: Role;
   /** null: what the role has by default. */
-  diagnostic_level: ColumnType<DiagnosticLevel | null, DiagnosticLevel | null | undefined>;
+  diagnostic_level: ColumnType<OperatorLevel | null, OperatorLevel | null | undefined>;
   token_sha256: Buffer;
   created_at: Generated<Date>;
   expires_at: ColumnType<Date | null, Date | null | undefined>;
