@@ -1,4 +1,4 @@
-import { sql, type Selectable } from "kysely";
+import { sql, type RawBuilder, type Selectable } from "kysely";
 import { AUDIT_START, auditHash, type AuditEntry, type AuditHead } from "#protocol/api/audit.ts";
 import { toHex } from "#protocol/bytes/hex.ts";
 import type { Db, Tx } from "#server/database/connection.ts";
@@ -19,6 +19,9 @@ export interface UnchainedEntry {
   detail: Record<string, unknown> | null;
 }
 
+/** The lock of whoever appends. */
+const appending = sql<number>`hashtextextended('audit log', 0)`;
+
 /**
  * Appends entries to the chain. From here to the end of the transaction no other gateway appends:
  * make it the transaction's last step.
@@ -29,15 +32,16 @@ export async function insertEntries(
   entries: readonly UnchainedEntry[],
 ): Promise<AuditHead> {
   // A statement of its own: what follows must see what was committed while this one waited.
-  await sql`select pg_advisory_xact_lock(hashtextextended('audit log', 0))`.execute(tx);
+  await sql`select pg_advisory_xact_lock(${appending})`.execute(tx);
   const { rows, head } = chain(await auditHead(tx), entries);
-  await tx.insertInto("audit_entry").values(rows).execute();
+  await insertion(rows, sql`true`).execute(tx);
   return head;
 }
 
 /**
  * Appends entries behind what the caller takes for the chain's end, in a single statement.
- * @returns the new end, or undefined when the chain ends elsewhere by now: nothing is stored then
+ * @returns the new end, or undefined when somebody else appends right now, or the chain ends
+ * elsewhere by now: nothing is stored then
  */
 export async function insertEntriesAfter(
   db: Db,
@@ -46,8 +50,10 @@ export async function insertEntriesAfter(
 ): Promise<AuditHead | undefined> {
   const { rows, head } = chain(end, entries);
   try {
-    await db.insertInto("audit_entry").values(rows).execute();
-    return head;
+    // Not without the lock: a transaction that has it counts on the end that it has seen.
+    const isMine = sql`(select pg_try_advisory_xact_lock(${appending}))`;
+    const { numAffectedRows } = await insertion(rows, isMine).execute(db);
+    return numAffectedRows === BigInt(rows.length) ? head : undefined;
   } catch (error) {
     if ((error as { code?: unknown }).code === UNIQUE_VIOLATION) return undefined;
     throw error;
@@ -57,22 +63,38 @@ export async function insertEntriesAfter(
 /** Two entries can't have the same number, nor follow the same one. */
 const UNIQUE_VIOLATION = "23505";
 
+type ChainedEntry = UnchainedEntry & Record<"prev_hash" | "hash", string> & { seq: number };
+
 function chain(end: AuditHead, entries: readonly UnchainedEntry[]) {
   let head = end;
-  const rows = entries.map((entry) => {
+  const rows = entries.map((entry): ChainedEntry => {
     const seq = head.seq + 1;
-    const hash = auditHash(head.hash, contentOf({ ...entry, seq }));
-    const row = {
-      ...entry,
-      seq,
-      detail: entry.detail && JSON.stringify(entry.detail),
-      prev_hash: Buffer.from(head.hash, "hex"),
-      hash: Buffer.from(hash, "hex"),
-    };
+    const prev_hash = head.hash;
+    const hash = auditHash(prev_hash, contentOf({ ...entry, seq }));
     head = { seq, hash };
-    return row;
+    return { ...entry, seq, prev_hash, hash };
   });
   return { rows, head };
+}
+
+/** Stores the rows, if the condition holds. */
+function insertion(rows: readonly ChainedEntry[], condition: RawBuilder<unknown>) {
+  const json = JSON.stringify(
+    rows.map((row) => ({
+      ...row,
+      request: row.request && bytea(row.request),
+      response: row.response && bytea(row.response),
+      prev_hash: bytea(Buffer.from(row.prev_hash, "hex")),
+      hash: bytea(Buffer.from(row.hash, "hex")),
+    })),
+  );
+  return sql`insert into audit_entry
+    select * from json_populate_recordset(null::audit_entry, ${json}) where ${condition}`;
+}
+
+/** As PostgreSQL reads it from text. */
+function bytea(bytes: Buffer): string {
+  return `\\x${bytes.toString("hex")}`;
 }
 
 /** The last entry. */

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { sql } from "kysely";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { AUDIT_START, auditHash, type AuditEntry } from "#protocol/api/audit.ts";
 import { appendEntry, createAuditLog } from "#server/audit/audit-log.ts";
 import { auditHead, entriesAfter, listEntries } from "#server/audit/queries.ts";
@@ -115,14 +115,38 @@ describe("the audit log", () => {
     );
   });
 
+  it("waits for a transaction that is about to append", async ({ skip }) => {
+    skip(own.kind === "embedded", "the embedded database has one transaction at a time");
+    const audit = createAuditLog({ db: own.db });
+    await audit.append({ actor: "gateway", action: "first" });
+    const before = await auditHead(own.db);
+    const appended = await own.db.transaction().execute(async (tx) => {
+      await sql`select pg_advisory_xact_lock(hashtextextended('audit log', 0))`.execute(tx);
+      const append = audit.append({ actor: "gateway", action: "second" });
+      await vi.waitFor(async () => {
+        const { rows } = await sql`
+          select from pg_locks where locktype = 'advisory' and not granted
+          and database = (select oid from pg_database where datname = current_database())
+        `.execute(own.db);
+        expect(rows).toHaveLength(1);
+      });
+      expect(await auditHead(tx)).toEqual(before);
+      return { append };
+    });
+    await appended.append;
+    expect((await auditHead(own.db)).seq).toBe(before.seq + 1);
+  });
+
   it("is one chain, whoever appends", async () => {
     const before = await auditHead(own.db);
     // The embedded database takes one process alone.
     const other = own.kind === "embedded" ? own : await openDatabase(own.config, silentLog);
     const logs = [own, other, own, other].map(({ db }) => createAuditLog({ db }));
-    const appended = Array.from({ length: 200 }, async (_, index) =>
-      logs[index % logs.length]?.append({ actor: "gateway", action: `crowd.${index}` }),
-    );
+    const appended = Array.from({ length: 200 }, async (_, index) => {
+      const entry = { actor: "gateway", action: `crowd.${index}` };
+      if (index % 5 > 0) return logs[index % logs.length]?.append(entry);
+      return own.db.transaction().execute((tx) => appendEntry(tx, entry));
+    });
     await Promise.all(appended);
     if (other !== own) await other.close();
     const entries = await everything();
