@@ -1,5 +1,14 @@
 import Type, { type Static } from "typebox";
-import { EcuId, Timestamp, Uuid, VehicleId, Version, ZoneId } from "./identifier.ts";
+import {
+  EcuId,
+  EcuType,
+  HardwareVersion,
+  Timestamp,
+  Uuid,
+  VehicleId,
+  Version,
+  ZoneId,
+} from "./identifier.ts";
 
 export const updateStatuses = [
   "pending",
@@ -22,6 +31,16 @@ export type UpdateStatus = Static<typeof UpdateStatus>;
 
 const UpdateError = Type.Object({ code: Type.String(), message: Type.String() });
 
+/** A reason to wait. */
+export const Deferral = Type.Object({
+  code: Type.String(),
+  detail: Type.String(),
+  retry_after_s: Type.Optional(
+    Type.Integer({ minimum: 0, description: "When to ask again at the earliest" }),
+  ),
+});
+export type Deferral = Static<typeof Deferral>;
+
 export const Update = Type.Object({
   update_id: Uuid,
   vin: VehicleId,
@@ -29,9 +48,21 @@ export const Update = Type.Object({
   status: UpdateStatus,
   progress: Type.Number(),
   targets: Type.Array(
-    Type.Object({ ecu_id: EcuId, zone_id: ZoneId, from_version: Version, to_version: Version }),
+    Type.Object({
+      ecu_id: EcuId,
+      zone_id: ZoneId,
+      ecu_type: EcuType,
+      hardware_version: HardwareVersion,
+      firmware_id: Uuid,
+      from_version: Version,
+      to_version: Version,
+    }),
   ),
   error: Type.Union([UpdateError, Type.Null()]),
+  campaign_id: Type.Union([Uuid, Type.Null()]),
+  deferral: Type.Union([Type.Array(Deferral), Type.Null()], {
+    description: "Why it waits, or last waited",
+  }),
   created_at: Timestamp,
   started_at: Type.Union([Timestamp, Type.Null()]),
   completed_at: Type.Union([Timestamp, Type.Null()]),

@@ -16,6 +16,7 @@ import * as m0013 from "./migrations/0013-diagnostic-requests.ts";
 import * as m0014 from "./migrations/0014-diagnostic-sessions.ts";
 import * as m0015 from "./migrations/0015-diagnostic-runs.ts";
 import * as m0016 from "./migrations/0016-diagnostic-lists.ts";
+import * as m0017 from "./migrations/0017-fleet.ts";
 
 /** Every migration, by the name that marks it as done in a database. Never rename or reorder. */
 const migrations: Record<string, Migration> = {
@@ -35,6 +36,7 @@ const migrations: Record<string, Migration> = {
   "0014-diagnostic-sessions": m0014,
   "0015-diagnostic-runs": m0015,
   "0016-diagnostic-lists": m0016,
+  "0017-fleet": m0017,
 };
 
 /** @throws the error of the migration that failed; the database then stays as it was before it */

@@ -1,14 +1,6 @@
 import { compareBuild, gt, gte } from "semver";
 import type { BlockedReason } from "#protocol/api/ota.ts";
-
-/** An ECU as the vehicle reports it. */
-export interface InstalledEcu {
-  ecu_id: string;
-  zone_id: string;
-  ecu_type: string;
-  hardware_version: string;
-  software_version: string;
-}
+import type { InventoryEcu } from "#server/vehicles/inventory.ts";
 
 /** An active firmware of the catalogue. */
 export interface Release {
@@ -24,7 +16,7 @@ export interface Release {
 }
 
 export interface PlannedEcu {
-  ecu: InstalledEcu;
+  ecu: InventoryEcu;
   /** What to install now. */
   release: Release;
   /** Where the chain of steps ends; the release's own version when this is the last step. */
@@ -32,7 +24,7 @@ export interface PlannedEcu {
 }
 
 export interface BlockedEcu {
-  ecu: InstalledEcu;
+  ecu: InventoryEcu;
   reason: BlockedReason;
   detail: string;
 }
@@ -48,7 +40,7 @@ export interface Plan {
  * that something newer is held back from. Pure; the order of the catalogue does not matter.
  */
 export function plan(
-  inventory: readonly InstalledEcu[],
+  inventory: readonly InventoryEcu[],
   catalogue: readonly Release[],
   channel: "stable" | "beta",
 ): Plan {
@@ -64,7 +56,7 @@ export function plan(
 }
 
 function planEcu(
-  ecu: InstalledEcu,
+  ecu: InventoryEcu,
   releases: readonly Release[],
   channel: "stable" | "beta",
 ): PlannedEcu | BlockedEcu | undefined {

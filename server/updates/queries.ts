@@ -193,6 +193,7 @@ export async function listUpdates(db: Db, filter: UpdateFilter): Promise<Update[
 function asUpdate({
   claimed: _,
   last_report_at: __,
+  deadline_at: ___,
   ...row
 }: Selectable<VehicleUpdateTable>): Update {
   return {

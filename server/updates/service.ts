@@ -5,13 +5,14 @@ import { checkVci, type Vci } from "#protocol/api/vci.ts";
 import type { DetectedAttack } from "#protocol/api/vehicle.ts";
 import type { OtaStatus } from "#protocol/mqtt/ota-status.ts";
 import type { Db, Tx } from "#server/database/connection.ts";
-import { plan, type InstalledEcu, type Plan, type PlannedEcu } from "#server/firmware/planner.ts";
+import { plan, type Plan, type PlannedEcu } from "#server/firmware/planner.ts";
 import { activeReleases, firmwareByIds } from "#server/firmware/queries.ts";
 import type { Assembler } from "#server/packages/assemble.ts";
 import type { Package } from "#server/packages/package.ts";
 import { assignPackage } from "#server/packages/queries.ts";
 import type { Log } from "#server/runtime/log.ts";
 import type { Metrics } from "#server/runtime/metrics.ts";
+import type { InventoryEcu } from "#server/vehicles/inventory.ts";
 import { evidenceOf } from "#server/vehicles/evidence.ts";
 import {
   beginUpdating,
@@ -76,7 +77,7 @@ function reportAttacks(log: Log, vehicle: string, attacks: readonly DetectedAtta
 export async function checkVersions(
   db: Db,
   vin: string,
-  ecus: readonly InstalledEcu[],
+  ecus: readonly InventoryEcu[],
 ): Promise<CheckAnswer> {
   return asAnswer(await planFor(db, vin, ecus));
 }
@@ -184,7 +185,7 @@ export async function cancelUpdate(deps: UpdateDeps, vin: string, updateId: stri
   });
 }
 
-async function planFor(db: Db, vin: string, ecus: readonly InstalledEcu[]): Promise<Plan> {
+async function planFor(db: Db, vin: string, ecus: readonly InventoryEcu[]): Promise<Plan> {
   const [vehicle, releases] = await Promise.all([
     vehicleByVin(db, vin),
     activeReleases(
@@ -252,6 +253,9 @@ async function openUpdate(
   const targets = wanted.map(({ ecu, release }) => ({
     ecu_id: ecu.ecu_id,
     zone_id: ecu.zone_id,
+    ecu_type: ecu.ecu_type,
+    hardware_version: ecu.hardware_version,
+    firmware_id: release.firmware_id,
     from_version: ecu.software_version,
     to_version: release.version,
   }));

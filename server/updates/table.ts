@@ -1,5 +1,5 @@
-import type { ColumnType, Generated, JSONColumnType } from "kysely";
-import type { UpdateStatus } from "#protocol/api/update.ts";
+import type { ColumnType, Generated, JSONColumnType, RawBuilder } from "kysely";
+import type { Deferral, UpdateStatus } from "#protocol/api/update.ts";
 import type { Target } from "./update.ts";
 
 declare module "#server/database/tables.ts" {
@@ -13,6 +13,7 @@ export interface UpdateError {
   code: string;
   message: string;
 }
+
 type NullableError = ColumnType<UpdateError | null, string | null | undefined, string | null>;
 
 export interface VehicleUpdateTable {
@@ -28,6 +29,11 @@ export interface VehicleUpdateTable {
   started_at: ColumnType<Date | null, undefined, Date>;
   completed_at: ColumnType<Date | null, undefined, Date>;
   last_report_at: Generated<Date>;
+  campaign_id: ColumnType<string | null, string | null | undefined, never>;
+  /** When it counts as failed, unless its proof has come. */
+  deadline_at: ColumnType<Date | null, undefined, RawBuilder<Date> | null>;
+  /** Why the vehicle waits, as it was told. */
+  deferral: ColumnType<Deferral[] | null, undefined, string | null>;
 }
 
 export interface UpdateEventTable {

@@ -104,13 +104,16 @@ function touchesFlash(status: UpdateStatus): boolean {
 export interface Target {
   ecu_id: string;
   zone_id: string;
+  ecu_type: string;
+  hardware_version: string;
+  firmware_id: string;
   from_version: string;
   to_version: string;
 }
 
 /** Do the ECUs run every target version? */
 export function showsTargets(
-  targets: readonly Target[],
+  targets: readonly Pick<Target, "ecu_id" | "to_version">[],
   ecus: readonly { ecu_id: string; software_version: string }[],
 ): boolean {
   const versions = new Map(ecus.map(({ ecu_id, software_version }) => [ecu_id, software_version]));

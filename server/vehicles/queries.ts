@@ -13,6 +13,7 @@ import type { Heartbeat } from "#protocol/mqtt/heartbeat.ts";
 import type { Db, Tx } from "#server/database/connection.ts";
 import type { ConnectionRecord } from "#server/runtime/connection.ts";
 import type { Evidence } from "./evidence.ts";
+import { inventoryOf, saveInventory } from "./inventory.ts";
 import type { VehicleTable } from "./table.ts";
 
 const columns = [
@@ -253,6 +254,7 @@ export async function saveVci(
       attacks: JSON.stringify(attacks),
     })
     .execute();
+  await saveInventory(tx, vin, inventoryOf(vci.ecus));
   return { vci_id, isNew: true };
 }
 

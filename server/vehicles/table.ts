@@ -4,11 +4,13 @@ import type { DetectedAttack, VehicleStatus } from "#protocol/api/vehicle.ts";
 import type { Heartbeat } from "#protocol/mqtt/heartbeat.ts";
 import type { RemoteConfig } from "#protocol/mqtt/remote-config.ts";
 import type { ConnectionRecord } from "#server/runtime/connection.ts";
+import type { InventoryEcu } from "./inventory.ts";
 
 declare module "#server/database/tables.ts" {
   interface Tables {
     vehicle: VehicleTable;
     vci: VciTable;
+    inventory: InventoryTable;
   }
 }
 
@@ -33,6 +35,19 @@ export interface VehicleTable {
   config_revision: Generated<number>;
   min_profile: number | null;
   min_profile_set_at: ColumnType<Date | null, undefined, RawBuilder<Date>>;
+  /** Of its newest VCI. */
+  inventory_id: ColumnType<string | null, undefined, string>;
+  tags: Generated<string[]>;
+  /** IANA name. */
+  time_zone: ColumnType<string | null, string | null | undefined>;
+  /** Of its last connection. */
+  profile: ColumnType<number | null, never, never>;
+}
+
+export interface InventoryTable {
+  inventory_id: string;
+  ecus: JSONColumnType<InventoryEcu[]>;
+  created_at: Generated<Date>;
 }
 
 export interface VciTable {

@@ -1,5 +1,6 @@
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import type { Vci } from "#protocol/api/vci.ts";
+import type { Target } from "#server/updates/update.ts";
 import type { Caller } from "./gateway.ts";
 
 /** A small vehicle: two zones, three ECUs. */
@@ -18,6 +19,20 @@ export function sampleVci(versions: Record<string, string> = {}): Vci {
       ecu("ECU_002", "ZG-FRONT", "steering"),
       ecu("ECU_003", "ZG-REAR", "lights"),
     ],
+  };
+}
+
+/** What an update has for one of its ECUs. */
+export function sampleTarget(change: Partial<Target> = {}): Target {
+  return {
+    ecu_id: "ECU_001",
+    zone_id: "ZG-FRONT",
+    ecu_type: "brake",
+    hardware_version: "HW-1.0",
+    firmware_id: randomUUID(),
+    from_version: "1.0.0",
+    to_version: "1.2.3",
+    ...change,
   };
 }
 

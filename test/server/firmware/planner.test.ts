@@ -1,9 +1,10 @@
 import * as fc from "fast-check";
 import { compare, gt, gte } from "semver";
 import { describe, expect, it } from "vitest";
-import { plan, type InstalledEcu, type Release } from "#server/firmware/planner.ts";
+import { plan, type Release } from "#server/firmware/planner.ts";
+import type { InventoryEcu } from "#server/vehicles/inventory.ts";
 
-function ecu(software_version: string, change: Partial<InstalledEcu> = {}): InstalledEcu {
+function ecu(software_version: string, change: Partial<InventoryEcu> = {}): InventoryEcu {
   return {
     ecu_id: "ECU_001",
     zone_id: "ZG-FRONT",
@@ -158,7 +159,7 @@ describe("plan, whatever is in the catalogue", () => {
     .map((ecus) => ecus.map((each, index) => ({ ...each, ecu_id: `ECU_${index}`, zone_id: "ZG" })));
   const channel = fc.constantFrom("stable" as const, "beta" as const);
 
-  const usable = (each: Release, { ecu_type, hardware_version }: InstalledEcu, on: string) =>
+  const usable = (each: Release, { ecu_type, hardware_version }: InventoryEcu, on: string) =>
     each.ecu_type === ecu_type &&
     each.hardware_versions.includes(hardware_version) &&
     (on === "beta" || each.channel === "stable");

@@ -9,7 +9,7 @@ import { insertUpdate, updateById } from "#server/updates/queries.ts";
 import { reportStatus, submitVci } from "#server/updates/service.ts";
 import { noteSightings, registerVehicle, vehicleByVin } from "#server/vehicles/queries.ts";
 import { newRequest } from "#test/helpers/diagnostic-request.ts";
-import { sampleVci } from "#test/helpers/fleet-data.ts";
+import { sampleTarget, sampleVci } from "#test/helpers/fleet-data.ts";
 import { maintenanceDeps } from "./maintenance-deps.ts";
 import { ownDatabase, type OwnDatabase } from "#test/server/own-database.ts";
 
@@ -57,9 +57,7 @@ const count = async (table: string) => {
 
 async function openUpdate(): Promise<string> {
   const update_id = randomUUIDv7();
-  const targets = [
-    { ecu_id: "ECU_001", zone_id: "ZG-FRONT", from_version: "1.0.0", to_version: "2.0.0" },
-  ];
+  const targets = [sampleTarget({ to_version: "2.0.0" })];
   await own.db
     .transaction()
     .execute((tx) => insertUpdate(tx, { update_id, vin, package_id: "pkg-1", targets }));

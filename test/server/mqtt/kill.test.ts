@@ -12,7 +12,7 @@ import { insertRequest } from "#server/diagnostics/queries.ts";
 import { insertUpdate } from "#server/updates/queries.ts";
 import { registerVehicle } from "#server/vehicles/queries.ts";
 import { newRequest } from "#test/helpers/diagnostic-request.ts";
-import { sampleVci } from "#test/helpers/fleet-data.ts";
+import { sampleTarget, sampleVci } from "#test/helpers/fleet-data.ts";
 import { temporaryFolder } from "#test/helpers/folder.ts";
 import { testDatabase } from "#test/helpers/test-database.ts";
 import { silentLog } from "#test/server/own-database.ts";
@@ -94,9 +94,7 @@ describe("a gateway that is killed right after the last PUBACK", () => {
         zones: "[]",
       })
       .execute();
-    const targets = [
-      { ecu_id: "ECU_001", zone_id: "ZG-FRONT", from_version: "1.0.0", to_version: "2.0.0" },
-    ];
+    const targets = [sampleTarget({ to_version: "2.0.0" })];
     await db
       .transaction()
       .execute((tx) => insertUpdate(tx, { update_id, vin, package_id: "pkg-1", targets }));

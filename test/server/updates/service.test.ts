@@ -19,7 +19,7 @@ import {
   type UpdateDeps,
 } from "#server/updates/service.ts";
 import { markOffline, registerVehicle, vehicleByVin } from "#server/vehicles/queries.ts";
-import { sampleVci } from "#test/helpers/fleet-data.ts";
+import { sampleTarget, sampleVci } from "#test/helpers/fleet-data.ts";
 import { putBlob } from "#test/server/blobs/put-blob.ts";
 import { ownDatabase, silentLog, type OwnDatabase } from "#test/server/own-database.ts";
 
@@ -61,12 +61,7 @@ async function begin(): Promise<void> {
   vin = `VMG-${++counter}`;
   update_id = randomUUIDv7();
   await registerVehicle(own.db, { vin });
-  const target = {
-    ecu_id: "ECU_001",
-    zone_id: "ZG-FRONT",
-    from_version: "1.0.0",
-    to_version: "1.2.3",
-  };
+  const target = sampleTarget();
   await own.db
     .transaction()
     .execute((tx) => insertUpdate(tx, { update_id, vin, package_id: "pkg-1", targets: [target] }));
