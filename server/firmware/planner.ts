@@ -1,19 +1,9 @@
 import { compareBuild, gt, gte } from "semver";
 import type { BlockedReason } from "#protocol/api/ota.ts";
 import type { InventoryEcu } from "#server/vehicles/inventory.ts";
+import type { Release } from "./release.ts";
 
-/** An active firmware of the catalogue. */
-export interface Release {
-  firmware_id: string;
-  ecu_type: string;
-  version: string;
-  hardware_versions: readonly string[];
-  channel: "stable" | "beta";
-  min_current_version: string | null;
-  critical: boolean;
-  /** Bytes to download. */
-  size: number;
-}
+export type { Release } from "./release.ts";
 
 export interface PlannedEcu {
   ecu: InventoryEcu;

@@ -6,7 +6,7 @@ import type {
   Publication,
 } from "#protocol/api/firmware.ts";
 import type { Db, Tx } from "#server/database/connection.ts";
-import type { Release } from "./planner.ts";
+import type { Release } from "./release.ts";
 import type { FirmwareTable } from "./table.ts";
 
 /** What an upload adds to the metadata that the operator gave. */
@@ -124,7 +124,7 @@ export async function archiveFirmware(db: Db, firmwareId: string): Promise<Firmw
 /** Active, published releases for these ECU types: the planner's catalogue. */
 export async function activeReleases(db: Db, ecuTypes: readonly string[]): Promise<Release[]> {
   if (ecuTypes.length === 0) return [];
-  return db
+  const rows = await db
     .selectFrom("firmware")
     .select([
       "firmware_id",
@@ -140,6 +140,7 @@ export async function activeReleases(db: Db, ecuTypes: readonly string[]): Promi
     .where("status", "=", "active")
     .where("published_at", "is not", null)
     .execute();
+  return rows.map((row) => ({ ...row, requires: [], availability: "channel" as const }));
 }
 
 const imageColumns = [

@@ -23,6 +23,8 @@ function release(version: string, change: Partial<Release> = {}): Release {
     hardware_versions: ["HW-1.0"],
     channel: "stable",
     min_current_version: null,
+    requires: [],
+    availability: "channel",
     critical: false,
     size: 1000,
     ...change,
@@ -137,6 +139,8 @@ describe("plan, whatever is in the catalogue", () => {
     hardware_versions: fc.uniqueArray(hardware, { minLength: 1 }),
     channel: fc.constantFrom("stable" as const, "beta" as const),
     min_current_version: fc.option(version),
+    requires: fc.constant([]),
+    availability: fc.constant("channel" as const),
     critical: fc.boolean(),
     size: fc.nat(),
   });
