@@ -46,7 +46,14 @@ export function statusesBefore(input: SessionInput): SessionStatus[] {
 }
 
 /** Higher takes the session of lower. */
-const ranks: Record<Role, number> = { viewer: 0, diagnostician: 1, release_manager: 2, admin: 3 };
+const ranks: Record<Role, number> = {
+  viewer: 0,
+  campaign_manager: 0,
+  approver: 0,
+  diagnostician: 1,
+  release_manager: 2,
+  admin: 3,
+};
 
 export function mayTakeOver(role: Role, holder: Role): boolean {
   return ranks[role] > ranks[holder];

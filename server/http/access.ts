@@ -4,8 +4,18 @@ import { diagnosticLevels } from "#protocol/uds/level.ts";
 import { connectionOf, type TlsConnection } from "#server/runtime/connection.ts";
 import type { Http } from "./http.ts";
 
-/** What an operator may do. `admin` may do everything; every role may read. */
-export const roles = ["viewer", "diagnostician", "release_manager", "admin"] as const;
+/**
+ * What an operator may do. `admin` may do everything; every role may read. A campaign manager makes
+ * and runs campaigns, an approver lets those of others start.
+ */
+export const roles = [
+  "viewer",
+  "diagnostician",
+  "release_manager",
+  "campaign_manager",
+  "approver",
+  "admin",
+] as const;
 export type Role = (typeof roles)[number];
 
 /** Who may reach into vehicles at all; how far, their level says. */
@@ -20,6 +30,8 @@ export interface Operator {
   role: Role;
   token_id: string;
   diagnostic_level: OperatorLevel;
+  /** What of the role the token is for: `{tag}:read`, `{tag}:write` or `*`; all when absent. */
+  scopes?: readonly string[];
 }
 
 /** Who may call a route. Every route must say so: a route without it does not start. */
@@ -40,6 +52,8 @@ export type Caller =
 declare module "fastify" {
   interface FastifyContextConfig {
     access?: Access;
+    /** The slice writes its own audit entries for this route; else each change gets one. */
+    audit?: "own";
   }
   interface FastifyRequest {
     caller: Caller;

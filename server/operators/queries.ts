@@ -8,6 +8,8 @@ import "./table.ts";
 const usualLevel: Record<Role, OperatorLevel> = {
   viewer: "none",
   release_manager: "none",
+  campaign_manager: "none",
+  approver: "none",
   diagnostician: "control",
   admin: "control",
 };
