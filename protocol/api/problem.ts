@@ -71,6 +71,7 @@ export const problems = {
   APPROVAL_DECIDED: { status: 409, title: "This has been decided, or its time is over" },
   DIAGNOSTIC_RULES_FULL: { status: 409, title: "There are as many rules as there can be" },
   DIAGNOSTIC_ENDED: { status: 409, title: "The diagnostic request has ended already" },
+  CAMPAIGN_STATE: { status: 409, title: "The campaign is not in a state that allows this" },
   PACKAGE_EXPIRED: { status: 410, title: "The package's download has expired" },
   PRECONDITION_FAILED: { status: 412, title: "The file is not the one that the request is about" },
   BODY_TOO_LARGE: { status: 413, title: "The body is over its limit" },
@@ -101,6 +102,7 @@ export const problems = {
   CERTIFICATE_MALFORMED: { status: 422, title: "This is no vehicle's certificate" },
   FIRMWARE_EMPTY: { status: 422, title: "The image is empty" },
   FIRMWARE_CHAIN_INVALID: { status: 422, title: "min_current_version must be below the version" },
+  FILTER_INVALID: { status: 422, title: "The filter can't be read" },
   METADATA_REFUSED: { status: 422, title: "Clients would refuse this metadata" },
   VCI_NONCE_REPEATED: { status: 422, title: "The VCI has the nonce of the one before" },
   DIAGNOSTIC_RULE_INVALID: { status: 422, title: "No request can fit this rule" },
@@ -137,6 +139,16 @@ export const Problem = Type.Object({
       description: "Each place where the request does not fit its schema",
     }),
   ),
+  position: Type.Optional(
+    Type.Object(
+      {
+        offset: Type.Integer({ description: "In UTF-16 units, from 0 on" }),
+        line: Type.Integer({ description: "From 1 on" }),
+        column: Type.Integer({ description: "In UTF-16 units, from 1 on" }),
+      },
+      { description: "Where in a filter the mistake is" },
+    ),
+  ),
   trace_id: Type.Optional(Type.String({ description: "Find this request in the gateway's log" })),
 });
 export type Problem = Static<typeof Problem>;
@@ -147,6 +159,8 @@ export class ProblemError extends Error {
   readonly errors: Problem["errors"];
   /** The code behind this one, where it stands for many. */
   readonly reason: string | undefined;
+  /** In a text that can't be read. */
+  readonly position: Problem["position"];
 
   constructor(code: ProblemCode, detail?: string, errors?: Problem["errors"], reason?: string) {
     super(detail ?? problems[code].title);

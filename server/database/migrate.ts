@@ -17,6 +17,8 @@ import * as m0014 from "./migrations/0014-diagnostic-sessions.ts";
 import * as m0015 from "./migrations/0015-diagnostic-runs.ts";
 import * as m0016 from "./migrations/0016-diagnostic-lists.ts";
 import * as m0017 from "./migrations/0017-fleet.ts";
+import * as m0019 from "./migrations/0019-catalogue.ts";
+import * as m0021 from "./migrations/0021-campaigns.ts";
 
 /** Every migration, by the name that marks it as done in a database. Never rename or reorder. */
 const migrations: Record<string, Migration> = {
@@ -37,6 +39,8 @@ const migrations: Record<string, Migration> = {
   "0015-diagnostic-runs": m0015,
   "0016-diagnostic-lists": m0016,
   "0017-fleet": m0017,
+  "0019-catalogue": m0019,
+  "0021-campaigns": m0021,
 };
 
 /** @throws the error of the migration that failed; the database then stays as it was before it */
