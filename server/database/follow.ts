@@ -2,7 +2,7 @@ import type { Log } from "#server/runtime/log.ts";
 
 /** A copy in memory of what a few rows say, kept up to date with the database. */
 export interface Followed {
-  /** Takes up what has changed since the last time. */
+  /** Takes up all that has changed before it is called. */
   refresh(): Promise<void>;
   stop(): void;
 }
@@ -34,10 +34,16 @@ export async function follow<Row extends { changed_at: Date }>(
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
 
-  async function refresh(): Promise<void> {
+  async function read(): Promise<void> {
     const rows = await changedSince(new Date(Math.max(0, latest - OVERLAP_MS)));
     for (const { changed_at } of rows) latest = Math.max(latest, changed_at.getTime());
     if (rows.length > 0) apply(rows);
+  }
+  let turn: Promise<void> = Promise.resolve();
+  /** One after the other: what was read first must not be applied last. */
+  function refresh(): Promise<void> {
+    turn = turn.then(read, read);
+    return turn;
   }
   async function poll(): Promise<void> {
     try {

@@ -121,26 +121,53 @@ export async function archiveFirmware(db: Db, firmwareId: string): Promise<Firmw
   return row && asFirmware(row);
 }
 
+const releaseColumns = [
+  "firmware_id",
+  "ecu_type",
+  "version",
+  "hardware_versions",
+  "channel",
+  "min_current_version",
+  "requires",
+  "availability",
+  "critical",
+  "compressed_size as size",
+] as const;
+
 /** Active, published releases for these ECU types: the planner's catalogue. */
 export async function activeReleases(db: Db, ecuTypes: readonly string[]): Promise<Release[]> {
   if (ecuTypes.length === 0) return [];
-  const rows = await db
+  return db
     .selectFrom("firmware")
-    .select([
-      "firmware_id",
-      "ecu_type",
-      "version",
-      "hardware_versions",
-      "channel",
-      "min_current_version",
-      "critical",
-      "compressed_size as size",
-    ])
+    .select(releaseColumns)
     .where("ecu_type", "in", [...new Set(ecuTypes)])
     .where("status", "=", "active")
     .where("published_at", "is not", null)
     .execute();
-  return rows.map((row) => ({ ...row, requires: [], availability: "channel" as const }));
+}
+
+/** A firmware as it has become. */
+export interface ReleaseChange {
+  firmware_id: string;
+  /** undefined once it is archived, or as long as no signed targets name it. */
+  release: Release | undefined;
+}
+
+/** What has become of the firmware that was changed later than `since`. */
+export async function releasesChangedSince(
+  db: Db,
+  since: Date,
+): Promise<(ReleaseChange & { changed_at: Date })[]> {
+  const rows = await db
+    .selectFrom("firmware")
+    .select([...releaseColumns, "status", "published_at", "changed_at"])
+    .where("changed_at", ">", since)
+    .execute();
+  return rows.map(({ status, published_at, changed_at, ...release }) => ({
+    firmware_id: release.firmware_id,
+    changed_at,
+    release: status === "active" && published_at !== null ? release : undefined,
+  }));
 }
 
 const imageColumns = [

@@ -1,8 +1,11 @@
-import type { ColumnType, Generated } from "kysely";
+import type { ColumnType, Generated, JSONColumnType } from "kysely";
+import type { Requirement } from "./release.ts";
 
 declare module "#server/database/tables.ts" {
   interface Tables {
     firmware: FirmwareTable;
+    firmware_sbom: FirmwareSbomTable;
+    firmware_component: FirmwareComponentTable;
   }
 }
 
@@ -26,4 +29,40 @@ export interface FirmwareTable {
   created_at: Generated<Date>;
   /** Since when signed targets name the image as it is; vehicles take no other. */
   published_at: ColumnType<Date | null, undefined, Date | null>;
+  /** Of the build that made the image; bigint. */
+  build_number: number | null;
+  requires: JSONColumnType<Requirement[], string | undefined>;
+  /** RxSWIN (UN Regulation No. 156) of the regulated software that the image belongs to. */
+  rxswin: string | null;
+  availability: Generated<"channel" | "campaign">;
+  archived_at: ColumnType<Date | null, undefined, Date | null>;
+  /** By a trigger, with every change. */
+  changed_at: ColumnType<Date, never, never>;
+  /** Sorts as versions precede each other (SemVer §11). */
+  version_key: ColumnType<string, never, never>;
+}
+
+/** What the software of an image consists of. */
+export interface FirmwareSbomTable {
+  firmware_id: string;
+  /** As it was handed in. */
+  document: Buffer;
+  size: number;
+  sha256: string;
+  spec_version: string;
+  serial_number: string | null;
+  bom_version: number;
+  component_count: number;
+  created_by: string;
+  created_at: Generated<Date>;
+}
+
+export interface FirmwareComponentTable {
+  firmware_id: string;
+  position: number;
+  name: string;
+  version: string | null;
+  purl: string | null;
+  /** The package URL without version, qualifiers and subpath. */
+  package: string | null;
 }
