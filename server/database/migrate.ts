@@ -17,8 +17,11 @@ import * as m0014 from "./migrations/0014-diagnostic-sessions.ts";
 import * as m0015 from "./migrations/0015-diagnostic-runs.ts";
 import * as m0016 from "./migrations/0016-diagnostic-lists.ts";
 import * as m0017 from "./migrations/0017-fleet.ts";
+import * as m0018 from "./migrations/0018-operators.ts";
 import * as m0019 from "./migrations/0019-catalogue.ts";
+import * as m0020 from "./migrations/0020-policies.ts";
 import * as m0021 from "./migrations/0021-campaigns.ts";
+import * as m0023 from "./migrations/0023-webhooks.ts";
 
 /** Every migration, by the name that marks it as done in a database. Never rename or reorder. */
 const migrations: Record<string, Migration> = {
@@ -39,8 +42,11 @@ const migrations: Record<string, Migration> = {
   "0015-diagnostic-runs": m0015,
   "0016-diagnostic-lists": m0016,
   "0017-fleet": m0017,
+  "0018-operators": m0018,
   "0019-catalogue": m0019,
+  "0020-policies": m0020,
   "0021-campaigns": m0021,
+  "0023-webhooks": m0023,
 };
 
 /** @throws the error of the migration that failed; the database then stays as it was before it */

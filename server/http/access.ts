@@ -1,29 +1,14 @@
 import type { FastifyRequest } from "fastify";
+import type { OperatorLevel, Role } from "#protocol/api/operator.ts";
 import { ProblemError } from "#protocol/api/problem.ts";
-import { diagnosticLevels } from "#protocol/uds/level.ts";
 import { connectionOf, type TlsConnection } from "#server/runtime/connection.ts";
 import type { Http } from "./http.ts";
 
-/**
- * What an operator may do. `admin` may do everything; every role may read. A campaign manager makes
- * and runs campaigns, an approver lets those of others start.
- */
-export const roles = [
-  "viewer",
-  "diagnostician",
-  "release_manager",
-  "campaign_manager",
-  "approver",
-  "admin",
-] as const;
-export type Role = (typeof roles)[number];
+export { operatorLevels, roles } from "#protocol/api/operator.ts";
+export type { OperatorLevel, Role } from "#protocol/api/operator.ts";
 
 /** Who may reach into vehicles at all; how far, their level says. */
 export const diagnosticRoles = ["diagnostician", "release_manager"] as const satisfies Role[];
-
-/** How far an operator may go with diagnostics; each includes the ones before. */
-export const operatorLevels = ["none", ...diagnosticLevels] as const;
-export type OperatorLevel = (typeof operatorLevels)[number];
 
 export interface Operator {
   name: string;
