@@ -114,6 +114,17 @@ export const ServerConfig = group({
       threshold: Type.Number({ exclusiveMinimum: 0, description: "a number above 0" }),
     }),
   }),
+  events: group({
+    poll_ms: Type.Integer({ minimum: 10, maximum: 60_000, description: "10 to 60000" }),
+  }),
+  webhooks: group({
+    allow_private: Type.Boolean({ description: "true or false" }),
+    timeout_ms: Type.Integer({ minimum: 100, maximum: 60_000, description: "100 to 60000" }),
+    concurrency: Type.Integer({ minimum: 1, maximum: 64, description: "1 to 64" }),
+    attempts: Type.Integer({ minimum: 1, maximum: 100, description: "1 to 100" }),
+    retry_first_s: Type.Integer({ minimum: 1, maximum: 3600, description: "1 to 3600" }),
+    retry_max_s: Type.Integer({ minimum: 1, maximum: 86_400, description: "1 to 86400" }),
+  }),
   maintenance: group({
     interval_s: Type.Number({ exclusiveMinimum: 0, description: "seconds, more than 0" }),
   }),
@@ -122,6 +133,7 @@ export const ServerConfig = group({
     anomalies_days: Days,
     vci_days: Days,
     update_events_days: Days,
+    events_days: Days,
     diagnostics_days: Days,
     commands_days: Days,
     certificates_days: Days,

@@ -7,6 +7,9 @@ export const trimmed = {
   anomaly: sql`detected_at < `,
   vci: sql`not current and received_at < `,
   update_event: sql`update_id in (select update_id from vehicle_update where completed_at is not null) and received_at < `,
+  // Before the events that they are about.
+  webhook_delivery: sql`created_at < `,
+  event: sql`at < `,
   diagnostic_request: sql`completed_at is not null and created_at < `,
   diagnostic_approval: sql`taken_up and decided_at < `,
   // Its steps go with it.

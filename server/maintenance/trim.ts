@@ -25,6 +25,8 @@ export async function trimAll(
     anomaly: days.anomalies_days,
     vci: days.vci_days,
     update_event: days.update_events_days,
+    webhook_delivery: days.events_days,
+    event: days.events_days,
     diagnostic_request: days.diagnostics_days,
     diagnostic_approval: days.diagnostics_days,
     diagnostic_script: days.diagnostics_days,
