@@ -45,6 +45,7 @@ function sendProblem(request: FastifyRequest, reply: FastifyReply, error: Proble
     ...(status < 500 && error.message !== title ? { detail: error.message } : {}),
     ...(error.reason ? { reason: error.reason } : {}),
     ...(error.errors ? { errors: error.errors } : {}),
+    ...(error.position ? { position: error.position } : {}),
     trace_id: request.id,
   };
   if (status === 401) void reply.header("www-authenticate", 'Bearer realm="latticeway"');
