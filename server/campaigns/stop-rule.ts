@@ -1,12 +1,4 @@
-/** When a campaign is to be stopped for its failures. */
-export interface StopRule {
-  /** The share of failed vehicles that is not to be exceeded, between 0 and 1. */
-  failure_rate: number;
-  /** How sure that has to be, at least 0.5 and below 1. */
-  confidence: number;
-  /** Below so many finished vehicles nothing is said. */
-  min_finished: number;
-}
+import type { StopRule } from "#protocol/api/campaign.ts";
 
 /** Vehicles of a campaign that have come to an end. */
 export interface Outcomes {
@@ -39,7 +31,7 @@ export type Verdict = { stop: false } | { stop: true; because: Finding };
 export function judge(rule: StopRule, groups: readonly (Outcomes & { scope: Scope })[]): Verdict {
   const worst = groups
     .map((group) => finding(rule, group))
-    .filter((each) => each.finished >= rule.min_finished && each.lower_bound > each.threshold)
+    .filter((each) => each.finished >= rule.min_sample && each.lower_bound > each.threshold)
     .toSorted((one, other) => rank(one) - rank(other) || other.lower_bound - one.lower_bound)[0];
   return worst === undefined ? { stop: false } : { stop: true, because: worst };
 }
@@ -51,12 +43,12 @@ function rank({ scope }: Finding): number {
 
 /** What can be said of a group by the rule's confidence, whether it is enough or not. */
 export function finding(
-  { failure_rate, confidence }: Pick<StopRule, "failure_rate" | "confidence">,
+  { max_failure_rate, confidence }: Pick<StopRule, "max_failure_rate" | "confidence">,
   { scope, succeeded, failed }: Outcomes & { scope: Scope },
 ): Finding {
   const finished = succeeded + failed;
   const lower_bound = wilson(failed, finished, confidence).lower;
-  return { scope, failed, finished, lower_bound, threshold: failure_rate };
+  return { scope, failed, finished, lower_bound, threshold: max_failure_rate };
 }
 
 /**

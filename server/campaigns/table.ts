@@ -52,6 +52,8 @@ export interface CampaignTable {
   cloned_from: string | null;
   /** Name of the operator. */
   created_by: string;
+  /** Names of all who had a hand in its content. */
+  authors: string[];
   created_at: Generated<Date>;
   submitted_by: Later<string>;
   submitted_at: Later<Date>;
@@ -61,6 +63,15 @@ export interface CampaignTable {
   ended_at: Later<Date>;
   /** By the database's clock, with every change of the row: books of other gateways follow it. */
   changed_at: Generated<Date>;
+  /** Vehicles that failed before get another try; null once all have. */
+  retry_at: Later<Date>;
+  /** Vehicles that succeeded before are told to go back; null once all were. */
+  revert_at: Later<Date>;
+  /** Name of the operator. */
+  revert_by: Later<string>;
+  revert_per_min: Later<number>;
+  /** Up to when the pace of going back is used up. */
+  reverted_to: Later<Date>;
 }
 
 /** A vehicle that takes part, from its first package on. */
@@ -78,6 +89,24 @@ export interface CampaignVehicleTable {
   joined_at: Generated<Date>;
   finished_at: ColumnType<Date | null, Date | null | undefined>;
   changed_at: Generated<Date>;
+  /** What it is counted by beside the whole. */
+  groups: ColumnType<CountedGroup[], string | undefined, string>;
+  /** New after one of its updates; null: none are known. */
+  dtcs: NullableJson<NewDtc[]>;
+  /** What tells it to go back. */
+  command_id: ColumnType<string | null, string | null | undefined>;
+}
+
+/** ECUs of a vehicle that are alike; `failed`: they are what its failure is counted against. */
+export interface CountedGroup {
+  ecu_type: string;
+  hardware_version: string;
+  failed?: true;
+}
+
+export interface NewDtc {
+  ecu_id: string;
+  code: string;
 }
 
 /** The sum over the slots counts. `ecu_type` and `hardware_version` '': whole vehicles. */
@@ -89,6 +118,10 @@ export interface CampaignCounterTable {
   /** By hash of the VIN. */
   slot: number;
   started: Generated<number>;
+  /** Now, and whole vehicles only. */
+  updating: Generated<number>;
+  /** Now. */
+  soaking: Generated<number>;
   succeeded: Generated<number>;
   /** And not rolled back. */
   failed: Generated<number>;

@@ -21,6 +21,7 @@ import * as m0018 from "./migrations/0018-operators.ts";
 import * as m0019 from "./migrations/0019-catalogue.ts";
 import * as m0020 from "./migrations/0020-policies.ts";
 import * as m0021 from "./migrations/0021-campaigns.ts";
+import * as m0022 from "./migrations/0022-campaign-progress.ts";
 import * as m0023 from "./migrations/0023-webhooks.ts";
 
 /** Every migration, by the name that marks it as done in a database. Never rename or reorder. */
@@ -46,6 +47,7 @@ const migrations: Record<string, Migration> = {
   "0019-catalogue": m0019,
   "0020-policies": m0020,
   "0021-campaigns": m0021,
+  "0022-campaign-progress": m0022,
   "0023-webhooks": m0023,
 };
 

@@ -1,15 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import {
-  finding,
-  judge,
-  normalQuantile,
-  wilson,
-  type Scope,
-  type StopRule,
-} from "#server/campaigns/stop-rule.ts";
+import type { StopRule } from "#protocol/api/campaign.ts";
+import { finding, judge, normalQuantile, wilson, type Scope } from "#server/campaigns/stop-rule.ts";
 
-const rule: StopRule = { failure_rate: 0.05, confidence: 0.95, min_finished: 20 };
+const rule: StopRule = { max_failure_rate: 0.05, confidence: 0.95, min_sample: 20 };
 const brake: Scope = { ecu_type: "brake", hardware_version: "HW-1.0" };
 const lights: Scope = { ecu_type: "lights", hardware_version: "HW-2.0" };
 
@@ -110,7 +104,7 @@ describe("the verdict", () => {
   it("never stops below the minimum sample, for whatever failed", () => {
     fc.assert(
       fc.property(anyRule, outcomes, (rule, { succeeded, failed }) => {
-        fc.pre(succeeded + failed < rule.min_finished);
+        fc.pre(succeeded + failed < rule.min_sample);
         expect(judge(rule, [{ scope: "whole", succeeded, failed }])).toEqual({ stop: false });
       }),
     );
@@ -119,7 +113,7 @@ describe("the verdict", () => {
   it("never stops where the share stays at or below the threshold, for however many", () => {
     fc.assert(
       fc.property(anyRule, fc.integer({ min: 1, max: 10_000_000 }), (rule, finished) => {
-        const failed = Math.floor(rule.failure_rate * finished);
+        const failed = Math.floor(rule.max_failure_rate * finished);
         const group = { scope: "whole" as const, failed, succeeded: finished - failed };
         expect(judge(rule, [group])).toEqual({ stop: false });
       }),
@@ -129,7 +123,7 @@ describe("the verdict", () => {
   it("stops in the end where the share is above the threshold", () => {
     fc.assert(
       fc.property(anyRule, fc.double({ min: 0.05, max: 0.3, noNaN: true }), (rule, above) => {
-        const share = rule.failure_rate + above * (1 - rule.failure_rate);
+        const share = rule.max_failure_rate + above * (1 - rule.max_failure_rate);
         const failed = Math.ceil(share * 1_000_000);
         const group = { scope: "whole" as const, failed, succeeded: 1_000_000 - failed };
         expect(judge(rule, [group]).stop).toBe(true);
@@ -150,7 +144,7 @@ describe("the verdict", () => {
   it("is the milder the more have succeeded beside as many failures", () => {
     fc.assert(
       fc.property(anyRule, outcomes, fc.nat(500), (rule, { succeeded, failed }, more) => {
-        fc.pre(succeeded + failed >= rule.min_finished);
+        fc.pre(succeeded + failed >= rule.min_sample);
         const better = stops(rule, succeeded + more, failed);
         expect(better).toBeLessThanOrEqual(stops(rule, succeeded, failed));
       }),
@@ -187,7 +181,7 @@ const trial = fc
   }));
 const outcomes = fc.record({ succeeded: fc.nat(2000), failed: fc.nat(2000) });
 const anyRule = fc.record({
-  failure_rate: fc.double({ min: 0, max: 0.99, noNaN: true }),
+  max_failure_rate: fc.double({ min: 0, max: 0.99, noNaN: true }),
   confidence,
-  min_finished: fc.integer({ min: 1, max: 3000 }),
+  min_sample: fc.integer({ min: 1, max: 3000 }),
 });
