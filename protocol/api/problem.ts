@@ -29,6 +29,8 @@ export const problems = {
     status: 403,
     title: "The connection is weaker than the vehicle's minimum TLS profile",
   },
+  UPDATE_NOT_APPROVED: { status: 403, title: "The vehicle updates by an operator's command only" },
+  UPDATE_WINDOW_CLOSED: { status: 403, title: "No maintenance window of the vehicle is open" },
   PACKAGE_NOT_ASSIGNED: { status: 403, title: "The package was not assigned to this vehicle" },
   SESSION_OF_ANOTHER: { status: 403, title: "The diagnostic session is another operator's" },
   TAKEOVER_REFUSED: { status: 403, title: "The session's holder has no lower role" },
@@ -58,6 +60,7 @@ export const problems = {
   SCRIPT_UNKNOWN: { status: 404, title: "There is no such diagnostic script" },
   SCAN_UNKNOWN: { status: 404, title: "There is no such scan" },
   COMMAND_UNKNOWN: { status: 404, title: "There is no such command" },
+  POLICY_UNKNOWN: { status: 404, title: "There is no such policy" },
   CERTIFICATE_UNKNOWN: { status: 404, title: "There is no such certificate on record" },
   TOKEN_UNKNOWN: { status: 404, title: "There is no such operator token" },
   OPERATOR_UNKNOWN: { status: 404, title: "There is no such operator account" },
@@ -88,6 +91,8 @@ export const problems = {
   TRUST_TARGETS_FULL: { status: 409, title: "Signed targets can name no further image" },
   APPROVAL_DECIDED: { status: 409, title: "This has been decided, or its time is over" },
   DIAGNOSTIC_RULES_FULL: { status: 409, title: "There are as many rules as there can be" },
+  POLICIES_FULL: { status: 409, title: "There are as many policies as there can be" },
+  COMMAND_NOT_QUEUED: { status: 409, title: "The command is on its way already, or over" },
   DIAGNOSTIC_ENDED: { status: 409, title: "The diagnostic request has ended already" },
   CAMPAIGN_STATE: { status: 409, title: "The campaign is not in a state that allows this" },
   PACKAGE_EXPIRED: { status: 410, title: "The package's download has expired" },
@@ -126,6 +131,8 @@ export const problems = {
   FILTER_INVALID: { status: 422, title: "The filter can't be read" },
   METADATA_REFUSED: { status: 422, title: "Clients would refuse this metadata" },
   VCI_NONCE_REPEATED: { status: 422, title: "The VCI has the nonce of the one before" },
+  POLICY_INVALID: { status: 422, title: "No vehicle could follow this policy" },
+  COMMAND_INVALID: { status: 422, title: "The command can't be given like this" },
   DIAGNOSTIC_RULE_INVALID: { status: 422, title: "No request can fit this rule" },
   SCRIPT_INVALID: { status: 422, title: "The diagnostic script can't be carried out" },
   IDEMPOTENCY_KEY_REUSED: {
@@ -174,6 +181,9 @@ export const Problem = Type.Object({
       { description: "Where in a filter the mistake is" },
     ),
   ),
+  retry_after_s: Type.Optional(
+    Type.Integer({ description: "The same may be granted by then; also in Retry-After" }),
+  ),
   trace_id: Type.Optional(Type.String({ description: "Find this request in the gateway's log" })),
 });
 export type Problem = Static<typeof Problem>;
@@ -186,6 +196,8 @@ export class ProblemError extends Error {
   readonly reason: string | undefined;
   /** In a text that can't be read. */
   readonly position: Problem["position"];
+  /** When the same may be granted. */
+  readonly retry_after_s: Problem["retry_after_s"];
 
   constructor(code: ProblemCode, detail?: string, errors?: Problem["errors"], reason?: string) {
     super(detail ?? problems[code].title);

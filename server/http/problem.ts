@@ -46,12 +46,14 @@ function sendProblem(request: FastifyRequest, reply: FastifyReply, error: Proble
     ...(error.reason ? { reason: error.reason } : {}),
     ...(error.errors ? { errors: error.errors } : {}),
     ...(error.position ? { position: error.position } : {}),
+    ...(error.retry_after_s ? { retry_after_s: error.retry_after_s } : {}),
     trace_id: request.id,
   };
   if (status === 401) void reply.header("www-authenticate", 'Bearer realm="latticeway"');
   // It would stay as weak as it is.
   if (error.code === "TLS_PROFILE_TOO_WEAK") void reply.header("connection", "close");
   if (status === 429 || status === 503) void reply.header("retry-after", "5");
+  if (error.retry_after_s) void reply.header("retry-after", String(error.retry_after_s));
   return reply
     .code(status)
     .header("content-type", "application/problem+json")
