@@ -34,7 +34,7 @@ const statements = [
 
   // How far events have been given to webhooks; the gateway that locks the row goes on from there.
   `create table webhook_position (
-    only boolean primary key default true check (only),
+    "only" boolean primary key default true check ("only"),
     txid xid8 not null,
     event_id bigint not null
   )`,
