@@ -45,7 +45,7 @@ export function nextWave(state: WaveState, before: WaveOutcomes, now: Date): Nex
   const { min_finished, max_failure_rate, soak_min } = next.gate;
   const finished = before.succeeded + before.failed;
   if (finished < min_finished) return { kind: "gated", wave, because: "TOO_FEW_FINISHED" };
-  if (before.failed > max_failure_rate * finished) {
+  if (before.failed / finished > max_failure_rate) {
     return { kind: "gated", wave, because: "TOO_MANY_FAILED" };
   }
   const met = state.gate_met_at ?? now;

@@ -72,6 +72,16 @@ describe("by what became of the wave before", () => {
     });
   });
 
+  it("takes the allowed part as it is written", () => {
+    const [first] = gated;
+    const waves = [
+      first ?? { share: 10 },
+      { share: 90, gate: { ...gate, max_failure_rate: 0.29, soak_min: 0 } },
+    ];
+    const before = { succeeded: 71, failed: 29 };
+    expect(nextWave(state(waves, [0]), before, after(1))).toEqual({ kind: "open", wave: 1 });
+  });
+
   it("opens when it has held for as long as it has to", () => {
     const soaking = state(gated, [0], 20);
     expect(nextWave(soaking, good, after(49.9))).toMatchObject({ kind: "due", at: after(50) });
