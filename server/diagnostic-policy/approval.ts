@@ -3,6 +3,7 @@ import { Timestamp, Uuid, VehicleId } from "#protocol/api/identifier.ts";
 import { ProblemError } from "#protocol/api/problem.ts";
 import { diagnosticLevels } from "#protocol/uds/level.ts";
 import type { Operator } from "#server/http/access.ts";
+import { samePerson } from "#server/http/operator-name.ts";
 import { reaches } from "./policy.ts";
 
 /** What waits for a second operator. */
@@ -48,10 +49,4 @@ export function demandDecider(approval: Approval, operator: Operator, now: Date)
     const state = approval.state === "pending" ? "expired" : approval.state;
     throw new ProblemError("APPROVAL_DECIDED", `it is ${state}`);
   }
-}
-
-/** Names are typed by people, and look alike in more than one way. */
-function samePerson(one: string, other: string): boolean {
-  const plain = (name: string) => name.normalize("NFKC").trim().toLowerCase();
-  return plain(one) === plain(other);
 }
