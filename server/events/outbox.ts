@@ -1,3 +1,4 @@
+import { sql } from "kysely";
 import type { Tx } from "#server/database/connection.ts";
 import "./table.ts";
 
@@ -13,9 +14,23 @@ export interface NewEvent {
 
 /** Tells of a change in the transaction that makes it, so that neither is there without the other. */
 export async function emit(tx: Tx, event: NewEvent): Promise<void> {
-  const { kind, vin = null, subject = null, data = {} } = event;
-  await tx
-    .insertInto("event")
-    .values({ kind, vin, subject, data: JSON.stringify(data) })
-    .execute();
+  await emitAll(tx, [event]);
+}
+
+/** Far below the 65,535 parameters that a statement may have. */
+const AT_ONCE = 1000;
+
+/** As {@link emit}, of many. */
+export async function emitAll(tx: Tx, events: readonly NewEvent[]): Promise<void> {
+  for (let at = 0; at < events.length; at += AT_ONCE) {
+    const rows = events
+      .slice(at, at + AT_ONCE)
+      .map(({ kind, vin = null, subject = null, data = {} }) => ({
+        kind,
+        vin,
+        subject,
+        data: JSON.stringify(data),
+      }));
+    await tx.insertInto("event").values(rows).execute();
+  }
 }
