@@ -203,6 +203,35 @@ export const CampaignPatch = Type.Object(
 );
 export type CampaignPatch = Static<typeof CampaignPatch>;
 
+const comment = Type.Optional(
+  text(campaignLimits.comment, { minLength: 1, description: "Kept with the campaign and the log" }),
+);
+
+/** With every action on a campaign; where a revision is said, only on that one. */
+export const CampaignAction = Type.Object(
+  { revision: Type.Optional(Revision), comment },
+  { additionalProperties: false },
+);
+export type CampaignAction = Static<typeof CampaignAction>;
+
+/** Approval is of what was read, and of nothing that came later. */
+export const CampaignApproval = Type.Object(
+  { revision: Revision, comment },
+  { additionalProperties: false },
+);
+
+/** null: it is started by hand, or has no end. */
+export const CampaignSchedule = Type.Object(
+  {
+    revision: Type.Optional(Revision),
+    comment,
+    starts_at: orNull(Timestamp),
+    ends_at: Type.Optional(orNull(Timestamp)),
+  },
+  { additionalProperties: false },
+);
+export type CampaignSchedule = Static<typeof CampaignSchedule>;
+
 /** Why a campaign is in its state, where somebody or something else than its course brought it there. */
 export const CampaignReason = Type.Object({
   code: Type.String({ description: "Stable code, see docs/errors.md" }),
@@ -251,6 +280,9 @@ export const Campaign = Type.Object({
   new_dtcs: Type.Enum(["count", "ignore"]),
   min_profile: orNull(Type.Integer()),
   cloned_from: orNull(Uuid),
+  authors: Type.Array(Type.String(), {
+    description: "Who had a hand in its content, and may not approve it",
+  }),
   submitted_at: orNull(Timestamp),
   approved_at: orNull(Timestamp),
 });

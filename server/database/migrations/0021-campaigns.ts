@@ -32,6 +32,7 @@ const statements = [
     min_profile smallint,
     cloned_from uuid,
     created_by text not null,
+    authors text[] not null,
     created_at timestamptz not null default now(),
     submitted_by text,
     submitted_at timestamptz,

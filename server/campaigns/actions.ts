@@ -1,0 +1,181 @@
+import type { CampaignAction, CampaignSchedule } from "#protocol/api/campaign.ts";
+import { ProblemError } from "#protocol/api/problem.ts";
+import type { Db, Tx } from "#server/database/connection.ts";
+import { firmwareByIds } from "#server/firmware/queries.ts";
+import type { Operator } from "#server/http/access.ts";
+import { samePerson } from "#server/http/operator-name.ts";
+import { demandNext, type Campaign, type CampaignInput } from "./campaign.ts";
+import { checkContent, checkReleases, checkTimes, demandTimeLeft } from "./content.ts";
+import { moveCampaign, type Move } from "./move.ts";
+import { lockCampaign } from "./queries.ts";
+
+export interface CampaignDeps {
+  db: Db;
+  /** Whether another person has to approve; else what is submitted is approved. */
+  approval: boolean;
+  /** Counts the vehicles of a campaign as they are now, in a transaction or without. */
+  countVehicles: (db: Db, campaign: Campaign) => Promise<number>;
+  /** Called once a change is committed. */
+  changed: () => Promise<void>;
+  now?: () => Date;
+}
+
+/** What operators do with a campaign, but for its content. */
+export type OperatorInput = Exclude<CampaignInput, "halt" | "end" | "drain" | "schedule">;
+
+/**
+ * Takes a campaign to its next state for an operator.
+ * @throws ProblemError CAMPAIGN_UNKNOWN, CAMPAIGN_STATE, CAMPAIGN_CHANGED; CAMPAIGN_OWN_APPROVAL;
+ *   what a campaign must hold to be submitted, started or resumed
+ */
+export async function act(
+  deps: CampaignDeps,
+  campaignId: string,
+  input: OperatorInput,
+  operator: Operator,
+  said: CampaignAction,
+): Promise<Campaign> {
+  return change(deps, campaignId, operator, said, async (tx, campaign, by) => {
+    demandNext(campaign, input);
+    switch (input) {
+      case "submit":
+        return submit(deps, tx, campaign, by);
+      case "approve":
+        demandAnother(campaign, operator);
+        return approve(tx, campaign, { ...by, change: approvedBy(operator.name, by.now) });
+      case "start":
+      case "resume":
+        demandTimeLeft(campaign, by.now);
+        await demandReleases(tx, campaign);
+        return moveCampaign(tx, campaign, { ...by, input });
+      case "reject":
+      case "withdraw":
+      case "pause":
+      case "finish":
+      case "stop":
+        return moveCampaign(tx, campaign, { ...by, input });
+    }
+  });
+}
+
+/**
+ * Sets when an approved campaign starts by itself, and ends.
+ * @throws ProblemError CAMPAIGN_UNKNOWN, CAMPAIGN_STATE, CAMPAIGN_CHANGED, CAMPAIGN_TIMES_INVALID
+ */
+export async function schedule(
+  deps: CampaignDeps,
+  campaignId: string,
+  operator: Operator,
+  said: CampaignSchedule,
+): Promise<Campaign> {
+  return change(deps, campaignId, operator, said, async (tx, campaign, by) => {
+    demandNext(campaign, "schedule");
+    const times = {
+      starts_at: asDate(said.starts_at),
+      ends_at: said.ends_at === undefined ? campaign.ends_at : asDate(said.ends_at),
+    };
+    checkTimes(times);
+    demandTimeLeft(times, by.now);
+    const detail = { ...by.detail, ...times };
+    return moveCampaign(tx, campaign, { ...by, input: "schedule", change: times, detail });
+  });
+}
+
+/** Does what an operator wants with a locked campaign, and tells of it once it is committed. */
+async function change(
+  deps: CampaignDeps,
+  campaignId: string,
+  operator: Operator,
+  { revision, comment }: CampaignAction,
+  what: (tx: Tx, campaign: Campaign, by: Omit<Move, "input">) => Promise<Campaign>,
+): Promise<Campaign> {
+  const now = deps.now?.() ?? new Date();
+  const changed = await deps.db.transaction().execute(async (tx) => {
+    const campaign = await demandCampaign(tx, campaignId, revision);
+    return what(tx, campaign, {
+      actor: `operator:${operator.name}`,
+      now,
+      reason:
+        comment === undefined
+          ? undefined
+          : { code: "CAMPAIGN_BY_OPERATOR", detail: `${operator.name}: ${comment}` },
+      detail: { token_id: operator.token_id },
+    });
+  });
+  await deps.changed();
+  return changed;
+}
+
+/**
+ * A campaign as it was read, locked until the transaction ends.
+ * @throws ProblemError CAMPAIGN_UNKNOWN, CAMPAIGN_CHANGED
+ */
+export async function demandCampaign(
+  tx: Tx,
+  campaignId: string,
+  revision: number | undefined,
+): Promise<Campaign> {
+  const campaign = await lockCampaign(tx, campaignId);
+  if (campaign === undefined) throw new ProblemError("CAMPAIGN_UNKNOWN", campaignId);
+  if (revision !== undefined && revision !== campaign.revision) {
+    throw new ProblemError(
+      "CAMPAIGN_CHANGED",
+      `revision ${revision} was read, it is ${campaign.revision} now`,
+    );
+  }
+  return campaign;
+}
+
+async function submit(
+  deps: CampaignDeps,
+  tx: Tx,
+  campaign: Campaign,
+  by: Omit<Move, "input">,
+): Promise<Campaign> {
+  checkContent(campaign);
+  demandTimeLeft(campaign, by.now);
+  await demandReleases(tx, campaign);
+  if ((await deps.countVehicles(tx, campaign)) === 0) {
+    throw new ProblemError("CAMPAIGN_EMPTY", campaign.filter ?? "no vehicle is registered");
+  }
+  const submitted_by = by.actor.replace(/^operator:/, "");
+  const submitted = await moveCampaign(tx, campaign, {
+    ...by,
+    input: "submit",
+    change: { submitted_by, submitted_at: by.now },
+  });
+  if (deps.approval) return submitted;
+  return approve(tx, submitted, { actor: "gateway", now: by.now, reason: by.reason });
+}
+
+/** An approved campaign whose time has come starts at once. */
+async function approve(tx: Tx, campaign: Campaign, by: Omit<Move, "input">): Promise<Campaign> {
+  demandTimeLeft(campaign, by.now);
+  await demandReleases(tx, campaign);
+  const approved = await moveCampaign(tx, campaign, { ...by, input: "approve" });
+  const { starts_at } = approved;
+  if (starts_at === null || starts_at > by.now) return approved;
+  return moveCampaign(tx, approved, { actor: "gateway", now: by.now, input: "start" });
+}
+
+function approvedBy(name: string, now: Date) {
+  return { approved_by: name, approved_at: now };
+}
+
+/** @throws ProblemError CAMPAIGN_OWN_APPROVAL */
+function demandAnother({ authors, submitted_by }: Campaign, { name }: Operator): void {
+  const hands = submitted_by === null ? authors : [...authors, submitted_by];
+  const own = hands.find((each) => samePerson(each, name));
+  if (own !== undefined) {
+    throw new ProblemError("CAMPAIGN_OWN_APPROVAL", `${own} has made or submitted it`);
+  }
+}
+
+/** @throws ProblemError as {@link checkReleases} */
+export async function demandReleases(db: Db, { releases }: Pick<Campaign, "releases">) {
+  checkReleases(releases, releases.length === 0 ? [] : await firmwareByIds(db, releases));
+}
+
+export function asDate(time: string | null | undefined): Date | null {
+  return time === null || time === undefined ? null : new Date(time);
+}
