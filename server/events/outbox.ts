@@ -1,4 +1,3 @@
-import { sql } from "kysely";
 import type { Tx } from "#server/database/connection.ts";
 import "./table.ts";
 
