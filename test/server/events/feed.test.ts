@@ -93,9 +93,8 @@ describe("who follows events", () => {
     await tell("first");
     const stop = new AbortController();
     const id = `${after.txid}-${after.event_id}`;
-    const following = feed
-      .follow({ kind: "update.finished" }, id, stop.signal)
-      [Symbol.asyncIterator]();
+    const finished = feed.follow({ kind: "update.finished" }, id, stop.signal);
+    const following = finished[Symbol.asyncIterator]();
     const next = async () => (await following.next()).value?.subject as string | undefined;
     expect(await next()).toBe("first");
     const coming = next();
