@@ -15,9 +15,21 @@ export const blockedReasons = {
   NO_FIRMWARE_FOR_TYPE: "nothing is published for this ECU type",
   NO_FIRMWARE_FOR_HARDWARE: "newer firmware exists, but none for this hardware version",
   CHANNEL_NOT_ALLOWED: "newer firmware exists only on a channel this vehicle does not follow",
+  CAMPAIGN_ONLY: "newer firmware is offered by campaigns only",
   STEP_MISSING: "newer firmware needs an intermediate version that is not published",
+  REQUIREMENT_UNMET: "newer firmware needs a version of another ECU that this one can't come to",
+  REQUIREMENT_ABSENT: "newer firmware needs an ECU that the vehicle does not have",
 } as const;
 export type BlockedReason = keyof typeof blockedReasons;
+
+/** Why an ECU does not get one certain release. */
+export const notOfferedReasons = {
+  ...blockedReasons,
+  NEWER_OFFERED: "a newer release is offered instead",
+  NOT_NEEDED: "the plan is for other releases, which do not need this one",
+  OTHER_BUILD_INSTALLED: "another build of the same version is installed",
+} as const;
+export type NotOfferedReason = keyof typeof notOfferedReasons;
 
 const OutdatedEcu = Type.Object({
   ecu_id: EcuId,
@@ -36,10 +48,24 @@ const BlockedEcu = Type.Object({
   detail: Type.String(),
 });
 
+const HeldEcu = Type.Object({ ...BlockedEcu.properties, newest_version: Version });
+
 /** What a vehicle may install now, and why the rest is held back. */
 export const CheckAnswer = Type.Object({
-  outdated_ecus: Type.Array(OutdatedEcu),
-  blocked: Type.Array(BlockedEcu),
+  outdated_ecus: Type.Array(OutdatedEcu, {
+    description: "To install now, all of it together, in install order",
+  }),
+  later: Type.Optional(
+    Type.Array(Type.Array(OutdatedEcu), {
+      description: "What comes after, each bundle once a VCI has confirmed the one before",
+    }),
+  ),
+  blocked: Type.Array(BlockedEcu, {
+    description: "ECUs that get nothing although something newer exists, or may exist",
+  }),
+  held: Type.Optional(
+    Type.Array(HeldEcu, { description: "ECUs that get something, but not the newest version" }),
+  ),
 });
 export type CheckAnswer = Static<typeof CheckAnswer>;
 

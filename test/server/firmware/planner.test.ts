@@ -1,7 +1,8 @@
 import * as fc from "fast-check";
 import { compare, gt, gte } from "semver";
 import { describe, expect, it } from "vitest";
-import { plan, type Release } from "#server/firmware/planner.ts";
+import { plan } from "#server/firmware/planner.ts";
+import type { Release } from "#server/firmware/release.ts";
 import type { InventoryEcu } from "#server/vehicles/inventory.ts";
 
 function ecu(software_version: string, change: Partial<InventoryEcu> = {}): InventoryEcu {
@@ -46,7 +47,9 @@ describe("plan", () => {
     for (const version of ["1.2.0", "1.3.0", "2.0.0-rc.1"]) {
       expect(plan([ecu(version)], [release("1.2.0"), release("1.1.0")], "stable")).toEqual({
         outdated: [],
+        later: [],
         blocked: [],
+        held: [],
       });
     }
   });
