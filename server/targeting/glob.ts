@@ -2,7 +2,9 @@
  * Whether text fits a pattern in which `*` stands for any characters and `?` for one. Takes at most
  * the product of their lengths, whatever they are.
  */
-export function fitsGlob(pattern: string, text: string): boolean {
+export function fitsGlob(glob: string, written: string): boolean {
+  const pattern = Array.from(glob);
+  const text = Array.from(written);
   let at = 0;
   let from = 0;
   // Where the last star was, and what it has swallowed so far: the only thing to come back to.
@@ -24,4 +26,12 @@ export function fitsGlob(pattern: string, text: string): boolean {
   }
   while (pattern[at] === "*") at += 1;
   return at === pattern.length;
+}
+
+/** The same pattern for `like`. */
+export function likePattern(glob: string): string {
+  return glob
+    .replaceAll(/[%_\\]/g, "\\$&")
+    .replaceAll("*", "%")
+    .replaceAll("?", "_");
 }

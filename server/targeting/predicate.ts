@@ -31,10 +31,8 @@ export function join(kind: "and" | "or", parts: readonly [Predicate, ...Predicat
   return terms.length === 1 ? only : { kind, terms };
 }
 
-/** Every node of a tree, each before those below it. */
-export function* nodesOf(predicate: Predicate): Generator<Predicate> {
-  yield predicate;
-  if (predicate.kind === "not") yield* nodesOf(predicate.term);
-  if (predicate.kind === "and" || predicate.kind === "or")
-    for (const term of predicate.terms) yield* nodesOf(term);
+/** The predicates that one is made of. */
+export function childrenOf(predicate: Predicate): readonly Predicate[] {
+  if (predicate.kind === "not") return [predicate.term];
+  return predicate.kind === "and" || predicate.kind === "or" ? predicate.terms : [];
 }

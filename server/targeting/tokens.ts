@@ -15,7 +15,7 @@ export interface Token {
 const patterns = [
   ["word", /[A-Za-z_][A-Za-z0-9_-]*/y],
   ["value", /[0-9][0-9A-Za-z.:+-]*/y],
-  ["string", /"(?:[^"\\\n]|\\["\\])*"/y],
+  ["string", /"(?:[^"\\\p{Cc}\p{Cs}]|\\["\\])*"/uy],
   // What is no symbol of the language is a token too, for the parser to say what it expects.
   ["symbol", /[=!<>~&|]{1,2}|[^\s"]/uy],
 ] as const;

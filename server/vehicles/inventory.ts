@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { sql } from "kysely";
 import { jcs } from "#protocol/bytes/jcs.ts";
-import type { Tx } from "#server/database/connection.ts";
+import type { Db, Tx } from "#server/database/connection.ts";
 
 /** An ECU as planning sees it. */
 export interface InventoryEcu {
@@ -47,4 +47,13 @@ export async function saveInventory(
     update vehicle set inventory_id = ${inventory_id}
     where vin = ${vin} and inventory_id is distinct from ${inventory_id}
   `.execute(tx);
+}
+
+export async function inventoriesById(db: Db, ids: readonly string[]): Promise<Inventory[]> {
+  if (ids.length === 0) return [];
+  return db
+    .selectFrom("inventory")
+    .select(["inventory_id", "ecus"])
+    .where(sql<boolean>`inventory_id = any (${ids}::text[])`)
+    .execute();
 }

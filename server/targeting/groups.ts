@@ -1,0 +1,207 @@
+import { setImmediate } from "node:timers/promises";
+import { sql, type RawBuilder } from "kysely";
+import type { Channel } from "#protocol/api/identifier.ts";
+import type { Db, Tx } from "#server/database/connection.ts";
+import { inventoriesById, type Inventory } from "#server/vehicles/inventory.ts";
+import { compile } from "./compile.ts";
+import { conditionOf, splitCondition } from "./condition.ts";
+import { shareOf } from "./membership.ts";
+import { childrenOf, type Predicate } from "./predicate.ts";
+import type { TargetVehicle } from "./vehicle.ts";
+
+/** What vehicles are told apart by. */
+export type GroupField = "inventory" | "model" | "region" | "channel";
+
+export interface GroupQuery {
+  predicate: Predicate;
+  by: readonly GroupField[];
+  /** Each tells vehicles apart by how many of the ascending bounds their share has reached. */
+  shares?: readonly { salt: string; bounds: readonly number[] }[];
+  /** Conditions that vehicles are told apart by, too. */
+  flags?: readonly RawBuilder<boolean>[];
+  /** What else has to hold of a row of `vehicle`. */
+  where?: RawBuilder<boolean>;
+}
+
+/** Vehicles that are alike in what was asked. */
+export interface Group {
+  count: number;
+  /** The first and the last of them by VIN: one and the same where there is only one. */
+  vins: [first: string, last: string];
+  model: string | null;
+  region: string | null;
+  channel: Channel;
+  inventory: Inventory | null;
+  /** For each of `shares`, how many of its bounds are reached. */
+  reached: readonly number[];
+  flags: readonly boolean[];
+}
+
+/**
+ * Counts the vehicles that fit a predicate by groups, in one statement over `vehicle`: a million
+ * vehicles are a few thousand groups. Groups come one by one, so that memory stays bounded where
+ * there are many; other work gets its turn between them.
+ * @param visit must not use the database: the embedded one has a single connection
+ */
+export async function eachGroup(
+  db: Db,
+  query: GroupQuery,
+  visit: (group: Group) => void,
+): Promise<void> {
+  const plan = planOf(query);
+  await db
+    .transaction()
+    .setIsolationLevel("repeatable read")
+    .setAccessMode("read only")
+    .execute(async (tx) => {
+      await sql`declare vehicle_group no scroll cursor for ${plan.statement}`.execute(tx);
+      const inventories = inventoryReader(tx);
+      let turn = performance.now();
+      for (;;) {
+        const rows = await fetchRows(tx);
+        const inventoryOf = await inventories(rows);
+        for (const row of rows) {
+          const group = asGroup(row, inventoryOf(row.inventory_id));
+          if (plan.fits(row.decided, group.inventory)) visit(group);
+          if (performance.now() - turn < TURN_MS) continue;
+          await setImmediate();
+          turn = performance.now();
+        }
+        if (rows.length < FETCHED) return;
+      }
+    });
+}
+
+/** Rows that are fetched at once. */
+const FETCHED = 1000;
+/** How long others wait, in milliseconds. */
+const TURN_MS = 10;
+
+interface GroupRow {
+  count: number;
+  first: string;
+  last: string;
+  inventory_id: string | null;
+  model: string | null;
+  region: string | null;
+  channel: Channel | null;
+  reached: number[];
+  flags: boolean[];
+  decided: boolean[];
+}
+
+async function fetchRows(tx: Tx): Promise<GroupRow[]> {
+  const { rows } = await sql<GroupRow>`
+    fetch forward ${sql.lit(FETCHED)} from vehicle_group
+  `.execute(tx);
+  return rows;
+}
+
+/**
+ * What the database can tell decides which rows are counted; where it is mixed with what only
+ * inventories tell, it becomes something that groups are told apart by.
+ */
+function planOf(query: GroupQuery) {
+  const { where, rest } = splitCondition(query.predicate);
+  const decidable = rest.flatMap(largestDecidable);
+  const conditions = decidable.map(({ condition }) => condition);
+  const tests = rest.map((part) =>
+    compile<Decided>(part, (node) => {
+      const index = decidable.findIndex((each) => each.part === node);
+      return index < 0 ? undefined : ({ decided }) => decided[index] ?? false;
+    }),
+  );
+  return {
+    statement: statementOf(query, where, conditions, rest.length > 0),
+    fits: (decided: readonly boolean[], inventory: Inventory | null) =>
+      tests.every((test) => test({ ...nobody, decided, inventory })),
+  };
+}
+
+/** What a rest looks at is its inventory, and what was decided. */
+type Decided = TargetVehicle & { decided: readonly boolean[] };
+
+const nobody: TargetVehicle = {
+  vin: "",
+  model: null,
+  region: null,
+  channel: "stable",
+  tags: [],
+  profile: null,
+  time_zone: null,
+  registered_at: new Date(0),
+  inventory: null,
+};
+
+interface DecidablePart {
+  part: Predicate;
+  condition: RawBuilder<boolean>;
+}
+
+function largestDecidable(part: Predicate): DecidablePart[] {
+  const condition = conditionOf(part);
+  return condition ? [{ part, condition }] : childrenOf(part).flatMap(largestDecidable);
+}
+
+function statementOf(
+  { by, shares = [], flags = [], where: extra = sql`true` }: GroupQuery,
+  where: RawBuilder<boolean>,
+  decided: readonly RawBuilder<boolean>[],
+  needsInventory: boolean,
+): RawBuilder<GroupRow> {
+  const asked = new Set<GroupField>(by);
+  if (needsInventory) asked.add("inventory");
+  const told = (field: GroupField, name: string) =>
+    asked.has(field) ? sql.ref(`vehicle.${name}`) : sql`null::text`;
+  const reached = shares.map(
+    ({ salt, bounds }) =>
+      sql`width_bucket(${shareOf(salt, sql.ref("vehicle.vin"))}, ${[...bounds]}::double precision[])`,
+  );
+  return sql`
+    select
+      count(*) as count,
+      min(vehicle.vin collate "C") as first,
+      max(vehicle.vin collate "C") as last,
+      ${told("inventory", "inventory_id")} as inventory_id,
+      ${told("model", "model")} as model,
+      ${told("region", "region")} as region,
+      ${told("channel", "channel")} as channel,
+      ${arrayOf(reached, "integer")} as reached,
+      ${arrayOf(flags, "boolean")} as flags,
+      ${arrayOf(decided, "boolean")} as decided
+    from vehicle
+    where ${where} and ${extra}
+    group by 4, 5, 6, 7, 8, 9, 10
+  `;
+}
+
+function arrayOf(parts: readonly RawBuilder<unknown>[], type: string): RawBuilder<unknown> {
+  return sql`array[${sql.join(parts)}]::${sql.raw(type)}[]`;
+}
+
+function asGroup(row: GroupRow, inventory: Inventory | null): Group {
+  const { count, first, last, model, region, channel, reached, flags } = row;
+  const vins: Group["vins"] = [first, last];
+  return { count, vins, model, region, channel: channel ?? "stable", inventory, reached, flags };
+}
+
+/** Inventories that are kept in memory at once. */
+const KEPT = 5000;
+
+/** Reads the inventories of rows, those not read lately in one statement. */
+function inventoryReader(tx: Tx) {
+  const kept = new Map<string, Inventory>();
+  return async (rows: readonly GroupRow[]) => {
+    const wanted = new Set(
+      rows.map(({ inventory_id }) => inventory_id).filter((id) => id !== null),
+    );
+    const missing = [...wanted].filter((id) => !kept.has(id));
+    if (kept.size + missing.length > KEPT) {
+      for (const id of kept.keys()) if (!wanted.has(id)) kept.delete(id);
+    }
+    for (const inventory of await inventoriesById(tx, missing)) {
+      kept.set(inventory.inventory_id, inventory);
+    }
+    return (id: string | null) => (id === null ? null : (kept.get(id) ?? null));
+  };
+}
