@@ -1,5 +1,7 @@
 import { join } from "node:path";
 import Type, { type Static, type TProperties } from "typebox";
+import { PolicySettings } from "#protocol/api/policy.ts";
+import { LevelName, RoleName } from "#protocol/api/operator.ts";
 import { loadConfig } from "./load.ts";
 import { LogConfig } from "./log.ts";
 
@@ -70,6 +72,27 @@ export const ServerConfig = group({
     crl_h: Type.Number({ exclusiveMinimum: 0, description: "hours, more than 0" }),
     poll_ms: Type.Integer({ minimum: 10, maximum: 60_000, description: "10 to 60000" }),
   }),
+  operators: group({
+    access_min: Type.Number({ minimum: 1, maximum: 1440, description: "minutes, 1 to 1440" }),
+    idle_h: Hours,
+    session_h: Hours,
+    password_min: Type.Integer({ minimum: 8, maximum: 128, description: "8 to 128 characters" }),
+    logins_per_minute: Type.Integer({ minimum: 1, maximum: 100_000, description: "1 to 100000" }),
+  }),
+  oidc: group({
+    issuer: Type.String({
+      // In the clear only from this machine itself.
+      pattern: "^$|^https://|^http://(localhost|127\\.0\\.0\\.1|\\[::1\\])(:\\d+)?(/|$)",
+      description: "empty, or https://…",
+    }),
+    audience: Type.String({ description: "empty, or a name" }),
+    client_id: Type.String({ description: "empty, or a name" }),
+    name_claim: Type.String({ minLength: 1, description: "a claim" }),
+    role_claim: Type.String({ minLength: 1, description: "a claim" }),
+    roles: Type.Record(Type.String(), RoleName, { description: "value of the claim: role" }),
+    levels: Type.Record(Type.String(), LevelName, { description: "value of the claim: level" }),
+    clock_tolerance_s: Type.Integer({ minimum: 0, maximum: 300, description: "0 to 300" }),
+  }),
   database: group({
     url: Type.String({
       pattern: "^$|^postgres(ql)?://",
@@ -104,6 +127,7 @@ export const ServerConfig = group({
     key_plugin: Type.String({ description: "empty, or a file" }),
     session_lease_s: Type.Integer({ minimum: 3, maximum: 3600, description: "3 to 3600" }),
   }),
+  policies: group({ default: PolicySettings }),
   commands: group({ ttl_s: Type.Integer({ minimum: 1, description: "seconds, 1 or more" }) }),
   telemetry: group({
     batch_size: Type.Integer({ minimum: 1, maximum: 10_000, description: "1 to 10000" }),
