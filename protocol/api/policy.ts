@@ -32,7 +32,8 @@ export const MaintenanceWindow = Type.Object(
 );
 export type MaintenanceWindow = Static<typeof MaintenanceWindow>;
 
-const nullable = <Schema extends Type.TSchema>(schema: Schema) => Type.Union([schema, Type.Null()]);
+const nullable = <Schema extends Type.TSchema>(schema: Schema, description?: string) =>
+  Type.Union([schema, Type.Null()], description === undefined ? {} : { description });
 
 const settings = {
   mode: Type.Enum(policyModes, {
@@ -40,18 +41,19 @@ const settings = {
       "auto: whenever the vehicle likes; manual: by a command of an operator; scheduled: in a window",
   }),
   check_interval_s: nullable(
-    Type.Integer({
-      minimum: 60,
-      maximum: 31_536_000,
-      description: "How often the vehicle looks for updates; null: as it likes",
-    }),
+    Type.Integer({ minimum: 60, maximum: 31_536_000 }),
+    "How often the vehicle looks for updates, in seconds from 60; null: as it likes",
   ),
-  windows: Type.Array(MaintenanceWindow, { maxItems: 21, description: "For mode scheduled" }),
+  windows: Type.Array(MaintenanceWindow, {
+    maxItems: 21,
+    description: "For mode scheduled: a list of { days, from, to }",
+  }),
   consent: Type.Enum(["required", "not_required"] as const, {
-    description: "Whether the driver has to agree",
+    description: "Whether the driver has to agree: required or not_required",
   }),
   min_battery_soc: nullable(
-    Type.Number({ minimum: 0, maximum: 100, description: "Percent; null: none demanded" }),
+    Type.Number({ minimum: 0, maximum: 100 }),
+    "Percent; null: none demanded",
   ),
   min_free_storage: nullable(
     Type.Object(
@@ -61,10 +63,13 @@ const settings = {
           Type.Number({ minimum: 0, maximum: 100, description: "Times the size of the package" }),
         ),
       },
-      { ...closed, minProperties: 1, description: "The larger one counts; null: none demanded" },
+      { ...closed, minProperties: 1 },
     ),
+    "{ bytes, package_factor }, of which the larger one counts; null: none demanded",
   ),
-  parked: Type.Boolean({ description: "Whether it has to be parked for the installation" }),
+  parked: Type.Boolean({
+    description: "Whether it has to be parked for the installation: true or false",
+  }),
 };
 
 /** Under which conditions a vehicle updates. */
@@ -106,7 +111,6 @@ export const EffectivePolicy = Type.Object({
   policy_id: nullable(Uuid),
   name: nullable(Type.String({ description: "Of the group's policy" })),
   settings: PolicySettings,
-  set: nullable(PolicyChange),
 });
 export type EffectivePolicy = Static<typeof EffectivePolicy>;
 

@@ -1,0 +1,91 @@
+import type { GroupPolicy, PolicySettings } from "#protocol/api/policy.ts";
+import type { Db } from "#server/database/connection.ts";
+import { follow } from "#server/database/follow.ts";
+import type { Log } from "#server/runtime/log.ts";
+import { matches, parseFilter, type Filter } from "#server/targeting/filter.ts";
+import type { TargetVehicle } from "#server/targeting/vehicle.ts";
+import { checkSettings, inOrder, policyOf, type Policy } from "./policy.ts";
+import { policiesChangedSince, type PolicyRow } from "./queries.ts";
+
+/** All policies in memory. */
+export interface PolicyBook {
+  /** A vehicle's own, else the first one of a group that it belongs to, else the configuration's. */
+  policyFor(vehicle: TargetVehicle): Policy;
+  /** What policies are set over. */
+  defaults: PolicySettings;
+  /** Takes up what has changed in the database. */
+  refresh(): Promise<void>;
+  stop(): void;
+}
+
+/**
+ * Reads all policies, then follows them.
+ * @param deps.everyMs how often another gateway's changes are looked for; undefined where there is
+ *   none
+ * @throws ProblemError POLICY_INVALID for defaults that nobody could follow; the database's error
+ *   when the first reading fails
+ */
+export async function openPolicyBook(deps: {
+  db: Db;
+  defaults: PolicySettings;
+  everyMs: number | undefined;
+  log: Log;
+}): Promise<PolicyBook> {
+  const { db, defaults, everyMs, log } = deps;
+  checkSettings(defaults, {});
+  const own = new Map<string, Policy>();
+  const byId = new Map<string, Group>();
+  let groups: readonly Group[] = [];
+  const otherwise = policyOf(defaults, {}, { source: "default", policy_id: null, name: null });
+
+  function take({ policy_id, vin, group, own: theirs }: PolicyRow): void {
+    if (vin !== null && theirs === null) own.delete(vin);
+    if (theirs !== null) {
+      const origin = { source: "vehicle", policy_id, name: null } as const;
+      own.set(theirs.vin, policyOf(defaults, theirs.settings, origin));
+    }
+    if (vin !== null) return;
+    const compiled = group === null ? undefined : groupOf(defaults, group, log);
+    if (compiled) byId.set(policy_id, compiled);
+    else byId.delete(policy_id);
+  }
+
+  const followed = await follow({
+    what: "the policies of updates",
+    changedSince: (since) => policiesChangedSince(db, since),
+    apply(rows) {
+      for (const row of rows) take(row);
+      groups = [...byId.values()].toSorted((a, b) => inOrder(a.group, b.group));
+    },
+    everyMs,
+    log,
+  });
+  return {
+    policyFor: (vehicle) =>
+      own.get(vehicle.vin) ??
+      groups.find(({ filter }) => matches(filter, vehicle))?.policy ??
+      otherwise,
+    defaults,
+    refresh: () => followed.refresh(),
+    stop: () => followed.stop(),
+  };
+}
+
+interface Group {
+  group: GroupPolicy;
+  filter: Filter;
+  policy: Policy;
+}
+
+/** Undefined for a filter that another version of the gateway has taken and this one can't read. */
+function groupOf(defaults: PolicySettings, group: GroupPolicy, log: Log): Group | undefined {
+  const { policy_id, name, settings } = group;
+  try {
+    const filter = parseFilter(group.filter);
+    const policy = policyOf(defaults, settings, { source: "group", policy_id, name });
+    return { group, filter, policy };
+  } catch (error) {
+    log.error({ err: error, policy_id }, `The policy "${name}" is for nobody`);
+    return undefined;
+  }
+}
