@@ -48,7 +48,10 @@ export function approvalRoutes({ db, approvals }: { db: Db; approvals: Approvals
       http.post(
         `/diagnostics/approvals/:approval_id/${verb}`,
         {
-          config: { access: { by: "operator", roles: ["diagnostician", "release_manager"] } },
+          config: {
+            access: { by: "operator", roles: ["diagnostician", "release_manager"] },
+            audit: "own",
+          },
           schema: {
             tags,
             summary: `Another operator than the one who asked ${verb}s it`,

@@ -14,7 +14,7 @@ import { deleteRule, insertRule, listRules, replaceRule } from "./queries.ts";
 import { checkRule, effects, Rule, RuleContent } from "./rule.ts";
 
 const tags = ["diagnostics"];
-const config = { access: { by: "operator", roles: ["admin"] } } as const;
+const config = { access: { by: "operator", roles: ["admin"] }, audit: "own" } as const;
 const RuleId = Type.Object({ rule_id: Uuid });
 
 /** All of them are looked at for every request. */

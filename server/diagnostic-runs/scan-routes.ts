@@ -12,6 +12,7 @@ import type { Scans } from "./scans.ts";
 const tags = ["diagnostics"];
 const acting = {
   access: { by: "operator", roles: diagnosticRoles },
+  audit: "own",
 } as const;
 const reading = { access: { by: "operator" } } as const;
 

@@ -37,7 +37,10 @@ export interface ScriptRouteDeps {
 
 const tags = ["diagnostics"];
 const Id = Type.Object({ script_id: Uuid });
-const acting = { access: { by: "operator", roles: diagnosticRoles } } as const;
+const acting = {
+  access: { by: "operator", roles: diagnosticRoles },
+  audit: "own",
+} as const;
 const reading = { access: { by: "operator" } } as const;
 
 export function scriptRoutes(deps: ScriptRouteDeps) {

@@ -27,7 +27,10 @@ export interface SessionRouteDeps {
 
 const tags = ["diagnostics"];
 const Id = Type.Object({ session_id: Uuid });
-const acting = { access: { by: "operator", roles: diagnosticRoles } } as const;
+const acting = {
+  access: { by: "operator", roles: diagnosticRoles },
+  audit: "own",
+} as const;
 
 export function sessionRoutes(deps: SessionRouteDeps) {
   return async (http: Http): Promise<void> => {

@@ -54,7 +54,10 @@ export function diagnosticRoutes(deps: DiagnosticDeps & EndingDeps) {
 }
 
 function sending(http: Http, deps: DiagnosticDeps): void {
-  const config = { access: { by: "operator", roles: diagnosticRoles } } as const;
+  const config = {
+    access: { by: "operator", roles: diagnosticRoles },
+    audit: "own",
+  } as const;
   const response = { 200: DiagnosticResult, 202: Accepted };
 
   /** Makes a request, and waits for its result if the operator wants to. */
@@ -185,7 +188,7 @@ function oneResult(http: Http, deps: DiagnosticDeps & EndingDeps): void {
   http.post(
     "/diagnostics/results/:request_id/cancel",
     {
-      config: { access: { by: "operator", roles: diagnosticRoles } },
+      config: { access: { by: "operator", roles: diagnosticRoles }, audit: "own" },
       schema: {
         tags,
         summary: "Gives up a request, if its ECU has not been asked yet",

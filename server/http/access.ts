@@ -19,6 +19,20 @@ export interface Operator {
   scopes?: readonly string[];
 }
 
+/** What a token has to be for so that it can call a route: by the route's first tag and method. */
+export function scopeOf(
+  method: string,
+  schema: { tags?: readonly string[] } | undefined,
+): string | undefined {
+  const tag = schema?.tags?.[0];
+  return tag && `${tag}:${method === "GET" || method === "HEAD" ? "read" : "write"}`;
+}
+
+/** Whether a token is for all that its role may. */
+export function isUnrestricted({ scopes }: Operator): boolean {
+  return scopes === undefined || scopes.includes("*");
+}
+
 /** Who may call a route. Every route must say so: a route without it does not start. */
 export type Access =
   | { by: "anyone" }
@@ -43,6 +57,10 @@ declare module "fastify" {
   interface FastifyRequest {
     caller: Caller;
   }
+  interface FastifyInstance {
+    /** What a token can be for: `*`, and the scopes of all routes. */
+    scopes: Set<string>;
+  }
 }
 
 /** Looks up a bearer token; undefined when it is unknown, expired or revoked. */
@@ -60,9 +78,16 @@ export function guardRoutes(
   },
 ): void {
   http.decorateRequest("caller");
+  http.decorate("scopes", new Set(["*"]));
   http.addHook("onRoute", (route) => {
-    if (route.config?.access === undefined) {
-      throw new Error(`${String(route.method)} ${route.url} does not say who may call it`);
+    const { access } = route.config ?? {};
+    const name = `${String(route.method)} ${route.url}`;
+    if (access === undefined) throw new Error(`${name} does not say who may call it`);
+    if (access.by !== "operator" && access.by !== "vehicle or operator") return;
+    for (const method of [route.method].flat()) {
+      const scope = scopeOf(method, route.schema);
+      if (scope === undefined) throw new Error(`${name} has no tag, so no scope`);
+      http.scopes.add(scope);
     }
   });
   http.addHook("onRequest", async (request) => {
@@ -146,7 +171,18 @@ async function identifyOperator(
   if (scheme?.toLowerCase() !== "bearer" || !token) throw new ProblemError("TOKEN_REQUIRED");
   const operator = await authenticate(token);
   if (operator === undefined) throw new ProblemError("TOKEN_INVALID");
+  demandScope(operator, scopeOf(request.method, request.routeOptions.schema as Tagged));
   return operator;
+}
+
+type Tagged = { tags?: readonly string[] } | undefined;
+
+/** A token's scopes take from what its role may, and never add to it. */
+function demandScope(operator: Operator, scope: string | undefined): void {
+  if (isUnrestricted(operator)) return;
+  if (scope === undefined || !operator.scopes?.includes(scope)) {
+    throw new ProblemError("SCOPE_REQUIRED", `needs ${scope ?? "*"}`);
+  }
 }
 
 function refuseOther(vin: string, named: unknown): void {

@@ -1,0 +1,84 @@
+import type { FastifyRequest } from "fastify";
+import type { Http } from "#server/http/http.ts";
+import type { AuditLog, NewAuditEntry } from "./audit-log.ts";
+import { redacted } from "./redact.ts";
+
+declare module "fastify" {
+  interface FastifyRequest {
+    /** The id of what the answer is about, where the request does not name it yet. */
+    made: string | undefined;
+  }
+}
+
+/**
+ * Writes an entry for every change by an operator that succeeds, unless its route says that its
+ * slice does. The answer goes out when the entry is stored. Routes come after it.
+ */
+export function auditChanges(http: Http, audit: AuditLog): void {
+  http.decorateRequest("made");
+  http.addHook("preSerialization", async (request, _reply, payload) => {
+    if (isChange(request)) request.made = idIn(payload);
+    return payload;
+  });
+  http.addHook("onSend", async (request, reply) => {
+    if (reply.statusCode >= 400 || !isChange(request)) return;
+    await audit.append(entryOf(request, reply.statusCode));
+  });
+}
+
+function isChange({ method, caller, routeOptions }: FastifyRequest): boolean {
+  return (
+    method !== "GET" &&
+    method !== "HEAD" &&
+    caller?.kind === "operator" &&
+    routeOptions.config?.audit !== "own"
+  );
+}
+
+/** What a change through a route is called: its method, and its path below `/api/v1`. */
+export function actionOf(method: string, url: string): string {
+  return `${method} ${url.replace(/^\/api\/v1/, "").replace(/:(\w+)/g, "{$1}")}`;
+}
+
+function entryOf(request: FastifyRequest, status: number): NewAuditEntry {
+  const { method, caller, routeOptions } = request;
+  const params = asRecord(request.params);
+  const body = asRecord(request.body);
+  const { vin, ...others } = params;
+  const operator = caller.kind === "operator" ? caller.operator : undefined;
+  return {
+    actor: `operator:${operator?.name}`,
+    action: actionOf(method, routeOptions.url ?? ""),
+    vin: asText(vin) ?? asText(body["vin"]),
+    ecu_id: asText(others["ecu_id"]) ?? asText(body["ecu_id"]),
+    subject: asText(Object.values(others).at(-1)) ?? request.made,
+    detail: {
+      status,
+      token_id: operator?.token_id,
+      params: some(others),
+      query: some(redacted(request.query)),
+      // What is no JSON is an upload.
+      body: some(redacted(request.body)),
+    },
+  };
+}
+
+/** The first `…_id` of an answer is that of what it is about. */
+function idIn(payload: unknown): string | undefined {
+  return asText(Object.entries(asRecord(payload)).find(([name]) => name.endsWith("_id"))?.[1]);
+}
+
+function asRecord(value: unknown): Record<string, unknown> {
+  const isRecord = typeof value === "object" && value !== null && !Array.isArray(value);
+  return isRecord ? (value as Record<string, unknown>) : {};
+}
+
+function asText(value: unknown): string | undefined {
+  return typeof value === "string" ? value : undefined;
+}
+
+/** Leaves out what is empty. */
+function some(value: unknown): unknown {
+  const isEmpty = typeof value === "object" && value !== null && Object.keys(value).length === 0;
+  return value === null || isEmpty ? undefined : value;
+}
