@@ -50,6 +50,7 @@ export function copyTemplate(template: string, dataDir: string): void {
 function fingerprint(): string {
   const migrations = join(root, "server/database/migrations");
   const hash = createHash("sha256");
+  hash.update(readFileSync(join(root, "server/database/migrate.ts")));
   hash.update(readFileSync(join(root, "node_modules/@electric-sql/pglite/package.json")));
   for (const file of readdirSync(migrations).sort()) {
     hash.update(file).update(readFileSync(join(migrations, file)));
