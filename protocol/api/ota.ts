@@ -9,6 +9,7 @@ import {
   Version,
   ZoneId,
 } from "./identifier.ts";
+import { PolicyAnswer } from "./policy.ts";
 
 /** Why an ECU gets nothing although something newer than its version exists, or may exist. */
 export const blockedReasons = {
@@ -66,6 +67,7 @@ export const CheckAnswer = Type.Object({
   held: Type.Optional(
     Type.Array(HeldEcu, { description: "ECUs that get something, but not the newest version" }),
   ),
+  policy: Type.Optional(PolicyAnswer),
 });
 export type CheckAnswer = Static<typeof CheckAnswer>;
 
@@ -94,6 +96,12 @@ export const PackageRequest = Type.Object({
       minItems: 1,
       maxItems: 256,
       description: "Only these; all outdated by default",
+    }),
+  ),
+  command_id: Type.Optional(
+    Type.String({
+      pattern: Uuid.pattern,
+      description: "The command of an operator that the vehicle carries out",
     }),
   ),
 });

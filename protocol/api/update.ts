@@ -1,4 +1,5 @@
 import Type, { type Static } from "typebox";
+import { Deferral } from "#protocol/mqtt/deferral.ts";
 import {
   EcuId,
   EcuType,
@@ -30,16 +31,6 @@ export const UpdateStatus = Type.Enum(updateStatuses);
 export type UpdateStatus = Static<typeof UpdateStatus>;
 
 const UpdateError = Type.Object({ code: Type.String(), message: Type.String() });
-
-/** A reason to wait. */
-export const Deferral = Type.Object({
-  code: Type.String(),
-  detail: Type.String(),
-  retry_after_s: Type.Optional(
-    Type.Integer({ minimum: 0, description: "When to ask again at the earliest" }),
-  ),
-});
-export type Deferral = Static<typeof Deferral>;
 
 export const Update = Type.Object({
   update_id: Uuid,

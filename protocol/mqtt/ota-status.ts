@@ -1,4 +1,5 @@
 import Type, { type Static } from "typebox";
+import { Deferral } from "./deferral.ts";
 import { EcuId } from "./ecu-id.ts";
 import { Instant } from "./instant.ts";
 import { Uuid } from "./uuid.ts";
@@ -32,6 +33,9 @@ export const OtaStatus = Type.Object({
       code: Type.String({ maxLength: 64 }),
       message: Type.String({ maxLength: 1024 }),
     }),
+  ),
+  reasons: Type.Optional(
+    Type.Array(Deferral, { maxItems: 16, description: "Why the vehicle waits: of `deferred`" }),
   ),
   ts: Instant,
 });

@@ -1,5 +1,6 @@
 import type { ColumnType, Generated, JSONColumnType, RawBuilder } from "kysely";
-import type { Deferral, UpdateStatus } from "#protocol/api/update.ts";
+import type { UpdateStatus } from "#protocol/api/update.ts";
+import type { Deferral } from "#protocol/mqtt/deferral.ts";
 import type { Target } from "./update.ts";
 
 declare module "#server/database/tables.ts" {
