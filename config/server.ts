@@ -112,6 +112,7 @@ export const ServerConfig = group({
   }),
   updates: group({
     silence_timeout_min: Type.Number({ exclusiveMinimum: 0, description: "minutes, more than 0" }),
+    install_deadline_min: Type.Number({ exclusiveMinimum: 0, description: "minutes, more than 0" }),
   }),
   vehicles: group({
     offline_after_s: Type.Number({ exclusiveMinimum: 0, description: "seconds, more than 0" }),

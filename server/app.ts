@@ -9,6 +9,7 @@ import { commandTopics } from "#server/commands/topics.ts";
 import { openDatabase, type Database } from "#server/database/connection.ts";
 import { openCatalogues } from "#server/diagnostics/catalogue.ts";
 import { catalogueRoutes } from "#server/diagnostics/catalogue-routes.ts";
+import { openReleaseBook } from "#server/firmware/release-book.ts";
 import { firmwareRoutes } from "#server/firmware/routes.ts";
 import { healthRoutes } from "#server/http/health.ts";
 import { openListener } from "#server/http/listen.ts";
@@ -27,7 +28,6 @@ import { openTrust } from "#server/trust/open.ts";
 import { packageSigners } from "#server/trust/package-signers.ts";
 import { trustRoutes } from "#server/trust/routes.ts";
 import { updateRoutes } from "#server/updates/routes.ts";
-import type { UpdateDeps } from "#server/updates/service.ts";
 import { updateTopics } from "#server/updates/topics.ts";
 import { trackPresence, type Presence } from "#server/vehicles/presence.ts";
 import { vehicleRoutes } from "#server/vehicles/routes.ts";
@@ -36,6 +36,7 @@ import { composeDiagnosticRequests } from "./diagnostic-requests.ts";
 import { composeRights } from "./diagnostic-rights.ts";
 import { certified, createListeners, keyAlgorithms } from "./listeners.ts";
 import { composeRemoteDiagnostics } from "./remote-diagnostics.ts";
+import { composeUpdates } from "./updating.ts";
 
 /** A running gateway. */
 export interface App {
@@ -70,7 +71,9 @@ export async function startApp(config: ServerConfig, log: Log): Promise<App> {
   const state = trackState();
   const metrics = createMetrics(state);
   const presence = trackPresence(database.db, log);
-  const base = { config, log, metrics, state, presence, database };
+  // Nobody else writes to an embedded database.
+  const everyMs = database.kind === "embedded" ? undefined : config.certificates.poll_ms;
+  const base = { config, log, metrics, state, presence, database, everyMs };
   try {
     const parts = await compose(base);
     try {
@@ -107,13 +110,15 @@ interface Base {
   state: StateTracker;
   presence: Presence;
   database: Database;
+  /** How often another gateway's changes are looked for; undefined where there is none. */
+  everyMs: number | undefined;
 }
 
 async function compose(base: Base) {
   const { config, log, metrics, state, presence, database } = base;
   const { db } = database;
   const blobs = await openDiskStore(join(config.data_dir, "blobs"));
-  const trust = await openTrust({ db, config: config.trust, metrics, log }, config.certs_dir);
+  const { releases, trust } = await openReleases(base);
   const signers = packageSigners(trust, join(config.certs_dir, "signing"));
   // Leaves the public keys for vehicles that are provisioned before the first package.
   await signers();
@@ -123,12 +128,17 @@ async function compose(base: Base) {
   const { rights, rightsRoutes } = composeRights({ db, log });
   const assembler = createAssembler({ db, blobs, signers });
   const catalogues = openCatalogues(config.diagnostics.catalogue_dir, log);
-  const remote = await composeRemoteDiagnostics({ ...base, ...rights, mqtt, catalogues });
-  const { updateStarted: started, revocations, everyMs } = remote;
-  const ttlHours = config.packages.ttl_h;
-  const updates: UpdateDeps = { db, assembler, metrics, ttlHours, started };
+  const remote = await composeRemoteDiagnostics({
+    ...base,
+    ...rights,
+    db,
+    mqtt,
+    catalogues,
+  });
+  const { updateStarted: started, revocations } = remote;
+  const updates = composeUpdates({ db, config, metrics, releases, assembler, started });
   const delivery = startDelivery({ db, mqtt, log });
-  const parts = { ...base, ...rights, db, mqtt, catalogues, revocations, everyMs };
+  const parts = { ...base, ...rights, db, mqtt, catalogues, revocations };
   const requests = composeDiagnosticRequests(parts);
 
   await http.register(healthRoutes({ db, metrics, state }));
@@ -181,8 +191,16 @@ async function compose(base: Base) {
     // Leaves the public keys of a rotation also when no package is asked for.
     await signers();
   };
-  const stop = stopAll(delivery, requests, remote);
+  const stop = stopAll(delivery, requests, remote, releases);
   return { http, mqtt, rights, requests, updates, renewTrust, listeners, catalogues, remote, stop };
+}
+
+/** The catalogue in memory, and Uptane, which says what of it is published. */
+async function openReleases({ config, log, metrics, database: { db }, everyMs }: Base) {
+  const releases = await openReleaseBook({ db, everyMs, log });
+  const imagesSettled = () => releases.refresh();
+  const deps = { db, config: config.trust, metrics, log, imagesSettled };
+  return { releases, trust: await openTrust(deps, config.certs_dir) };
 }
 
 function stopAll(...parts: { stop(): void }[]): () => void {

@@ -1,6 +1,6 @@
 import type { ServerConfig } from "#config/server.ts";
 import type { Catalogues } from "#protocol/uds/catalogue.ts";
-import type { Database } from "#server/database/connection.ts";
+import type { Db } from "#server/database/connection.ts";
 import { createChallenges } from "#server/diagnostic-runs/challenges.ts";
 import { loadKeys } from "#server/diagnostic-runs/keys.ts";
 import { scanRoutes } from "#server/diagnostic-runs/scan-routes.ts";
@@ -21,7 +21,9 @@ export interface RemoteDiagnosticsDeps extends DiagnosticRights {
   config: ServerConfig;
   log: Log;
   metrics: Metrics;
-  database: Database;
+  db: Db;
+  /** How often another gateway's changes are looked for; undefined where there is none. */
+  everyMs: number | undefined;
   mqtt: Mqtt;
   catalogues: Catalogues;
 }
@@ -31,11 +33,8 @@ const ALONE_MS = 15_000;
 
 /** What stands around single requests: sessions, scripts and scans, and how all of it ends at once. */
 export async function composeRemoteDiagnostics(deps: RemoteDiagnosticsDeps) {
-  const { audit, approvals, log, metrics, database, mqtt, catalogues } = deps;
-  const { db } = database;
+  const { audit, approvals, log, metrics, db, everyMs, mqtt, catalogues } = deps;
   const config = deps.config.diagnostics;
-  // Nobody else writes to an embedded database.
-  const everyMs = database.kind === "embedded" ? undefined : deps.config.certificates.poll_ms;
   const revocations = await createRevocations({ db, everyMs, log });
   const keys = await loadKeys({
     plugin: config.key_plugin,
@@ -61,7 +60,6 @@ export async function composeRemoteDiagnostics(deps: RemoteDiagnosticsDeps) {
   const scans = createScans(base);
   const challenges = createChallenges({ ...base, keys });
   return {
-    everyMs,
     revocations,
     sessions,
     routes: [

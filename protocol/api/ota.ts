@@ -53,6 +53,7 @@ const HeldEcu = Type.Object({ ...BlockedEcu.properties, newest_version: Version 
 
 /** What a vehicle may install now, and why the rest is held back. */
 export const CheckAnswer = Type.Object({
+  campaign_id: Type.Optional(Uuid),
   outdated_ecus: Type.Array(OutdatedEcu, {
     description: "To install now, all of it together, in install order",
   }),
@@ -77,15 +78,17 @@ export type VciAnswer = Static<typeof VciAnswer>;
 /** A version list to compare with the catalogue; nothing of it is stored. */
 export const CheckRequest = Type.Object({
   vin: VehicleId,
-  ecus: Type.Array(
-    Type.Object({
-      ecu_id: EcuId,
-      zone_id: ZoneId,
-      ecu_type: EcuType,
-      hardware_version: HardwareVersion,
-      software_version: Version,
-    }),
-    { minItems: 1, maxItems: 256 },
+  ecus: Type.Optional(
+    Type.Array(
+      Type.Object({
+        ecu_id: EcuId,
+        zone_id: ZoneId,
+        ecu_type: EcuType,
+        hardware_version: HardwareVersion,
+        software_version: Version,
+      }),
+      { minItems: 1, maxItems: 256, description: "As the newest VCI says by default" },
+    ),
   ),
 });
 

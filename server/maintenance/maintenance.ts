@@ -4,8 +4,8 @@ import type { Db } from "#server/database/connection.ts";
 import type { Approvals } from "#server/diagnostic-policy/approvals.ts";
 import type { Log } from "#server/runtime/log.ts";
 import type { StateTracker } from "#server/runtime/state.ts";
-import { endSilentUpdate, type UpdateDeps } from "#server/updates/service.ts";
-import { silentUpdates } from "#server/updates/queries.ts";
+import { endOverdueUpdate, endSilentUpdate, type UpdateDeps } from "#server/updates/service.ts";
+import { overdueUpdates, silentUpdates } from "#server/updates/queries.ts";
 import { markOffline } from "#server/vehicles/queries.ts";
 import { trimAll } from "./trim.ts";
 
@@ -55,6 +55,9 @@ export async function maintain(
   let updatesEnded = 0;
   for (const { vin, update_id, since } of silent) {
     if (await endSilentUpdate(deps.updates, vin, update_id, since)) updatesEnded++;
+  }
+  for (const { vin, update_id } of await overdueUpdates(db, now, 100)) {
+    if (await endOverdueUpdate(deps.updates, vin, update_id, now)) updatesEnded++;
   }
   await deps.renewTrust(now);
   return {

@@ -101,5 +101,6 @@ function settleImages(deps: TrustDeps, offline: OfflineRoles | undefined) {
     } catch (error) {
       deps.log.error({ err: error }, "Images could not be signed; they wait");
     }
+    await deps.imagesSettled?.();
   };
 }

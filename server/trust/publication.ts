@@ -61,7 +61,11 @@ export async function publishMetadata(
   submission: Submission,
   now: Date,
 ): Promise<Publication> {
-  return deps.db.transaction().execute((tx) => publishWithin(deps, tx, submission, now));
+  const publication = await deps.db
+    .transaction()
+    .execute((tx) => publishWithin(deps, tx, submission, now));
+  if (publication.live) await deps.imagesSettled?.();
+  return publication;
 }
 
 /** As {@link publishMetadata}, in a transaction of the caller's. */

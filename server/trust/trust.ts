@@ -12,6 +12,8 @@ export interface TrustDeps {
   config: ServerConfig["trust"];
   log: Log;
   metrics: Pick<Metrics, "trustExpires">;
+  /** Called when signed targets may name other images than before. */
+  imagesSettled?: () => Promise<void>;
 }
 
 /** The roles that the gateway signs itself; the others' keys never come near it. */

@@ -5,30 +5,41 @@ import type { OtaStatus } from "#protocol/mqtt/ota-status.ts";
 import type { Db, Tx } from "#server/database/connection.ts";
 import { lockVehicle } from "#server/vehicles/queries.ts";
 import type { UpdateError, VehicleUpdateTable } from "./table.ts";
-import { hasStarted, isFinal, type Target, type UpdateState } from "./update.ts";
+import { hasStarted, isFinal, touchesFlash, type Target, type UpdateState } from "./update.ts";
 
 /** An update as the state machine needs it. */
 export interface OpenUpdate extends UpdateState {
   update_id: string;
   package_id: string;
+  campaign_id: string | null;
   progress: number;
   targets: Target[];
   last_report_at: Date;
+  deadline_at: Date | null;
 }
 
 const openColumns = [
   "update_id",
   "package_id",
+  "campaign_id",
   "status",
   "claimed",
   "progress",
   "targets",
   "last_report_at",
+  "deadline_at",
 ] as const;
 
 export async function insertUpdate(
   tx: Tx,
-  update: { update_id: string; vin: string; package_id: string; targets: Target[] },
+  update: {
+    update_id: string;
+    vin: string;
+    package_id: string;
+    targets: Target[];
+    campaign_id?: string | null;
+    deadline_min?: number;
+  },
 ): Promise<void> {
   await tx
     .insertInto("vehicle_update")
@@ -80,6 +91,9 @@ export async function saveState(
       ...(state.heard === true ? { last_report_at: sql<Date>`now()` } : {}),
       ...(isFinal(state.status) ? { completed_at: sql<Date>`now()` } : {}),
       ...(hasStarted(state.status) ? { started_at: sql<Date>`coalesce(started_at, now())` } : {}),
+      ...(touchesFlash(state.status) && !isFinal(state.status)
+        ? { deadline_at: sql<Date>`coalesce(deadline_at, now() + deadline_min * interval '1 min')` }
+        : {}),
     })
     .where("update_id", "=", updateId)
     .execute();
@@ -130,6 +144,22 @@ export async function silentUpdates(
       case when status in ('pending', 'deferred') then ${untouched}::timestamptz else ${silence}::timestamptz end`,
     )
     .orderBy("last_report_at")
+    .limit(limit)
+    .execute();
+}
+
+/** Updates whose installation has begun and whose proof was due before `now`, a few at a time. */
+export async function overdueUpdates(
+  db: Db,
+  now: Date,
+  limit: number,
+): Promise<{ update_id: string; vin: string }[]> {
+  return db
+    .selectFrom("vehicle_update")
+    .select(["update_id", "vin"])
+    .where("completed_at", "is", null)
+    .where("deadline_at", "<", now)
+    .orderBy("deadline_at")
     .limit(limit)
     .execute();
 }
@@ -194,6 +224,7 @@ function asUpdate({
   claimed: _,
   last_report_at: __,
   deadline_at: ___,
+  deadline_min: ____,
   ...row
 }: Selectable<VehicleUpdateTable>): Update {
   return {

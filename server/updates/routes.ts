@@ -18,15 +18,9 @@ import type { Http } from "#server/http/http.ts";
 import { page } from "#server/http/page.ts";
 import { certificateKey } from "#server/runtime/connection.ts";
 import type { Log } from "#server/runtime/log.ts";
+import { requestPackage } from "./issue.ts";
 import { eventsOf, listUpdates, updateById } from "./queries.ts";
-import {
-  cancelUpdate,
-  checkVersions,
-  reportStatus,
-  requestPackage,
-  submitVci,
-  type UpdateDeps,
-} from "./service.ts";
+import { cancelUpdate, reportStatus, submitVci, type UpdateDeps } from "./service.ts";
 
 export function updateRoutes(deps: UpdateDeps & { log: Log }) {
   return async (http: Http): Promise<void> => {
@@ -64,14 +58,15 @@ function vehicleSide(http: Http, deps: UpdateDeps & { log: Log }): void {
       config,
       schema: {
         tags,
-        summary: "Compares a version list with the catalogue; stores nothing",
+        summary:
+          "What the vehicle may install, by a version list or by its newest VCI; stores nothing",
         body: CheckRequest,
         response: { 200: CheckAnswer },
       },
     },
     async (request) => {
       const vehicle = callingVehicle(request);
-      return found(deps.log, vehicle, await checkVersions(deps.db, vehicle, request.body.ecus));
+      return found(deps.log, vehicle, await deps.checkIns.check(vehicle, request.body.ecus));
     },
   );
 

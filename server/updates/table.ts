@@ -31,6 +31,8 @@ export interface VehicleUpdateTable {
   completed_at: ColumnType<Date | null, undefined, Date>;
   last_report_at: Generated<Date>;
   campaign_id: ColumnType<string | null, string | null | undefined, never>;
+  /** From the start of the installation to its proof, in minutes. */
+  deadline_min: Generated<number>;
   /** When it counts as failed, unless its proof has come. */
   deadline_at: ColumnType<Date | null, undefined, RawBuilder<Date> | null>;
   /** Why the vehicle waits, as it was told. */

@@ -14,6 +14,8 @@ export type UpdateInput =
   | { type: "vci"; showsTargets: boolean }
   /** Nothing was heard for longer than allowed. */
   | { type: "silence" }
+  /** The installation has begun, and its proof has not come in time. */
+  | { type: "deadline" }
   /** The vehicle asked for another package instead. */
   | { type: "superseded" }
   | { type: "cancel" };
@@ -48,6 +50,8 @@ export function nextState(state: UpdateState, input: UpdateInput): UpdateState |
       return afterVci(state, input.showsTargets);
     case "silence":
       return { ...state, status: hasStarted(state.status) ? "failed" : "expired" };
+    case "deadline":
+      return touchesFlash(state.status) ? { ...state, status: "failed" } : undefined;
     case "superseded":
       return { ...state, status: touchesFlash(state.status) ? "failed" : "cancelled" };
     case "cancel":
@@ -97,7 +101,8 @@ export function hasStarted(status: UpdateStatus): boolean {
   return rank(status) >= rank("downloading");
 }
 
-function touchesFlash(status: UpdateStatus): boolean {
+/** Has the installation begun? */
+export function touchesFlash(status: UpdateStatus): boolean {
   return rank(status) >= rank("installing");
 }
 

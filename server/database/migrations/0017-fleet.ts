@@ -21,6 +21,7 @@ const statements = [
 
   `alter table vehicle_update
     add column campaign_id uuid,
+    add column deadline_min real not null default 30,
     add column deadline_at timestamptz,
     add column deferral jsonb`,
   `create index vehicle_update_deadline on vehicle_update (deadline_at)

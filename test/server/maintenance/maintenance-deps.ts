@@ -1,20 +1,15 @@
-import { join } from "node:path";
 import { loadServerConfig } from "#config/server.ts";
-import { openDiskStore } from "#server/blobs/disk-store.ts";
 import { createApprovals } from "#server/diagnostic-policy/approvals.ts";
 import { expireRequests } from "#server/diagnostics/queries.ts";
 import type { MaintenanceDeps } from "#server/maintenance/maintenance.ts";
-import { createAssembler } from "#server/packages/assemble.ts";
-import { createMetrics } from "#server/runtime/metrics.ts";
 import { trackState } from "#server/runtime/state.ts";
 import { silentLog, type OwnDatabase } from "#test/server/own-database.ts";
+import { updateDeps } from "#test/server/updates/update-deps.ts";
 
 /** What maintenance works with, on a database of the test's own, with the default configuration. */
 export async function maintenanceDeps({ db, folder }: OwnDatabase): Promise<MaintenanceDeps> {
   const state = trackState();
-  const blobs = await openDiskStore(join(folder, "blobs"));
-  const assembler = createAssembler({ db, blobs, signers: async () => [] });
-  const updates = { db, assembler, metrics: createMetrics(state), ttlHours: 168 };
+  const updates = await updateDeps({ db, folder });
   const renewTrust = async () => {};
   const remote = { expire: async () => 0 };
   const requests = { expire: async () => (await expireRequests(db)).length };

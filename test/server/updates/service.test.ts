@@ -5,16 +5,14 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { BlobStore } from "#server/blobs/blob-store.ts";
 import { openDiskStore } from "#server/blobs/disk-store.ts";
 import { insertFirmware, setPublished } from "#server/firmware/queries.ts";
-import { createAssembler } from "#server/packages/assemble.ts";
 import type { Log } from "#server/runtime/log.ts";
-import { createMetrics } from "#server/runtime/metrics.ts";
-import { trackState } from "#server/runtime/state.ts";
+import type { ReleaseBook } from "#server/firmware/release-book.ts";
+import { requestPackage } from "#server/updates/issue.ts";
 import { insertUpdate, silentUpdates, updateById, eventsOf } from "#server/updates/queries.ts";
 import {
   cancelUpdate,
   endSilentUpdate,
   reportStatus,
-  requestPackage,
   submitVci,
   type UpdateDeps,
 } from "#server/updates/service.ts";
@@ -22,10 +20,12 @@ import { markOffline, registerVehicle, vehicleByVin } from "#server/vehicles/que
 import { sampleTarget, sampleVci } from "#test/helpers/fleet-data.ts";
 import { putBlob } from "#test/server/blobs/put-blob.ts";
 import { ownDatabase, silentLog, type OwnDatabase } from "#test/server/own-database.ts";
+import { updateDeps } from "./update-deps.ts";
 
 let own: OwnDatabase;
 let blobs: BlobStore;
 let deps: UpdateDeps & { log: Log };
+let releases: ReleaseBook;
 let vin: string;
 let update_id: string;
 let counter = 0;
@@ -33,13 +33,9 @@ let counter = 0;
 beforeAll(async () => {
   own = await ownDatabase();
   blobs = await openDiskStore(join(own.folder, "blobs"));
-  deps = {
-    db: own.db,
-    assembler: createAssembler({ db: own.db, blobs, signers: async () => [] }),
-    metrics: createMetrics(trackState()),
-    ttlHours: 1,
-    log: silentLog,
-  };
+  const updates = await updateDeps(own);
+  ({ releases } = updates);
+  deps = { ...updates, log: silentLog };
   await own.db
     .insertInto("package")
     .values({
@@ -241,6 +237,7 @@ describe("a package", () => {
       },
     );
     await own.db.transaction().execute((tx) => setPublished(tx, [firmware_id]));
+    await releases.refresh();
   });
   beforeEach(async () => {
     await cancelUpdate(deps, vin, update_id);

@@ -1,0 +1,79 @@
+import type { CheckAnswer } from "#protocol/api/ota.ts";
+import { ProblemError } from "#protocol/api/problem.ts";
+import type { Db } from "#server/database/connection.ts";
+import { boundedCache } from "#server/runtime/bounded-cache.ts";
+import type { TargetVehicle } from "#server/targeting/vehicle.ts";
+import { inventoryOf, type Inventory, type InventoryEcu } from "#server/vehicles/inventory.ts";
+import { checkAnswer } from "./answer.ts";
+import { checkedIn, inventoryById, type CheckedIn } from "./check-in-queries.ts";
+import { createPlans, type PlansDeps, type VehiclePlan } from "./plans.ts";
+
+type Vehicle = TargetVehicle & { inventory: Inventory };
+
+/** What a vehicle is told when it asks. */
+export interface CheckIns {
+  /**
+   * Compares what a vehicle consists of with what it may have; stores nothing.
+   * @param ecus as the vehicle says now; without them as its newest VCI said
+   * @throws ProblemError VCI_MISSING
+   */
+  check(vin: string, ecus: readonly InventoryEcu[] | undefined): Promise<CheckAnswer>;
+  /**
+   * The plan for a vehicle with these ECUs.
+   * @returns also the vehicle, as it was planned for
+   */
+  planFor(vin: string, ecus: readonly InventoryEcu[]): Promise<VehiclePlan & { vehicle: Vehicle }>;
+}
+
+/** Inventories that are kept: far more than a fleet has kinds of vehicles at a time. */
+const MAX_INVENTORIES = 20_000;
+
+export interface CheckInDeps extends PlansDeps {
+  db: Db;
+}
+
+export function createCheckIns(deps: CheckInDeps): CheckIns {
+  const { db, offers } = deps;
+  const plans = createPlans(deps);
+  const inventories = boundedCache<string, Inventory>(MAX_INVENTORIES);
+
+  async function inventoryWith(id: string): Promise<Inventory> {
+    const known = inventories.get(id) ?? (await inventoryById(db, id));
+    inventories.set(id, known);
+    return known;
+  }
+
+  async function planned(found: CheckedIn | undefined, vin: string, inventory: Inventory) {
+    const vehicle: Vehicle = { ...(found?.vehicle ?? stranger(vin)), inventory };
+    return { vehicle, ...plans.planFor(vehicle, found?.state, new Date()) };
+  }
+
+  async function planFor(vin: string, ecus: readonly InventoryEcu[]) {
+    return planned(await checkedIn(db, vin, offers), vin, inventoryOf(ecus));
+  }
+
+  return {
+    planFor,
+    async check(vin, ecus) {
+      if (ecus) return checkAnswer(await planFor(vin, ecus));
+      const found = await checkedIn(db, vin, offers);
+      const id = found?.vehicle.inventory_id;
+      if (id === undefined || id === null) throw new ProblemError("VCI_MISSING", vin);
+      return checkAnswer(await planned(found, vin, await inventoryWith(id)));
+    },
+  };
+}
+
+/** One that has not registered may look at what its channel would offer. */
+function stranger(vin: string): Omit<TargetVehicle, "inventory"> {
+  return {
+    vin,
+    model: null,
+    region: null,
+    channel: "stable",
+    tags: [],
+    profile: null,
+    time_zone: null,
+    registered_at: new Date(),
+  };
+}
