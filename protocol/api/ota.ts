@@ -101,12 +101,8 @@ export const PackageRequest = Type.Object({
       description: "Only these; all outdated by default",
     }),
   ),
-  command_id: Type.Optional(
-    Type.String({
-      pattern: Uuid.pattern,
-      description: "The command of an operator that the vehicle carries out",
-    }),
-  ),
+  /** That the vehicle carries out. */
+  command_id: Type.Optional(Uuid),
 });
 
 export const PackageAnswer = Type.Object({

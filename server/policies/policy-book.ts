@@ -35,10 +35,14 @@ export async function openPolicyBook(deps: {
   checkSettings(defaults, {});
   const own = new Map<string, Policy>();
   const byId = new Map<string, Group>();
+  const taken = new Map<string, Date>();
   let groups: readonly Group[] = [];
   const otherwise = policyOf(defaults, {}, { source: "default", policy_id: null, name: null });
 
-  function take({ policy_id, vin, group, own: theirs }: PolicyRow): void {
+  function take({ policy_id, vin, group, own: theirs, changed_at }: PolicyRow): void {
+    // Rows come again, and an older reading may come later.
+    if ((taken.get(policy_id) ?? changed_at) > changed_at) return;
+    taken.set(policy_id, changed_at);
     if (vin !== null && theirs === null) own.delete(vin);
     if (theirs !== null) {
       const origin = { source: "vehicle", policy_id, name: null } as const;
