@@ -21,12 +21,14 @@ import { packageRoutes } from "#server/packages/routes.ts";
 import type { Log } from "#server/runtime/log.ts";
 import { createMetrics, type Metrics } from "#server/runtime/metrics.ts";
 import { trackState, type StateTracker } from "#server/runtime/state.ts";
+import { targetingRoutes } from "#server/targeting/routes.ts";
 import { telemetryRoutes } from "#server/telemetry/routes.ts";
 import { telemetryTopics } from "#server/telemetry/topics.ts";
 import { metadataRoutes } from "#server/trust/metadata-routes.ts";
 import { openTrust } from "#server/trust/open.ts";
 import { packageSigners } from "#server/trust/package-signers.ts";
 import { trustRoutes } from "#server/trust/routes.ts";
+import { endBeforeLeaving } from "#server/updates/leaving.ts";
 import { updateRoutes } from "#server/updates/routes.ts";
 import { updateTopics } from "#server/updates/topics.ts";
 import { trackPresence, type Presence } from "#server/vehicles/presence.ts";
@@ -145,15 +147,21 @@ async function compose(base: Base) {
   await http.register(
     async (api) => {
       await api.register(operatorRoutes({ db, onTokenRevoked: remote.tokenRevoked }));
-      await api.register(vehicleRoutes({ db, minimumChanged: listeners.minimumChanged }));
+      await api.register(
+        vehicleRoutes({
+          db,
+          minimumChanged: listeners.minimumChanged,
+          leaving: (vin) => endBeforeLeaving(updates, vin),
+        }),
+      );
+      await api.register(targetingRoutes({ db }));
       await api.register(
         firmwareRoutes({
-          db,
+          ...trust,
           blobs,
+          releases,
           maxSize: config.firmware.max_size,
           level: config.firmware.compression_level,
-          imagesChanged: trust.imagesChanged,
-          demandRoom: trust.demandRoom,
         }),
       );
       await api.register(

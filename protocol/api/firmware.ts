@@ -18,6 +18,35 @@ const HardwareVersions = Type.Array(HardwareVersion, {
 /** Without U+0000, which a form can carry and a database can't. */
 const ReleaseNotes = Type.String({ maxLength: 10_000, pattern: "^[^\\u0000]*$" });
 
+/** More than a vehicle has types of ECUs that one image could need something of. */
+const MAX_REQUIREMENTS = 32;
+
+const Requirement = Type.Object(
+  {
+    ecu_type: EcuType,
+    min_version: Version,
+  },
+  { additionalProperties: false },
+);
+const Requires = Type.Array(Requirement, {
+  maxItems: MAX_REQUIREMENTS,
+  description: "What every ECU of other types has to run, after the same package at the latest",
+});
+const Rxswin = Type.String({
+  pattern: "^[!-~](?:[ -~]{0,62}[!-~])?$",
+  description: "RxSWIN (UN Regulation No. 156) of the regulated software that the image belongs to",
+  examples: ["R79 4711-02"],
+});
+export const Availability = Type.Union([Type.Literal("channel"), Type.Literal("campaign")], {
+  description: "Offered to every vehicle on its channel, or by a campaign only",
+});
+export type Availability = Static<typeof Availability>;
+const BuildNumber = Type.Integer({
+  minimum: 0,
+  maximum: Number.MAX_SAFE_INTEGER,
+  description: "Of the build that made the image",
+});
+
 /** What an operator says of an image; sent before or after the file in the multipart form. */
 export const FirmwareMetadata = Type.Object(
   {
@@ -28,6 +57,10 @@ export const FirmwareMetadata = Type.Object(
     min_current_version: Type.Optional(Version),
     critical: Type.Boolean({ default: false }),
     release_notes: Type.Optional(ReleaseNotes),
+    build_number: Type.Optional(BuildNumber),
+    requires: Type.Optional(Requires),
+    rxswin: Type.Optional(Rxswin),
+    availability: Type.Optional(Availability),
   },
   { additionalProperties: false },
 );
@@ -40,6 +73,9 @@ export const FirmwarePatch = Type.Object(
     min_current_version: Type.Optional(Type.Union([Version, Type.Null()])),
     critical: Type.Optional(Type.Boolean()),
     release_notes: Type.Optional(Type.Union([ReleaseNotes, Type.Null()])),
+    requires: Type.Optional(Requires),
+    rxswin: Type.Optional(Type.Union([Rxswin, Type.Null()])),
+    availability: Type.Optional(Availability),
   },
   { minProperties: 1, additionalProperties: false },
 );
@@ -54,14 +90,33 @@ export const Publication = Type.Union([
 ]);
 export type Publication = Static<typeof Publication>;
 
+/** Told to the operator; nothing is refused for it. */
+const warningCodes = [
+  "CHAIN_BROKEN",
+  "CHAIN_CUT",
+  "REQUIREMENT_MISSING",
+  "REQUIREMENT_CUT",
+  "REQUIREMENT_CYCLE",
+] as const;
+export type FirmwareWarningCode = (typeof warningCodes)[number];
+
+const FirmwareWarning = Type.Object({
+  code: Type.Enum(warningCodes, { description: "See docs/errors.md" }),
+  detail: Type.String(),
+});
+
 export const Firmware = Type.Object({
   firmware_id: Uuid,
   ecu_type: EcuType,
   version: Version,
+  build_number: Type.Union([BuildNumber, Type.Null()]),
   hardware_versions: HardwareVersions,
   channel: Channel,
   min_current_version: Type.Union([Version, Type.Null()]),
+  requires: Requires,
+  availability: Availability,
   critical: Type.Boolean(),
+  rxswin: Type.Union([Rxswin, Type.Null()]),
   release_notes: Type.Union([ReleaseNotes, Type.Null()]),
   status: FirmwareStatus,
   publication: Publication,
@@ -70,5 +125,60 @@ export const Firmware = Type.Object({
   compressed_size: Type.Integer({ description: "Bytes to download" }),
   compressed_sha256: Sha256,
   created_at: Timestamp,
+  archived_at: Type.Union([Timestamp, Type.Null()]),
 });
 export type Firmware = Static<typeof Firmware>;
+
+/** A firmware with what its operator should know of it as the catalogue is now. */
+export const FirmwareDetail = Type.Object({
+  ...Firmware.properties,
+  warnings: Type.Array(FirmwareWarning),
+});
+export type FirmwareDetail = Static<typeof FirmwareDetail>;
+
+const orders = [
+  "created",
+  "-created",
+  "version",
+  "-version",
+  "ecu_type",
+  "-ecu_type",
+  "build_number",
+  "-build_number",
+] as const;
+
+/** Of the list, beside limit and cursor. */
+export const FirmwareQuery = Type.Object({
+  ecu_type: Type.Optional(EcuType),
+  channel: Type.Optional(Channel),
+  status: Type.Optional(FirmwareStatus),
+  publication: Type.Optional(Publication),
+  availability: Type.Optional(Availability),
+  hardware_version: Type.Optional(HardwareVersion),
+  version: Type.Optional(
+    Type.String({ minLength: 1, maxLength: 64, description: "What the version begins with" }),
+  ),
+  min_version: Type.Optional(Version),
+  max_version: Type.Optional(Version),
+  from: Type.Optional(Timestamp),
+  to: Type.Optional(Timestamp),
+  component: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 500,
+      description: "Name of a component in its SBOM, upper and lower case alike",
+    }),
+  ),
+  component_version: Type.Optional(Type.String({ minLength: 1, maxLength: 500 })),
+  purl: Type.Optional(
+    Type.String({
+      pattern: "^[Pp][Kk][Gg]:",
+      maxLength: 2000,
+      description:
+        "Package URL of a component in its SBOM; without a version any version, without regard to qualifiers and subpath",
+      examples: ["pkg:deb/debian/openssl@3.0.11"],
+    }),
+  ),
+  sort: Type.Enum(orders, { default: "-created", description: "With `-` descending" }),
+});
+export type FirmwareQuery = Static<typeof FirmwareQuery>;

@@ -1,13 +1,10 @@
 import { sql, type Selectable } from "kysely";
-import type {
-  Firmware,
-  FirmwareMetadata,
-  FirmwarePatch,
-  Publication,
-} from "#protocol/api/firmware.ts";
+import type { Firmware, FirmwareMetadata, FirmwarePatch } from "#protocol/api/firmware.ts";
 import type { Db, Tx } from "#server/database/connection.ts";
+import { emitAll } from "#server/events/outbox.ts";
 import type { Release } from "./release.ts";
 import type { FirmwareTable } from "./table.ts";
+import type { Listed } from "./warnings.ts";
 
 /** What an upload adds to the metadata that the operator gave. */
 export interface StoredImage {
@@ -33,6 +30,9 @@ export async function insertFirmware(
       ...image,
       min_current_version: metadata.min_current_version ?? null,
       release_notes: metadata.release_notes ?? null,
+      build_number: metadata.build_number ?? null,
+      requires: JSON.stringify(metadata.requires ?? []),
+      rxswin: metadata.rxswin ?? null,
     })
     .onConflict((conflict) => conflict.columns(["ecu_type", "version"]).doNothing())
     .returningAll()
@@ -68,57 +68,92 @@ export async function firmwareByIds(db: Db, firmwareIds: readonly string[]): Pro
   return rows.map(asFirmware);
 }
 
-export interface FirmwareFilter {
-  limit: number;
-  cursor?: string | undefined;
-  ecu_type?: string | undefined;
-  channel?: "stable" | "beta" | undefined;
-  status?: "active" | "archived" | undefined;
-  publication?: Publication | undefined;
-}
-
-/** Firmware, newest upload first, from behind `cursor` on. */
-export async function listFirmware(db: Db, filter: FirmwareFilter): Promise<Firmware[]> {
-  let query = db
+/** As {@link firmwareById}; nobody else changes it until the transaction ends. */
+export async function lockFirmware(tx: Tx, firmwareId: string): Promise<Firmware | undefined> {
+  const row = await tx
     .selectFrom("firmware")
     .selectAll()
-    .orderBy("firmware_id", "desc")
-    .limit(filter.limit);
-  if (filter.cursor !== undefined) query = query.where("firmware_id", "<", filter.cursor);
-  if (filter.ecu_type !== undefined) query = query.where("ecu_type", "=", filter.ecu_type);
-  if (filter.channel !== undefined) query = query.where("channel", "=", filter.channel);
-  if (filter.status !== undefined) query = query.where("status", "=", filter.status);
-  if (filter.publication !== undefined) {
-    const is = filter.publication === "published" ? "is not" : "is";
-    query = query.where("published_at", is, null);
-  }
-  return (await query.execute()).map(asFirmware);
+    .where("firmware_id", "=", firmwareId)
+    .forUpdate()
+    .executeTakeFirst();
+  return row && asFirmware(row);
 }
 
-/** Changes an active firmware. @returns undefined when there is none, or it is archived */
 export async function patchFirmware(
-  db: Db,
+  tx: Tx,
   firmwareId: string,
-  patch: FirmwarePatch,
-): Promise<Firmware | undefined> {
-  const row = await db
+  { requires, ...patch }: FirmwarePatch,
+): Promise<Firmware> {
+  const row = await tx
     .updateTable("firmware")
-    .set(patch)
+    .set({ ...patch, ...(requires && { requires: JSON.stringify(requires) }) })
     .where("firmware_id", "=", firmwareId)
-    .where("status", "=", "active")
     .returningAll()
-    .executeTakeFirst();
-  return row && asFirmware(row);
+    .executeTakeFirstOrThrow();
+  return asFirmware(row);
 }
 
-export async function archiveFirmware(db: Db, firmwareId: string): Promise<Firmware | undefined> {
-  const row = await db
+export async function archiveFirmware(tx: Tx, firmwareId: string): Promise<Firmware> {
+  const row = await tx
     .updateTable("firmware")
-    .set({ status: "archived" })
+    .set({ status: "archived", archived_at: sql<Date>`now()` })
     .where("firmware_id", "=", firmwareId)
     .returningAll()
-    .executeTakeFirst();
-  return row && asFirmware(row);
+    .executeTakeFirstOrThrow();
+  return asFirmware(row);
+}
+
+/** Which of these are archived. */
+export async function archivedAmong(db: Db, firmwareIds: readonly string[]): Promise<string[]> {
+  const rows = await db
+    .selectFrom("firmware")
+    .select("firmware_id")
+    .where("firmware_id", "in", firmwareIds)
+    .where("status", "=", "archived")
+    .execute();
+  return rows.map(({ firmware_id }) => firmware_id);
+}
+
+const listedColumns = [
+  "firmware_id",
+  "ecu_type",
+  "version",
+  "hardware_versions",
+  "channel",
+  "min_current_version",
+  "requires",
+  "availability",
+] as const;
+
+/** Active firmware of a type and of all types that it requires, directly or not. */
+export async function listedAround(db: Db, ecuType: string): Promise<Listed[]> {
+  const listed: Listed[] = [];
+  const known = new Set<string>();
+  for (let types = new Set([ecuType]); types.size > 0;) {
+    const rows = await db
+      .selectFrom("firmware")
+      .select(listedColumns)
+      .where("ecu_type", "in", [...types])
+      .where("status", "=", "active")
+      .execute();
+    listed.push(...rows);
+    for (const type of types) known.add(type);
+    const required = new Set(rows.flatMap(({ requires }) => requires.map((each) => each.ecu_type)));
+    types = required.difference(known);
+  }
+  return listed;
+}
+
+/** Active firmware of a type, and what requires that type. */
+export async function listedUpon(db: Db, ecuType: string): Promise<Listed[]> {
+  return db
+    .selectFrom("firmware")
+    .select(listedColumns)
+    .where("status", "=", "active")
+    .where(
+      sql<boolean>`(ecu_type = ${ecuType} or requires @> ${JSON.stringify([{ ecu_type: ecuType }])})`,
+    )
+    .execute();
 }
 
 const releaseColumns = [
@@ -176,6 +211,7 @@ const imageColumns = [
   "version",
   "hardware_versions",
   "min_current_version",
+  "requires",
   "size",
   "sha256",
   "sha512",
@@ -222,18 +258,34 @@ export async function countAwaiting(db: Db): Promise<number> {
   return count;
 }
 
-/** Makes these images, and no others, the published ones. @returns how many changed */
+/**
+ * Makes these images, and no others, the published ones, and tells of those that it publishes.
+ * @returns how many changed
+ */
 export async function setPublished(tx: Tx, firmwareIds: readonly string[]): Promise<number> {
-  const { numAffectedRows } = await sql`
+  const { rows } = await sql<PublishedRow>`
     update firmware set published_at = case when published_at is null then now() end
     where (published_at is not null) <> (firmware_id = any (${firmwareIds}::uuid[]))
+    returning firmware_id, ecu_type, version, channel, availability, published_at
   `.execute(tx);
-  return Number(numAffectedRows ?? 0n);
+  const events = rows.flatMap(({ published_at, firmware_id: subject, ...data }) =>
+    published_at === null ? [] : [{ kind: "firmware.published", subject, data }],
+  );
+  await emitAll(tx, events);
+  return rows.length;
 }
 
-function asFirmware({
+type PublishedRow = Pick<
+  Selectable<FirmwareTable>,
+  "firmware_id" | "ecu_type" | "version" | "channel" | "availability" | "published_at"
+>;
+
+/** A row as the API shows it. */
+export function asFirmware({
   created_by: _,
   sha512: __,
+  changed_at: ___,
+  version_key: ____,
   published_at,
   ...row
 }: Selectable<FirmwareTable>): Firmware {
@@ -241,5 +293,6 @@ function asFirmware({
     ...row,
     publication: published_at === null ? "awaiting_signature" : "published",
     created_at: row.created_at.toISOString(),
+    archived_at: row.archived_at?.toISOString() ?? null,
   };
 }

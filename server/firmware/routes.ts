@@ -1,62 +1,81 @@
 import multipart from "@fastify/multipart";
-import Type from "typebox";
-import { Firmware, FirmwarePatch, FirmwareStatus, Publication } from "#protocol/api/firmware.ts";
-import { Channel, EcuType, Uuid } from "#protocol/api/identifier.ts";
+import Type, { type Static } from "typebox";
+import { Firmware, FirmwareDetail, FirmwarePatch, FirmwareQuery } from "#protocol/api/firmware.ts";
+import { Uuid } from "#protocol/api/identifier.ts";
 import { Page, PageQuery } from "#protocol/api/page.ts";
-import { ProblemError } from "#protocol/api/problem.ts";
 import type { Db } from "#server/database/connection.ts";
 import { callingOperator } from "#server/http/access.ts";
 import type { Http } from "#server/http/http.ts";
 import { page } from "#server/http/page.ts";
-import { checkChain } from "./firmware.ts";
-import { archiveFirmware, firmwareById, listFirmware, patchFirmware } from "./queries.ts";
+import { changeFirmware, firmwareDetail, promoteFirmware, withdrawFirmware } from "./change.ts";
+import { listFirmware } from "./list-queries.ts";
+import type { ReleaseBook } from "./release-book.ts";
 import { receiveUpload, type UploadDeps } from "./upload.ts";
 
 const Id = Type.Object({ firmware_id: Uuid });
 const tags = ["firmware"];
 
-export function firmwareRoutes(deps: UploadDeps) {
-  const { db } = deps;
+export interface FirmwareDeps extends UploadDeps {
+  releases: Pick<ReleaseBook, "refresh">;
+}
+
+export function firmwareRoutes(deps: FirmwareDeps) {
   return async (http: Http): Promise<void> => {
-    reading(http, db);
+    reading(http, deps.db);
     await http.register(async (scope) => uploading(scope as unknown as Http, deps));
-    const config = { access: { by: "operator", roles: ["release_manager"] } } as const;
-
-    http.patch(
-      "/firmware/:firmware_id",
-      { config, schema: { tags, params: Id, body: FirmwarePatch, response: { 200: Firmware } } },
-      async ({ params, body }) => {
-        const before = await existing(db, params.firmware_id);
-        if (body.min_current_version !== undefined)
-          checkChain(before.version, body.min_current_version);
-        const firmware = await patchFirmware(db, params.firmware_id, body);
-        if (firmware === undefined) throw new ProblemError("FIRMWARE_ARCHIVED", params.firmware_id);
-        if (body.hardware_versions === undefined && body.min_current_version === undefined)
-          return firmware;
-        // What was signed of the image is no longer what is said of it here.
-        await deps.imagesChanged();
-        return existing(db, params.firmware_id);
-      },
-    );
-
-    http.delete(
-      "/firmware/:firmware_id",
-      {
-        config,
-        schema: {
-          tags,
-          summary: "Archives: no longer offered to vehicles, still visible here",
-          params: Id,
-          response: { 200: Firmware },
-        },
-      },
-      async ({ params }) => {
-        const firmware = await archiveFirmware(db, params.firmware_id);
-        if (firmware === undefined) throw new ProblemError("FIRMWARE_UNKNOWN", params.firmware_id);
-        return firmware;
-      },
-    );
+    changing(http, deps);
   };
+}
+
+function changing(http: Http, deps: FirmwareDeps): void {
+  const { db, releases } = deps;
+  const config = { access: { by: "operator", roles: ["release_manager"] } } as const;
+
+  http.patch(
+    "/firmware/:firmware_id",
+    {
+      config,
+      schema: { tags, params: Id, body: FirmwarePatch, response: { 200: FirmwareDetail } },
+    },
+    async ({ params, body }) => {
+      await changeFirmware(db, params.firmware_id, body);
+      // What was signed of the image may no longer be what is said of it here.
+      const { hardware_versions, min_current_version, requires } = body;
+      const isSigned = [hardware_versions, min_current_version, requires].some(
+        (each) => each !== undefined,
+      );
+      await (isSigned ? deps.imagesChanged() : releases.refresh());
+      return firmwareDetail(db, params.firmware_id);
+    },
+  );
+
+  http.post(
+    "/firmware/:firmware_id/promote",
+    {
+      config,
+      schema: {
+        tags,
+        summary: "Brings a release from beta to stable",
+        params: Id,
+        response: { 200: FirmwareDetail },
+      },
+    },
+    async ({ params }) => {
+      await promoteFirmware(db, params.firmware_id);
+      await releases.refresh();
+      return firmwareDetail(db, params.firmware_id);
+    },
+  );
+
+  const summary = "Archives, for good: no longer offered nor downloadable, still visible here";
+  const schema = { tags, summary, params: Id, response: { 200: FirmwareDetail } };
+  const archive = async ({ params }: { params: Static<typeof Id> }) => {
+    const firmware = await withdrawFirmware(db, params.firmware_id);
+    await releases.refresh();
+    return firmware;
+  };
+  http.post("/firmware/:firmware_id/archive", { config, schema }, archive);
+  http.delete("/firmware/:firmware_id", { config, schema }, archive);
 }
 
 async function uploading(http: Http, deps: UploadDeps): Promise<void> {
@@ -73,7 +92,7 @@ async function uploading(http: Http, deps: UploadDeps): Promise<void> {
         tags,
         summary: "Uploads an image: multipart form with `file` and its metadata",
         consumes: ["multipart/form-data"],
-        response: { 201: Firmware },
+        response: { 201: FirmwareDetail },
       },
     },
     async (request, reply) => {
@@ -85,22 +104,10 @@ async function uploading(http: Http, deps: UploadDeps): Promise<void> {
 
 function reading(http: Http, db: Db): void {
   const config = { access: { by: "operator" } } as const;
+  const querystring = Type.Object({ ...PageQuery(Uuid).properties, ...FirmwareQuery.properties });
   http.get(
     "/firmware",
-    {
-      config,
-      schema: {
-        tags,
-        querystring: Type.Object({
-          ...PageQuery(Uuid).properties,
-          ecu_type: Type.Optional(EcuType),
-          channel: Type.Optional(Channel),
-          status: Type.Optional(FirmwareStatus),
-          publication: Type.Optional(Publication),
-        }),
-        response: { 200: Page(Firmware) },
-      },
-    },
+    { config, schema: { tags, querystring, response: { 200: Page(Firmware) } } },
     async ({ query }) =>
       page(
         query.limit,
@@ -111,13 +118,7 @@ function reading(http: Http, db: Db): void {
 
   http.get(
     "/firmware/:firmware_id",
-    { config, schema: { tags, params: Id, response: { 200: Firmware } } },
-    async ({ params }) => existing(db, params.firmware_id),
+    { config, schema: { tags, params: Id, response: { 200: FirmwareDetail } } },
+    async ({ params }) => firmwareDetail(db, params.firmware_id),
   );
-}
-
-async function existing(db: Db, firmwareId: string): Promise<Firmware> {
-  const firmware = await firmwareById(db, firmwareId);
-  if (firmware === undefined) throw new ProblemError("FIRMWARE_UNKNOWN", firmwareId);
-  return firmware;
 }

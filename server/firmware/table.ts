@@ -65,4 +65,5 @@ export interface FirmwareComponentTable {
   purl: string | null;
   /** The package URL without version, qualifiers and subpath. */
   package: string | null;
+  package_version: string | null;
 }

@@ -1,15 +1,16 @@
 import type { MultipartFile } from "@fastify/multipart";
 import type { FastifyRequest } from "fastify";
 import { Compile } from "typebox/compile";
-import { FirmwareMetadata, type Firmware } from "#protocol/api/firmware.ts";
+import { FirmwareMetadata, type FirmwareDetail } from "#protocol/api/firmware.ts";
 import { ProblemError } from "#protocol/api/problem.ts";
 import { releaseCounter } from "#protocol/uptane/release-counter.ts";
 import type { BlobStore } from "#server/blobs/blob-store.ts";
 import type { Db } from "#server/database/connection.ts";
-import { checkChain } from "./firmware.ts";
+import { firmwareDetail } from "./change.ts";
+import { checkChain, checkRequires } from "./firmware.ts";
 import { ingestImage, type IngestedImage } from "./ingest.ts";
 import { alreadyPublished, publishFirmware } from "./publish.ts";
-import { firmwareById, firmwareExists } from "./queries.ts";
+import { firmwareExists } from "./queries.ts";
 
 export interface UploadDeps {
   db: Db;
@@ -24,16 +25,16 @@ export interface UploadDeps {
 
 /**
  * Takes a multipart form with one `file` and the fields of {@link FirmwareMetadata}
- * (`hardware_versions` separated by commas), in any order. When all that must be there comes before
+ * (`hardware_versions` separated by commas, `requires` as JSON), in any order. When all that must be there comes before
  * the file, it is checked before the file is read. Nothing stays behind unless everything held.
- * @throws ProblemError REQUEST_INVALID, FIRMWARE_CHAIN_INVALID, FIRMWARE_EXISTS, FIRMWARE_TOO_LARGE,
- *   FIRMWARE_EMPTY, UPLOAD_INCOMPLETE, TRUST_TARGETS_FULL
+ * @throws ProblemError REQUEST_INVALID, FIRMWARE_CHAIN_INVALID, FIRMWARE_REQUIRES_INVALID,
+ *   FIRMWARE_EXISTS, FIRMWARE_TOO_LARGE, FIRMWARE_EMPTY, UPLOAD_INCOMPLETE, TRUST_TARGETS_FULL
  */
 export async function receiveUpload(
   request: FastifyRequest,
   operator: string,
   deps: UploadDeps,
-): Promise<Firmware> {
+): Promise<FirmwareDetail> {
   const fields: Record<string, string> = {};
   let image: IngestedImage | undefined;
   try {
@@ -51,7 +52,7 @@ export async function receiveUpload(
     const firmware = await publishFirmware(deps.db, metadata, image, operator);
     image = undefined;
     await deps.imagesChanged();
-    return (await firmwareById(deps.db, firmware.firmware_id)) ?? firmware;
+    return await firmwareDetail(deps.db, firmware.firmware_id);
   } catch (error) {
     await image?.blob.discard();
     // A connection with bytes that nobody reads would not even be seen to close.
@@ -83,16 +84,7 @@ const metadataValidator = Compile(FirmwareMetadata);
 const required = FirmwareMetadata.required.filter((name) => name !== "critical");
 
 async function checkMetadata(fields: Record<string, string>, db: Db): Promise<FirmwareMetadata> {
-  const { hardware_versions, critical, ...text } = fields;
-  const metadata = metadataValidator.Default({
-    ...text,
-    ...(hardware_versions === undefined
-      ? {}
-      : { hardware_versions: hardware_versions.split(",").map((each) => each.trim()) }),
-    ...(critical === undefined
-      ? {}
-      : { critical: critical === "true" ? true : critical === "false" ? false : critical }),
-  });
+  const metadata = metadataValidator.Default(readFields(fields));
   if (!metadataValidator.Check(metadata)) {
     const errors = metadataValidator
       .Errors(metadata)
@@ -105,9 +97,32 @@ async function checkMetadata(fields: Record<string, string>, db: Db): Promise<Fi
   }
   checkCountable(metadata.version);
   checkChain(metadata.version, metadata.min_current_version);
+  checkRequires(metadata.ecu_type, metadata.requires, "form");
   if (await firmwareExists(db, metadata.ecu_type, metadata.version))
     throw alreadyPublished(metadata);
   return metadata;
+}
+
+/** What is text in a form and something else in the metadata; what is not, the schema refuses. */
+const readers: Record<string, (text: string) => unknown> = {
+  hardware_versions: (text) => text.split(",").map((each) => each.trim()),
+  critical: (text) => (text === "true" ? true : text === "false" ? false : text),
+  build_number: (text) => (/^\d{1,16}$/.test(text) ? Number(text) : text),
+  requires: readRequires,
+};
+
+function readFields(fields: Record<string, string>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, text]) => [name, readers[name]?.(text) ?? text]),
+  );
+}
+
+function readRequires(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    throw invalid("requires", "is not JSON");
+  }
 }
 
 /** Signed targets carry a release counter, so that no vehicle goes back. */

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Signer } from "#crypto/signing-keys.ts";
+import { ProblemError } from "#protocol/api/problem.ts";
 import { packageLayout } from "#protocol/package/layout.ts";
 import { packageId } from "#protocol/package/manifest.ts";
 import { isSignedBy, signManifest } from "#protocol/package/signatures.ts";
@@ -10,7 +11,10 @@ import { insertPackage, lockPackage, packageById, supersedePackage } from "./que
 import { packageBytes, verifyBlobs } from "./stream.ts";
 
 export interface Assembler {
-  /** The package with these contents: found, or assembled once however many ask at the same time. */
+  /**
+   * The package with these contents: found, or assembled once however many ask at the same time.
+   * @throws ProblemError FIRMWARE_ARCHIVED, BLOB_CORRUPT
+   */
   packageOf(contents: readonly PackageContent[]): Promise<Package>;
 }
 
@@ -32,6 +36,7 @@ export function createAssembler(deps: AssemblerDeps): Assembler {
   const underWay = new Map<string, Promise<Package>>();
   return {
     async packageOf(contents) {
+      refuseArchived(contents);
       const manifest = manifestFor(contents);
       const id = packageId(manifest);
       const signers = await deps.signers();
@@ -41,6 +46,12 @@ export function createAssembler(deps: AssemblerDeps): Assembler {
       return running;
     },
   };
+}
+
+function refuseArchived(contents: readonly PackageContent[]): void {
+  const archived = contents.find(({ firmware }) => firmware.status === "archived")?.firmware;
+  if (archived === undefined) return;
+  throw new ProblemError("FIRMWARE_ARCHIVED", `${archived.ecu_type} ${archived.version}`);
 }
 
 /** Looked up within the work that is shared: an assembly that ends meanwhile must not be missed. */

@@ -6,6 +6,7 @@ import { ProblemError } from "#protocol/api/problem.ts";
 import { packageLayout, type PackageLayout } from "#protocol/package/layout.ts";
 import type { BlobStore } from "#server/blobs/blob-store.ts";
 import type { Db } from "#server/database/connection.ts";
+import { archivedAmong } from "#server/firmware/queries.ts";
 import { callingVehicle } from "#server/http/access.ts";
 import type { Http } from "#server/http/http.ts";
 import { evaluatePreconditions } from "#server/http/preconditions.ts";
@@ -41,6 +42,7 @@ export function packageRoutes(deps: PackageDeps) {
         const vin = callingVehicle(request);
         const found = await assigned(deps.db, vin, request.params.package_id);
         const layout = packageLayout(found.manifest, found.signatures);
+        await refuseWithdrawn(deps.db, layout);
         // All that may refuse comes first: a refusal must not carry the headers of the file.
         const part = selectPart(request, reply, found);
         if (request.method !== "GET" || part.status === 304) {
@@ -70,6 +72,18 @@ async function assigned(db: Db, vin: string, packageId: string): Promise<Package
   if (expires_at.getTime() <= Date.now() || file === null)
     throw new ProblemError("PACKAGE_EXPIRED", "ask for the package again");
   return file;
+}
+
+/** Asked for every part of it: who is in the middle gets no further. @throws ProblemError PACKAGE_WITHDRAWN */
+async function refuseWithdrawn(db: Db, { manifest }: PackageLayout): Promise<void> {
+  const ecus = manifest.zones.flatMap((zone) => zone.ecus);
+  const [archived] = await archivedAmong(
+    db,
+    ecus.map(({ firmware_id }) => firmware_id),
+  );
+  if (archived === undefined) return;
+  const { ecu_type, version } = ecus.find(({ firmware_id }) => firmware_id === archived) ?? {};
+  throw new ProblemError("PACKAGE_WITHDRAWN", `${ecu_type} ${version} was archived`);
 }
 
 /** What of the file is sent, `end` exclusive; 304 is none of it. */

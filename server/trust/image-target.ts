@@ -3,6 +3,7 @@ import { hardwareId } from "#protocol/uptane/hardware-id.ts";
 import type { TargetFile } from "#protocol/uptane/metadata.ts";
 import { knownReleaseCounter } from "#protocol/uptane/release-counter.ts";
 import type { FirmwareImage } from "#server/firmware/queries.ts";
+import type { Requirement } from "#server/firmware/release.ts";
 
 /** What the image repository says of an image, under its path. */
 export interface ImageTarget {
@@ -22,7 +23,7 @@ export function imageFile({ size, sha256, sha512 }: FirmwareImage) {
 
 /** @returns undefined for a version that can't be counted, as the oldest uploads may have. */
 export function imageTarget(image: FirmwareImage): ImageTarget | undefined {
-  const { ecu_type, version, hardware_versions, min_current_version } = image;
+  const { ecu_type, version, hardware_versions, min_current_version, requires } = image;
   const release_counter = knownReleaseCounter(version);
   if (release_counter === undefined) return undefined;
   const custom = {
@@ -31,8 +32,13 @@ export function imageTarget(image: FirmwareImage): ImageTarget | undefined {
     version,
     release_counter,
     ...(min_current_version !== null && { min_current_version }),
+    ...(requires.length > 0 && { requires: requires.toSorted(byType) }),
   };
   return { path: targetPath(image), file: { ...imageFile(image), custom } };
+}
+
+function byType(one: Requirement, other: Requirement): number {
+  return one.ecu_type < other.ecu_type ? -1 : 1;
 }
 
 /** Whether two say the same of an image, to the last member. */

@@ -66,7 +66,7 @@ const statements = [
     created_by text not null,
     created_at timestamptz not null default now()
   )`,
-  // package: the package URL without version, qualifiers and subpath.
+  // package: the package URL without version, qualifiers and subpath; package_version: its version.
   `create table firmware_component (
     firmware_id uuid not null references firmware_sbom on delete cascade,
     position integer not null,
@@ -74,9 +74,9 @@ const statements = [
     version text,
     purl text,
     package text,
+    package_version text,
     primary key (firmware_id, position)
   )`,
-  // Hashes of the whole: names and package URLs may be longer than an index's entries.
-  `create index firmware_component_name on firmware_component using hash (lower(name))`,
-  `create index firmware_component_package on firmware_component using hash (package)`,
+  `create index firmware_component_name on firmware_component (lower(name))`,
+  `create index firmware_component_package on firmware_component (package)`,
 ];

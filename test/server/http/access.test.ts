@@ -36,6 +36,8 @@ const policy: Record<string, Who[]> = {
   "GET /api/v1/firmware/{firmware_id}": everyRole,
   "PATCH /api/v1/firmware/{firmware_id}": managers,
   "DELETE /api/v1/firmware/{firmware_id}": managers,
+  "POST /api/v1/firmware/{firmware_id}/archive": managers,
+  "POST /api/v1/firmware/{firmware_id}/promote": managers,
   "GET /api/v1/updates": everyRole,
   "GET /api/v1/updates/{update_id}": everyRole,
   "POST /api/v1/updates/{update_id}/cancel": managers,

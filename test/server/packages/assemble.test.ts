@@ -46,8 +46,12 @@ async function firmware(ecu_type: string, bytes = randomBytes(100_000)): Promise
     version: "1.0.0",
     hardware_versions: ["HW-1.0"],
     channel: "stable",
+    build_number: null,
     min_current_version: null,
+    requires: [],
+    availability: "channel",
     critical: false,
+    rxswin: null,
     release_notes: null,
     status: "active",
     publication: "published",
@@ -56,6 +60,7 @@ async function firmware(ecu_type: string, bytes = randomBytes(100_000)): Promise
     compressed_size: length,
     compressed_sha256: sha256,
     created_at: new Date().toISOString(),
+    archived_at: null,
   };
 }
 
@@ -67,6 +72,18 @@ async function contents(seed: string) {
 }
 
 describe("the assembler", () => {
+  it("makes nothing of an image that is archived, nor hands out what it made before", async () => {
+    const wanted = await contents("archived");
+    const assembler = newAssembler();
+    await assembler.packageOf(wanted);
+    const [first, second] = wanted;
+    if (first === undefined || second === undefined) throw new TypeError("two were made");
+    const archived = { ...second, firmware: { ...second.firmware, status: "archived" as const } };
+    await expect(assembler.packageOf([first, archived])).rejects.toMatchObject({
+      code: "FIRMWARE_ARCHIVED",
+    });
+  });
+
   it("assembles once, however many ask at the same time, and in whatever order", async () => {
     const wanted = await contents("once");
     const assembler = newAssembler();
