@@ -1,11 +1,28 @@
 import Type, { type Static } from "typebox";
 import { Channel, EcuId, Timestamp, VehicleId } from "./identifier.ts";
 
+const TimeZone = Type.String({
+  maxLength: 64,
+  pattern: "^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$",
+  description: "IANA name",
+  examples: ["Europe/Berlin"],
+});
+
+/** How many tags a vehicle may have. */
+export const MAX_TAGS = 50;
+
+export const Tag = Type.String({
+  pattern: "^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$",
+  examples: ["pilot"],
+});
+const Tags = Type.Array(Tag, { maxItems: MAX_TAGS, uniqueItems: true });
+
 export const RegisterRequest = Type.Object({
   vin: VehicleId,
   model: Type.Optional(Type.String({ maxLength: 64 })),
   region: Type.Optional(Type.String({ maxLength: 64 })),
   vmg_version: Type.Optional(Type.String({ maxLength: 64 })),
+  time_zone: Type.Optional(TimeZone),
 });
 export type RegisterRequest = Static<typeof RegisterRequest>;
 
@@ -46,6 +63,8 @@ export const Vehicle = Type.Object({
   model: Type.Union([Type.String(), Type.Null()]),
   region: Type.Union([Type.String(), Type.Null()]),
   channel: Channel,
+  tags: Type.Array(Type.String()),
+  time_zone: Type.Union([Type.String(), Type.Null()]),
   status: VehicleStatus,
   registered_at: Timestamp,
   last_seen_at: Timestamp,
@@ -63,6 +82,8 @@ export const VehiclePatch = Type.Object(
     channel: Type.Optional(Channel),
     model: Type.Optional(Type.String({ maxLength: 64 })),
     region: Type.Optional(Type.String({ maxLength: 64 })),
+    tags: Type.Optional(Tags),
+    time_zone: Type.Optional(Type.Union([TimeZone, Type.Null()])),
     min_profile: Type.Optional(MinProfile),
   },
   { minProperties: 1, additionalProperties: false },

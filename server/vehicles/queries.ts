@@ -7,20 +7,23 @@ import type {
   RegisterRequest,
   Vehicle,
   VehiclePatch,
-  VehicleStatus,
 } from "#protocol/api/vehicle.ts";
 import type { Heartbeat } from "#protocol/mqtt/heartbeat.ts";
 import type { Db, Tx } from "#server/database/connection.ts";
+import { emit } from "#server/events/outbox.ts";
 import type { ConnectionRecord } from "#server/runtime/connection.ts";
 import type { Evidence } from "./evidence.ts";
 import { inventoryOf, saveInventory } from "./inventory.ts";
 import type { VehicleTable } from "./table.ts";
+import { demandTimeZone } from "./time-zone.ts";
 
 const columns = [
   "vin",
   "model",
   "region",
   "channel",
+  "tags",
+  "time_zone",
   "status",
   "registered_at",
   "last_seen_at",
@@ -38,22 +41,33 @@ const proof = [
   )`.as("attacks_detected"),
 ] as const;
 
-/** Adds a vehicle, or renews what it says of itself. @returns whether it is new */
+/**
+ * Adds a vehicle, or renews what it says of itself.
+ * @returns whether it is new
+ * @throws ProblemError TIME_ZONE_UNKNOWN
+ */
 export async function registerVehicle(
   db: Db,
-  { vin, model, region, vmg_version }: RegisterRequest,
+  { vin, model, region, vmg_version, time_zone }: RegisterRequest,
 ): Promise<{ vehicle: Vehicle; created: boolean }> {
-  const said = { model, region, vmg_version };
-  const row = await db
-    .insertInto("vehicle")
-    .values({ vin, model: model ?? null, region: region ?? null, vmg_version: vmg_version ?? null })
-    .onConflict((conflict) =>
-      conflict.column("vin").doUpdateSet({ last_seen_at: sql`now()`, ...defined(said) }),
-    )
-    .returning([...columns, ...proof, sql<boolean>`xmax = 0`.as("created")])
-    .executeTakeFirstOrThrow();
-  const { created, ...vehicle } = row;
-  return { vehicle: asVehicle(vehicle), created };
+  if (time_zone !== undefined) demandTimeZone(time_zone);
+  const said = defined({ model, region, vmg_version, time_zone });
+  return db.transaction().execute(async (tx) => {
+    const { created, ...row } = await tx
+      .insertInto("vehicle")
+      .values({ model: null, region: null, vmg_version: null, ...said, vin })
+      .onConflict((conflict) =>
+        conflict.column("vin").doUpdateSet({ last_seen_at: sql`now()`, ...said }),
+      )
+      .returning([...columns, ...proof, sql<boolean>`xmax = 0`.as("created")])
+      .executeTakeFirstOrThrow();
+    const vehicle = asVehicle(row);
+    if (created) {
+      const data = { model: vehicle.model, region: vehicle.region };
+      await emit(tx, { kind: "vehicle.registered", vin, data });
+    }
+    return { vehicle, created };
+  });
 }
 
 export async function vehicleByVin(db: Db, vin: string): Promise<Vehicle | undefined> {
@@ -65,34 +79,29 @@ export async function vehicleByVin(db: Db, vin: string): Promise<Vehicle | undef
   return row && asVehicle(row);
 }
 
-/** Vehicles in the order of their VIN, from behind `cursor` on. */
-export async function listVehicles(
-  db: Db,
-  {
-    limit,
-    cursor,
-    status,
-  }: { limit: number; cursor?: string | undefined; status?: VehicleStatus | undefined },
-): Promise<Vehicle[]> {
-  let query = db
+/** Those of the vehicles that there are, in the order of their VINs. */
+export async function vehiclesByVin(db: Db, vins: readonly string[]): Promise<Vehicle[]> {
+  const rows = await db
     .selectFrom("vehicle")
     .select([...columns, ...proof])
+    .where(sql<boolean>`vin = any (${vins}::text[])`)
     .orderBy("vin")
-    .limit(limit);
-  if (cursor !== undefined) query = query.where("vin", ">", cursor);
-  if (status !== undefined) query = query.where("status", "=", status);
-  return (await query.execute()).map(asVehicle);
+    .execute();
+  return rows.map(asVehicle);
 }
 
+/** @throws ProblemError TIME_ZONE_UNKNOWN */
 export async function patchVehicle(
   db: Db,
   vin: string,
   patch: VehiclePatch,
 ): Promise<Vehicle | undefined> {
+  if (patch.time_zone) demandTimeZone(patch.time_zone);
   const row = await db
     .updateTable("vehicle")
     .set({
       ...patch,
+      ...(patch.tags === undefined ? {} : { tags: patch.tags.toSorted() }),
       ...(patch.min_profile === undefined ? {} : { min_profile_set_at: sql<Date>`now()` }),
     })
     .where("vin", "=", vin)

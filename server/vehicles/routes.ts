@@ -9,13 +9,13 @@ import {
   RegisterRequest,
   Vehicle,
   VehiclePatch,
-  VehicleStatus,
 } from "#protocol/api/vehicle.ts";
 import type { Db } from "#server/database/connection.ts";
 import { callingVehicle } from "#server/http/access.ts";
 import type { Http } from "#server/http/http.ts";
 import { page } from "#server/http/page.ts";
-import { listVcis, listVehicles, patchVehicle, registerVehicle, vehicleByVin } from "./queries.ts";
+import { removeVehicle } from "./leaving.ts";
+import { listVcis, patchVehicle, registerVehicle, vehicleByVin } from "./queries.ts";
 
 const Vin = Type.Object({ vin: VehicleId });
 const tags = ["vehicles"];
@@ -24,9 +24,11 @@ export interface VehicleDeps {
   db: Db;
   /** Called when a vehicle's minimum profile has changed. */
   minimumChanged: () => Promise<void>;
+  /** Ends what a vehicle is in the middle of before it is removed, or throws. */
+  leaving: (vin: string) => Promise<void>;
 }
 
-export function vehicleRoutes({ db, minimumChanged }: VehicleDeps) {
+export function vehicleRoutes({ db, minimumChanged, leaving }: VehicleDeps) {
   return async (http: Http): Promise<void> => {
     registration(http, db);
     reading(http, db);
@@ -42,6 +44,27 @@ export function vehicleRoutes({ db, minimumChanged }: VehicleDeps) {
         if (vehicle === undefined) throw new ProblemError("VEHICLE_UNKNOWN", params.vin);
         if (body.min_profile !== undefined) await minimumChanged();
         return vehicle;
+      },
+    );
+
+    http.delete(
+      "/vehicles/:vin",
+      {
+        config: { access: { by: "operator", roles: ["release_manager"] } },
+        schema: {
+          tags,
+          summary:
+            "Removes a vehicle and what it has told of itself; what was done to it stays on record",
+          description:
+            "Its certificates stay valid, so that it may register anew: revoke them if it must not.",
+          params: Vin,
+          response: { 204: Type.Null() },
+        },
+      },
+      async ({ params }, reply) => {
+        await leaving(params.vin);
+        await removeVehicle(db, params.vin);
+        return reply.code(204).send(null);
       },
     );
   };
@@ -69,27 +92,6 @@ function registration(http: Http, db: Db): void {
 
 function reading(http: Http, db: Db): void {
   const config = { access: { by: "operator" } } as const;
-  http.get(
-    "/vehicles",
-    {
-      config,
-      schema: {
-        tags,
-        querystring: Type.Object({
-          ...PageQuery(VehicleId).properties,
-          status: Type.Optional(VehicleStatus),
-        }),
-        response: { 200: Page(Vehicle) },
-      },
-    },
-    async ({ query }) =>
-      page(
-        query.limit,
-        await listVehicles(db, { ...query, limit: query.limit + 1 }),
-        ({ vin }) => vin,
-      ),
-  );
-
   http.get(
     "/vehicles/:vin",
     { config, schema: { tags, params: Vin, response: { 200: Vehicle } } },
