@@ -128,6 +128,7 @@ export const ServerConfig = group({
     key_plugin: Type.String({ description: "empty, or a file" }),
     session_lease_s: Type.Integer({ minimum: 3, maximum: 3600, description: "3 to 3600" }),
   }),
+  campaigns: group({ approval: Type.Boolean({ description: "true or false" }) }),
   policies: group({ default: PolicySettings }),
   commands: group({ ttl_s: Type.Integer({ minimum: 1, description: "seconds, 1 or more" }) }),
   telemetry: group({

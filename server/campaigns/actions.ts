@@ -7,14 +7,13 @@ import { samePerson } from "#server/http/operator-name.ts";
 import { demandNext, type Campaign, type CampaignInput } from "./campaign.ts";
 import { checkContent, checkReleases, checkTimes, demandTimeLeft } from "./content.ts";
 import { moveCampaign, type Move } from "./move.ts";
-import { lockCampaign } from "./queries.ts";
+import { countMembers } from "./members.ts";
+import { campaignById, lockCampaign } from "./queries.ts";
 
 export interface CampaignDeps {
   db: Db;
   /** Whether another person has to approve; else what is submitted is approved. */
   approval: boolean;
-  /** Counts the vehicles of a campaign as they are now, in a transaction or without. */
-  countVehicles: (db: Db, campaign: Campaign) => Promise<number>;
   /** Called once a change is committed. */
   changed: () => Promise<void>;
   now?: () => Date;
@@ -35,7 +34,10 @@ export async function act(
   operator: Operator,
   said: CampaignAction,
 ): Promise<Campaign> {
-  return change(deps, campaignId, operator, said, async (tx, campaign, by) => {
+  // Counting takes a while, and a transaction of its own: what was counted is what is submitted.
+  const revision =
+    input === "submit" ? await demandMembers(deps.db, campaignId, said.revision) : said.revision;
+  return change(deps, campaignId, operator, { ...said, revision }, async (tx, campaign, by) => {
     demandNext(campaign, input);
     switch (input) {
       case "submit":
@@ -86,7 +88,7 @@ async function change(
   deps: CampaignDeps,
   campaignId: string,
   operator: Operator,
-  { revision, comment }: CampaignAction,
+  { revision, comment }: { revision?: number | undefined; comment?: string },
   what: (tx: Tx, campaign: Campaign, by: Omit<Move, "input">) => Promise<Campaign>,
 ): Promise<Campaign> {
   const now = deps.now?.() ?? new Date();
@@ -117,13 +119,34 @@ export async function demandCampaign(
 ): Promise<Campaign> {
   const campaign = await lockCampaign(tx, campaignId);
   if (campaign === undefined) throw new ProblemError("CAMPAIGN_UNKNOWN", campaignId);
-  if (revision !== undefined && revision !== campaign.revision) {
-    throw new ProblemError(
-      "CAMPAIGN_CHANGED",
-      `revision ${revision} was read, it is ${campaign.revision} now`,
-    );
-  }
+  demandRevision(campaign, revision);
   return campaign;
+}
+
+/** @throws ProblemError CAMPAIGN_CHANGED */
+function demandRevision(campaign: Campaign, revision: number | undefined): void {
+  if (revision === undefined || revision === campaign.revision) return;
+  const detail = `revision ${revision} was read, it is ${campaign.revision} now`;
+  throw new ProblemError("CAMPAIGN_CHANGED", detail);
+}
+
+/**
+ * Refuses a campaign that nobody can be in.
+ * @returns the revision that this holds for
+ */
+async function demandMembers(
+  db: Db,
+  campaignId: string,
+  revision: number | undefined,
+): Promise<number> {
+  const campaign = await campaignById(db, campaignId);
+  if (campaign === undefined) throw new ProblemError("CAMPAIGN_UNKNOWN", campaignId);
+  demandNext(campaign, "submit");
+  demandRevision(campaign, revision);
+  if ((await countMembers(db, campaign)) === 0) {
+    throw new ProblemError("CAMPAIGN_EMPTY", campaign.filter ?? undefined);
+  }
+  return campaign.revision;
 }
 
 async function submit(
@@ -135,9 +158,6 @@ async function submit(
   checkContent(campaign);
   demandTimeLeft(campaign, by.now);
   await demandReleases(tx, campaign);
-  if ((await deps.countVehicles(tx, campaign)) === 0) {
-    throw new ProblemError("CAMPAIGN_EMPTY", campaign.filter ?? "no vehicle is registered");
-  }
   const submitted_by = by.actor.replace(/^operator:/, "");
   const submitted = await moveCampaign(tx, campaign, {
     ...by,

@@ -1,0 +1,39 @@
+import type { ServerConfig } from "#config/server.ts";
+import { openCampaignBook } from "#server/campaigns/book.ts";
+import { haltWithdrawn, keepCourse } from "#server/campaigns/course.ts";
+import { createOffers } from "#server/campaigns/offers.ts";
+import { campaignRoutes } from "#server/campaigns/routes.ts";
+import type { Db } from "#server/database/connection.ts";
+import type { ReleaseBook } from "#server/firmware/release-book.ts";
+import type { Log } from "#server/runtime/log.ts";
+
+export interface CampaignPartsDeps {
+  db: Db;
+  config: ServerConfig;
+  releases: ReleaseBook;
+  /** How often other gateways' changes are looked for; undefined where there are none. */
+  everyMs: number | undefined;
+  log: Log;
+}
+
+/** Campaigns, as the gateway puts them together. */
+export async function composeCampaigns({ db, config, releases, everyMs, log }: CampaignPartsDeps) {
+  const book = await openCampaignBook({ db, everyMs, log });
+  const offers = createOffers({ campaigns: book, releases, log });
+  const changed = () => book.refresh();
+  const { approval } = config.campaigns;
+  return {
+    book,
+    offers,
+    routes: [campaignRoutes({ db, approval, changed })],
+    /** Called when the catalogue has changed. */
+    async releasesChanged(): Promise<void> {
+      await haltWithdrawn({ db, changed }, new Date());
+    },
+    /** What is due by the clock. @returns how many campaigns have moved */
+    async maintain(now: Date): Promise<number> {
+      return (await haltWithdrawn({ db, changed }, now)) + (await keepCourse({ db, changed }, now));
+    },
+    stop: () => book.stop(),
+  };
+}
