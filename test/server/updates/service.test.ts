@@ -1,16 +1,24 @@
 import { randomUUIDv7 } from "node:crypto";
 import { join } from "node:path";
 import { sql } from "kysely";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import type { BlobStore } from "#server/blobs/blob-store.ts";
 import { openDiskStore } from "#server/blobs/disk-store.ts";
 import { insertFirmware, setPublished } from "#server/firmware/queries.ts";
 import type { Log } from "#server/runtime/log.ts";
 import type { ReleaseBook } from "#server/firmware/release-book.ts";
 import { requestPackage } from "#server/updates/issue.ts";
-import { insertUpdate, silentUpdates, updateById, eventsOf } from "#server/updates/queries.ts";
+import type { UpdateListener } from "#server/updates/moved.ts";
+import {
+  eventsOf,
+  insertUpdate,
+  overdueUpdates,
+  silentUpdates,
+  updateById,
+} from "#server/updates/queries.ts";
 import {
   cancelUpdate,
+  endOverdueUpdate,
   endSilentUpdate,
   reportStatus,
   submitVci,
@@ -121,6 +129,75 @@ describe("an update", () => {
     expect(await endSilentUpdate(deps, vin, update_id, since)).toBe(false);
     expect(await state()).toBe("installing");
     await report("failed");
+  });
+
+  it("fails when its installation is not proven in time, however much the vehicle tells", async () => {
+    const ahead = (minutes: number) => new Date(Date.now() + minutes * 60_000);
+    const isOverdue = async (now: Date) =>
+      (await overdueUpdates(own.db, now, 100)).some((each) => each.update_id === update_id);
+    await report("downloading");
+    expect(await isOverdue(ahead(60))).toBe(false);
+    await report("installing");
+    await report("installing", 50);
+    expect(await isOverdue(ahead(29))).toBe(false);
+    expect(await endOverdueUpdate(deps, vin, update_id, ahead(29))).toBe(false);
+    expect(await isOverdue(ahead(31))).toBe(true);
+    expect(await endOverdueUpdate(deps, vin, update_id, ahead(31))).toBe(true);
+    expect(await updateById(own.db, update_id)).toMatchObject({
+      status: "failed",
+      error: { code: "UPDATE_DEADLINE" },
+    });
+    expect(await isOverdue(ahead(31))).toBe(false);
+    expect(await endOverdueUpdate(deps, vin, update_id, ahead(31))).toBe(false);
+  });
+
+  it("tells who counts on it of each step, in the transaction that takes it", async () => {
+    const told: string[] = [];
+    const listener: UpdateListener = {
+      async moved(tx, { update_id, from, to, ecu_id, targets }) {
+        const kept = await updateById(tx, update_id);
+        told.push(`${from} ${to} ${kept?.status} ${ecu_id} ${targets.length}`);
+        if (to === "verifying") throw new Error("not counted");
+      },
+      async reported(tx, vin, ecus) {
+        told.push(`${vin} ${ecus.length} ${(await updateById(tx, update_id))?.status}`);
+      },
+    };
+    deps = { ...deps, listeners: [listener] };
+    onTestFinished(() => {
+      deps = { ...deps, listeners: [] };
+    });
+    const send = (status: "downloading" | "verifying" | "installing", ecu_id?: string) =>
+      reportStatus(deps, vin, {
+        update_id,
+        status,
+        progress: 0,
+        ts: new Date().toISOString(),
+        ...(ecu_id && { ecu_id }),
+      });
+    await send("downloading");
+    await send("downloading");
+    await expect(send("verifying")).rejects.toThrow("not counted");
+    expect(await state()).toBe("downloading");
+    await send("installing", "ECU_001");
+    await done();
+    expect(told).toEqual([
+      "pending downloading downloading null 1",
+      "downloading verifying verifying null 1",
+      "downloading installing installing ECU_001 1",
+      "installing success success null 1",
+      `${vin} 3 success`,
+    ]);
+    const events = await own.db
+      .selectFrom("event")
+      .select(["kind", "vin", "data"])
+      .where("subject", "=", update_id)
+      .orderBy("event_id")
+      .execute();
+    expect(events).toMatchObject([
+      { kind: "update.started", vin, data: { status: "downloading", campaign_id: null } },
+      { kind: "update.finished", vin, data: { status: "success", error: null } },
+    ]);
   });
 
   it("leaves a vehicle that is offline so when it is ended without it, not when it reports", async () => {

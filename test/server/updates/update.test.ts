@@ -14,6 +14,7 @@ type Input =
   | "vci shows"
   | "vci differs"
   | "silence"
+  | "deadline"
   | "superseded"
   | "cancel";
 
@@ -22,6 +23,7 @@ const columns: Input[] = [
   "vci shows",
   "vci differs",
   "silence",
+  "deadline",
   "superseded",
   "cancel",
 ];
@@ -47,21 +49,21 @@ const short: Record<string, UpdateStatus> = {
  * `---` is refused. `dow ver bac ins res hea completed rol rolled_back failed deferred` are reports.
  */
 const table = `
-               dow ver bac ins res hea com rol rbd fai def  yes no  sil sup can
-pending        dow ver bac ins res hea hea rol rbd fai def  --- --- exp can can
-deferred       dow ver bac ins res hea hea rol rbd fai def  --- --- exp can can
-downloading    dow ver bac ins res hea hea rol rbd fai def  --- --- fai can can
-verifying      dow ver bac ins res hea hea rol rbd fai def  --- --- fai can can
-backing_up     --- --- bac ins res hea hea rol rbd fai def  --- --- fai can can
-installing     --- --- --- ins res hea hea rol rbd fai ---  suc --- fai fai ---
-restarting     --- --- --- --- res hea hea rol rbd fai ---  suc --- fai fai ---
-health_check   --- --- --- --- --- hea hea rol rbd fai ---  suc --- fai fai ---
-rolling_back   --- --- --- --- --- --- --- rol rbd fai ---  suc --- fai fai ---
-success        --- --- --- --- --- --- --- --- --- --- ---  --- --- --- --- ---
-rolled_back    --- --- --- --- --- --- --- --- --- --- ---  --- --- --- --- ---
-failed         --- --- --- --- --- --- --- --- --- --- ---  --- --- --- --- ---
-cancelled      --- --- --- --- --- --- --- --- --- --- ---  --- --- --- --- ---
-expired        --- --- --- --- --- --- --- --- --- --- ---  --- --- --- --- ---
+               dow ver bac ins res hea com rol rbd fai def  yes no  sil due sup can
+pending        dow ver bac ins res hea hea rol rbd fai def  --- --- exp --- can can
+deferred       dow ver bac ins res hea hea rol rbd fai def  --- --- exp --- can can
+downloading    dow ver bac ins res hea hea rol rbd fai def  --- --- fai --- can can
+verifying      dow ver bac ins res hea hea rol rbd fai def  --- --- fai --- can can
+backing_up     --- --- bac ins res hea hea rol rbd fai def  --- --- fai --- can can
+installing     --- --- --- ins res hea hea rol rbd fai ---  suc --- fai fai fai ---
+restarting     --- --- --- --- res hea hea rol rbd fai ---  suc --- fai fai fai ---
+health_check   --- --- --- --- --- hea hea rol rbd fai ---  suc --- fai fai fai ---
+rolling_back   --- --- --- --- --- --- --- rol rbd fai ---  suc --- fai fai fai ---
+success        --- --- --- --- --- --- --- --- --- --- ---  --- --- --- --- --- ---
+rolled_back    --- --- --- --- --- --- --- --- --- --- ---  --- --- --- --- --- ---
+failed         --- --- --- --- --- --- --- --- --- --- ---  --- --- --- --- --- ---
+cancelled      --- --- --- --- --- --- --- --- --- --- ---  --- --- --- --- --- ---
+expired        --- --- --- --- --- --- --- --- --- --- ---  --- --- --- --- --- ---
 `;
 
 const rows = table
@@ -76,6 +78,7 @@ function asInput(input: Input): UpdateInput {
     case "vci differs":
       return { type: "vci", showsTargets: input === "vci shows" };
     case "silence":
+    case "deadline":
     case "superseded":
     case "cancel":
       return { type: input };
