@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { ServerConfig } from "#config/server.ts";
 import { demandPki, ensureDevelopmentPki } from "#crypto/pki.ts";
 import { DEFAULT_PROFILE, TLS_PROFILES } from "#crypto/profiles.ts";
+import { auditChanges } from "#server/audit/changes.ts";
 import { openDiskStore } from "#server/blobs/disk-store.ts";
 import { startDelivery } from "#server/commands/delivery.ts";
 import { commandRoutes } from "#server/commands/routes.ts";
@@ -14,8 +15,8 @@ import { firmwareRoutes } from "#server/firmware/routes.ts";
 import { healthRoutes } from "#server/http/health.ts";
 import { openListener } from "#server/http/listen.ts";
 import { startMaintenance } from "#server/maintenance/maintenance.ts";
+import type { FirstAdmin } from "#server/operators/first-admin.ts";
 import { ensureFirstToken } from "#server/operators/first-token.ts";
-import { operatorRoutes } from "#server/operators/routes.ts";
 import { createAssembler } from "#server/packages/assemble.ts";
 import { packageRoutes } from "#server/packages/routes.ts";
 import type { Log } from "#server/runtime/log.ts";
@@ -37,6 +38,7 @@ import { vehicleTopics } from "#server/vehicles/topics.ts";
 import { composeDiagnosticRequests } from "./diagnostic-requests.ts";
 import { composeRights } from "./diagnostic-rights.ts";
 import { certified, createListeners, keyAlgorithms } from "./listeners.ts";
+import { composeOperators } from "./operator-access.ts";
 import { composeRemoteDiagnostics } from "./remote-diagnostics.ts";
 import { composeUpdates } from "./updating.ts";
 
@@ -45,6 +47,8 @@ export interface App {
   ports: { https: number; mqtt: number };
   /** File with an admin token for the operator API. */
   tokenFile: string;
+  /** The first account, when this start has made it: to be told once, and kept nowhere. */
+  firstAdmin: FirstAdmin | undefined;
   database: Database["kind"];
   /**
    * Reads the certificates folder again, for new connections; also done when a file in it changes.
@@ -124,10 +128,11 @@ async function compose(base: Base) {
   const signers = packageSigners(trust, join(config.certs_dir, "signing"));
   // Leaves the public keys for vehicles that are provisioned before the first package.
   await signers();
-  const listeners = await createListeners(base);
+  const { rights, rightsRoutes } = composeRights({ db, log });
+  const operators = composeOperators({ db, config, audit: rights.audit, log });
+  const listeners = await createListeners({ ...base, ...operators });
   const { mqtt, http } = listeners;
 
-  const { rights, rightsRoutes } = composeRights({ db, log });
   const assembler = createAssembler({ db, blobs, signers });
   const catalogues = openCatalogues(config.diagnostics.catalogue_dir, log);
   const remote = await composeRemoteDiagnostics({
@@ -146,7 +151,8 @@ async function compose(base: Base) {
   await http.register(healthRoutes({ db, metrics, state }));
   await http.register(
     async (api) => {
-      await api.register(operatorRoutes({ db, onTokenRevoked: remote.tokenRevoked }));
+      auditChanges(api, rights.audit);
+      for (const routes of operators.routes(remote.tokenRevoked)) await api.register(routes);
       await api.register(
         vehicleRoutes({
           db,
@@ -200,7 +206,8 @@ async function compose(base: Base) {
     await signers();
   };
   const stop = stopAll(delivery, requests, remote, releases);
-  return { http, mqtt, rights, requests, updates, renewTrust, listeners, catalogues, remote, stop };
+  const done = { http, mqtt, rights, requests, updates, renewTrust, listeners, catalogues };
+  return { ...done, operators, remote, stop };
 }
 
 /** The catalogue in memory, and Uptane, which says what of it is published. */
@@ -222,6 +229,7 @@ async function listen(
     http,
     mqtt,
     rights,
+    operators,
     requests,
     updates,
     renewTrust,
@@ -234,6 +242,7 @@ async function listen(
 ): Promise<App> {
   const { db } = database;
   const tokenFile = await ensureFirstToken(db, config.data_dir);
+  const firstAdmin = await operators.firstAdmin();
   log.info("Starting MQTT server...");
   const mqttPort = (await mqtt.listen()).port;
   log.info(`MQTT server started on ${config.mqtt.host}:${mqttPort}`);
@@ -256,6 +265,7 @@ async function listen(
   return {
     ports: { https: httpsPort, mqtt: mqttPort },
     tokenFile,
+    firstAdmin,
     database: database.kind,
     async reload() {
       const isRead = catalogues.reload();

@@ -9,10 +9,9 @@ import { followRevocations } from "#server/certificates/revocation.ts";
 import { certificateRoutes } from "#server/certificates/routes.ts";
 import { vehicleCertificateRoutes } from "#server/certificates/vehicle-routes.ts";
 import type { Database } from "#server/database/connection.ts";
+import type { Authenticate } from "#server/http/access.ts";
 import { createHttp } from "#server/http/server.ts";
 import { createMqtt } from "#server/mqtt/broker.ts";
-import { operatorByToken } from "#server/operators/queries.ts";
-import { hashToken } from "#server/operators/token.ts";
 import { createAdmission } from "#server/runtime/admission.ts";
 import type { Log } from "#server/runtime/log.ts";
 import type { Metrics } from "#server/runtime/metrics.ts";
@@ -28,6 +27,7 @@ export interface ListenerDeps {
   state: StateTracker;
   presence: Presence;
   database: Database;
+  authenticate: Authenticate;
 }
 
 const DAY = 86_400_000;
@@ -53,7 +53,7 @@ export async function createListeners(deps: ListenerDeps) {
   });
   const http = await createHttp({
     ...listener,
-    authenticate: (token) => operatorByToken(db, hashToken(token)),
+    authenticate: deps.authenticate,
     vehicleSeen: (vin, connection) => presence.seen(vin, { connection, via: "https" }),
   });
   const servers = [mqtt, http.server as unknown as TlsServer];

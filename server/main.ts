@@ -1,6 +1,6 @@
 import "#config/node-version.js";
 import { loadServerConfig } from "#config/server.ts";
-import { banner } from "#server/runtime/banner.ts";
+import { banner, firstAdminNotice } from "#server/runtime/banner.ts";
 import { createLog } from "#server/runtime/log.ts";
 import { startFailure } from "#server/runtime/start-failure.ts";
 
@@ -18,6 +18,8 @@ try {
   log.info("OTA Server Running");
   log.info("Active Services: MQTT, HTTPS");
   log.info(`Operator token: ${app.tokenFile}`);
+  // Past the log, which may be kept: it is for whoever sits there.
+  if (app.firstAdmin) process.stderr.write(firstAdminNotice(app.firstAdmin));
   log.info(`API: https://localhost:${app.ports.https}/docs`);
   log.info("Press Ctrl+C to stop");
 

@@ -23,6 +23,9 @@ export const trimmed = {
   director_issue: sql`expires_at < `,
   certificate: sql`not_after < `,
   enrollment_token: sql`coalesce(used_at, expires_at) < `,
+  // API tokens stay on record.
+  operator_token: sql`kind <> 'api' and coalesce(ends_at, expires_at) < `,
+  operator_login: sql`last_at < `,
 } as const;
 
 /** Deletes at most `limit` rows that are older than `before`. @returns how many */

@@ -41,6 +41,9 @@ export async function trimAll(
     // A list that was made before a certificate ended may be used so long; the next one must have it.
     certificate: Math.max(days.certificates_days, certificates.crl_h / 24),
     enrollment_token: days.certificates_days,
+    operator_token: DAYS_AFTER_EXPIRY,
+    // Failed logins are forgiven after a day.
+    operator_login: DAYS_AFTER_EXPIRY,
   };
   let tables = Object.entries(keep) as [keyof typeof trimmed, number][];
   let rows = 0;

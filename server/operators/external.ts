@@ -25,8 +25,9 @@ export function createAuthenticate(db: Db, issuer: Issuer | undefined): Authenti
     const identity = await issuer.verifyAccessToken(token);
     const id = await db.transaction().execute(async (tx) => {
       const { entries, ...account } = await admit(tx, identity);
-      const expires_at = new Date(Math.min(+identity.expiresAt, Date.now() + VERIFIED_MS));
-      const seen = { ...account, token_id: randomUUIDv7(), token_sha256, expires_at };
+      const ends_at = identity.expiresAt;
+      const expires_at = new Date(Math.min(+ends_at, Date.now() + VERIFIED_MS));
+      const seen = { ...account, token_id: randomUUIDv7(), token_sha256, expires_at, ends_at };
       const token_id = await rememberIssued(tx, seen);
       if (token_id === seen.token_id) {
         const detail = { by: "token", account_id: account.account_id };

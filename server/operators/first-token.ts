@@ -2,7 +2,8 @@ import { randomUUIDv7 } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Db } from "#server/database/connection.ts";
-import { insertToken, operatorByToken } from "./queries.ts";
+import { operatorName } from "./operator-name.ts";
+import { claimName, insertToken, operatorByToken } from "./queries.ts";
 import { hashToken, newToken } from "./token.ts";
 
 /**
@@ -16,9 +17,11 @@ export async function ensureFirstToken(db: Db, dataDir: string): Promise<string>
   if (kept !== "" && (await operatorByToken(db, hashToken(kept.trim())))) return file;
   const token = newToken();
   await writeFile(file, `${token}\n`, { mode: 0o600 });
+  const { name, name_key } = operatorName("first-admin");
+  await claimName(db, { name, name_key, kind: "token" });
   await insertToken(db, {
     token_id: randomUUIDv7(),
-    name: "first-admin",
+    name,
     role: "admin",
     token_sha256: hashToken(token),
     expires_at: null,

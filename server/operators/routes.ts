@@ -1,30 +1,53 @@
 import { randomUUIDv7 } from "node:crypto";
-import Type from "typebox";
+import Type, { type Static } from "typebox";
+import type { FastifyRequest } from "fastify";
 import { Timestamp, Uuid } from "#protocol/api/identifier.ts";
+import { LevelName, MAX_NAME, RoleName } from "#protocol/api/operator.ts";
 import { ProblemError } from "#protocol/api/problem.ts";
-import type { Db } from "#server/database/connection.ts";
-import { operatorLevels, roles } from "#server/http/access.ts";
+import { appendEntry, type NewAuditEntry } from "#server/audit/audit-log.ts";
+import type { Db, Tx } from "#server/database/connection.ts";
+import { callingOperator, isUnrestricted, type Operator } from "#server/http/access.ts";
 import type { Http } from "#server/http/http.ts";
-import { insertToken, listTokens, revokeToken } from "./queries.ts";
+import { accountById } from "./account-queries.ts";
+import { operatorName } from "./operator-name.ts";
+import { claimName, insertToken, listTokens, revokeToken } from "./queries.ts";
 import { hashToken, newToken } from "./token.ts";
+
+const Scopes = Type.Array(Type.String({ maxLength: 64 }), {
+  minItems: 1,
+  maxItems: 64,
+  description: "{tag}:read and {tag}:write with tags of these pages, or *: all that the role may",
+  examples: [["firmware:write", "updates:read"]],
+});
 
 const Token = Type.Object({
   token_id: Uuid,
   name: Type.String(),
-  role: Type.Enum(roles),
-  diagnostic_level: Type.Enum(operatorLevels),
+  role: RoleName,
+  diagnostic_level: LevelName,
+  account_id: Type.Union([Uuid, Type.Null()], { description: "Whose it is, if an account's" }),
+  scopes: Scopes,
   created_at: Timestamp,
   expires_at: Type.Union([Timestamp, Type.Null()]),
 });
 
 const NewToken = Type.Object({
-  name: Type.String({ minLength: 1, maxLength: 64 }),
-  role: Type.Enum(roles),
-  diagnostic_level: Type.Optional(
-    Type.Enum(operatorLevels, {
-      description: "How far diagnostics may go; by default control for diagnostician and admin",
+  name: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: MAX_NAME,
+      description: "Who it is for; several tokens of one name are one operator's",
     }),
   ),
+  account_id: Type.Optional(
+    Type.Unsafe<string>({
+      ...Uuid,
+      description: "In place of name, role, level: those of the account",
+    }),
+  ),
+  role: Type.Optional(RoleName),
+  diagnostic_level: Type.Optional(LevelName),
+  scopes: Type.Optional(Scopes),
   expires_in_days: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 3650 })),
 });
 
@@ -36,17 +59,12 @@ export interface OperatorDeps {
 
 /** Static API tokens of operators; only an admin handles them. */
 export function operatorRoutes({ db, onTokenRevoked }: OperatorDeps) {
-  const config = { access: { by: "operator", roles: ["admin"] } } as const;
+  const config = { access: { by: "operator", roles: ["admin"] }, audit: "own" } as const;
+  const tags = ["operators"];
   return async (http: Http): Promise<void> => {
     http.get(
       "/operators/tokens",
-      {
-        config,
-        schema: {
-          tags: ["operators"],
-          response: { 200: Type.Object({ items: Type.Array(Token) }) },
-        },
-      },
+      { config, schema: { tags, response: { 200: Type.Object({ items: Type.Array(Token) }) } } },
       async () => ({ items: await listTokens(db) }),
     );
 
@@ -55,7 +73,7 @@ export function operatorRoutes({ db, onTokenRevoked }: OperatorDeps) {
       {
         config,
         schema: {
-          tags: ["operators"],
+          tags,
           body: NewToken,
           response: {
             201: Type.Object({
@@ -65,31 +83,85 @@ export function operatorRoutes({ db, onTokenRevoked }: OperatorDeps) {
           },
         },
       },
-      async ({ body }, reply) => {
+      async (request, reply) => {
+        const { body } = request;
+        const caller = callingOperator(request);
+        demandScopes(body.scopes, caller, http.scopes);
         const token = newToken();
-        const token_id = randomUUIDv7();
+        const made = { token_id: randomUUIDv7(), token_sha256: hashToken(token) };
         const days = body.expires_in_days;
-        await insertToken(db, {
-          token_id,
-          name: body.name,
-          role: body.role,
-          diagnostic_level: body.diagnostic_level,
-          token_sha256: hashToken(token),
-          expires_at: days === undefined ? null : new Date(Date.now() + days * 86_400_000),
+        const expires_at = days === undefined ? null : new Date(Date.now() + days * 86_400_000);
+        await db.transaction().execute(async (tx) => {
+          const whose = await holderOf(tx, body);
+          await insertToken(tx, { ...whose, ...made, scopes: body.scopes, expires_at });
+          const detail = { ...whose, scopes: body.scopes ?? ["*"], expires_at };
+          await appendEntry(tx, entry(request, "operator.token_created", made.token_id, detail));
         });
-        return reply.code(201).send({ token_id, token });
+        return reply.code(201).send({ token_id: made.token_id, token });
       },
     );
 
     http.delete(
       "/operators/tokens/:token_id",
-      { config, schema: { tags: ["operators"], params: Type.Object({ token_id: Uuid }) } },
-      async ({ params }, reply) => {
-        const revoked = await revokeToken(db, params.token_id);
-        if (revoked === undefined) throw new ProblemError("TOKEN_UNKNOWN");
+      { config, schema: { tags, params: Type.Object({ token_id: Uuid }) } },
+      async (request, reply) => {
+        const { token_id } = request.params;
+        const revoked = await db.transaction().execute(async (tx) => {
+          const token = await revokeToken(tx, token_id);
+          if (token === undefined) throw new ProblemError("TOKEN_UNKNOWN");
+          const { name } = token;
+          await appendEntry(tx, entry(request, "operator.token_revoked", token_id, { name }));
+          return token;
+        });
         await onTokenRevoked(revoked);
         return reply.code(204).send();
       },
     );
   };
+}
+
+/** A token that is for less makes none that is for more. */
+function demandScopes(
+  scopes: readonly string[] | undefined,
+  caller: Operator,
+  known: ReadonlySet<string>,
+): void {
+  const unknown = scopes?.find((scope) => !known.has(scope));
+  if (unknown !== undefined) {
+    throw new ProblemError("SCOPE_UNKNOWN", `${unknown} is none of ${[...known].join(", ")}`);
+  }
+  if (isUnrestricted(caller)) return;
+  const beyond = (scopes ?? ["*"]).find((scope) => !caller.scopes?.includes(scope));
+  if (beyond !== undefined) throw new ProblemError("SCOPE_REQUIRED", `needs ${beyond}`);
+}
+
+/** An account, or whoever the body names. */
+async function holderOf(tx: Tx, body: Static<typeof NewToken>) {
+  const { account_id, role, diagnostic_level } = body;
+  if (account_id !== undefined) {
+    if (body.name !== undefined || role !== undefined || diagnostic_level !== undefined) {
+      throw new ProblemError("REQUEST_INVALID", "name, role and level are those of the account");
+    }
+    const account = await accountById(tx, account_id);
+    if (account === undefined) throw new ProblemError("OPERATOR_UNKNOWN");
+    return { account_id, name: account.name, role: null };
+  }
+  if (body.name === undefined || role === undefined) {
+    throw new ProblemError("REQUEST_INVALID", "body needs name and role, or account_id");
+  }
+  const { name, name_key } = operatorName(body.name);
+  if (!(await claimName(tx, { name, name_key, kind: "token" }))) {
+    throw new ProblemError("OPERATOR_NAME_TAKEN", name);
+  }
+  return { name, role, diagnostic_level };
+}
+
+function entry(
+  request: FastifyRequest,
+  action: string,
+  subject: string,
+  detail: Record<string, unknown>,
+): NewAuditEntry {
+  const { name, token_id } = callingOperator(request);
+  return { actor: `operator:${name}`, action, subject, detail: { ...detail, by_token: token_id } };
 }

@@ -113,7 +113,7 @@ export async function accountOfSession(
     .where("token_id", "=", tokenId)
     .where("kind", "=", "session")
     .executeTakeFirst();
-  return row?.account_id == null ? undefined : { account_id: row.account_id };
+  return row && row.account_id !== null ? { account_id: row.account_id } : undefined;
 }
 
 /** Sessions of an account that are not over, newest first; `kept` at most. */
@@ -196,6 +196,7 @@ export async function rememberIssued(
     name: string;
     token_sha256: Buffer;
     expires_at: Date;
+    ends_at: Date;
   },
 ): Promise<string | undefined> {
   const row = await db

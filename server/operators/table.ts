@@ -57,7 +57,7 @@ export interface OperatorTokenTable {
   refresh_sha256: ColumnType<Buffer | null, Buffer | undefined>;
   created_at: Generated<Date>;
   expires_at: ColumnType<Date | null, Date | null | undefined>;
-  /** Of a session: no refresh goes beyond. */
+  /** No refresh of a session, and no token of the issuer, goes beyond. */
   ends_at: ColumnType<Date | null, Date | undefined, never>;
   used_at: ColumnType<Date | null, Date | undefined>;
   source: ColumnType<string | null, string | null | undefined>;

@@ -49,7 +49,7 @@ const statements = [
     add check (account_id is not null or (kind = 'api' and role is not null))`,
   `create index operator_token_of on operator_token (account_id, token_id)
     where account_id is not null`,
-  `create index operator_token_trim on operator_token (expires_at) where kind <> 'api'`,
+  `create index operator_token_trim on operator_token (coalesce(ends_at, expires_at)) where kind <> 'api'`,
 
   // By the hash of a name, whether or not anybody has it.
   `create table operator_login (
