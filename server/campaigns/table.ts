@@ -59,7 +59,7 @@ export interface CampaignTable {
   submitted_at: Later<Date>;
   approved_by: Later<string>;
   approved_at: Later<Date>;
-  started_at: Later<Date>;
+  started_at: ColumnType<Date | null, Date | null | undefined>;
   ended_at: Later<Date>;
   /** By the database's clock, with every change of the row: books of other gateways follow it. */
   changed_at: Generated<Date>;
