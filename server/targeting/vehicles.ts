@@ -49,15 +49,9 @@ export async function findVehicles(
   return { vins, next: after ?? null };
 }
 
-/** A vehicle as targeting sees it. */
-export async function targetVehicle(db: Db, vin: string): Promise<TargetVehicle | undefined> {
-  const [vehicle] = await scan(db, { where: sql`vehicle.vin = ${vin}`, limit: 1 });
-  return vehicle;
-}
-
 async function scan(
   db: Db,
-  page: { where: RawBuilder<boolean>; after?: string | undefined; limit: number },
+  page: { where: RawBuilder<boolean>; after: string | undefined; limit: number },
 ): Promise<TargetVehicle[]> {
   const from = page.after === undefined ? sql`true` : sql`vehicle.vin > ${page.after}`;
   const { rows } = await sql<

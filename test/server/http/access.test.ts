@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { roles, type Role } from "#server/http/access.ts";
+import { auditLimits } from "#protocol/api/audit.ts";
+import { actionOf } from "#server/audit/changes.ts";
+import { roles, scopeOf, type Role } from "#server/http/access.ts";
 import { startGateway, type Caller, type TestGateway } from "#test/helpers/gateway.ts";
 
 type Who = "nobody" | "vehicle" | Role;
@@ -23,6 +25,9 @@ const policy: Record<string, Who[]> = {
   "GET /api/v1/vehicles": everyRole,
   "GET /api/v1/vehicles/{vin}": everyRole,
   "PATCH /api/v1/vehicles/{vin}": managers,
+  "DELETE /api/v1/vehicles/{vin}": managers,
+  "POST /api/v1/vehicles/preview": everyRole,
+  "POST /api/v1/vehicles/tags": ["campaign_manager", ...managers],
   "GET /api/v1/vehicles/{vin}/vci": everyRole,
   "GET /api/v1/vehicles/{vin}/telemetry": everyRole,
   "GET /api/v1/anomalies": everyRole,
@@ -132,12 +137,23 @@ const samples: Record<string, string> = { vin, package_id: `pkg-${"0".repeat(32)
 
 let gateway: TestGateway;
 const as = {} as Record<Who, Caller>;
+/** The tags of each route; the first is what tokens are restricted by. */
+let tagsOf: ReadonlyMap<string, string[]>;
+/** Admins' and viewers' tokens that are for one scope alone. */
+const scoped = new Map<string, Caller>();
 
 beforeAll(async () => {
   gateway = await startGateway();
   as.nobody = gateway.operator("");
   as.vehicle = await gateway.vehicle(vin);
   for (const role of roles) as[role] = gateway.operator((await newToken({ role })).token);
+  tagsOf = await documentedRoutes();
+  for (const scope of new Set([...tagsOf.keys()].filter(isForOperators).map(scopeFor))) {
+    for (const role of ["admin", "viewer"]) {
+      const { token } = await newToken({ role, scopes: [scope] });
+      scoped.set(`${role} ${scope}`, gateway.operator(token));
+    }
+  }
 });
 afterAll(() => gateway.close());
 
@@ -149,15 +165,45 @@ async function newToken(body: object): Promise<{ token_id: string; token: string
   return answer.json as { token_id: string; token: string };
 }
 
+async function documentedRoutes(): Promise<Map<string, string[]>> {
+  const { json } = await gateway.admin.send("GET", "/docs/json");
+  const paths = json.paths as Record<string, Record<string, { tags?: string[] }>>;
+  return new Map(
+    Object.entries(paths).flatMap(([path, methods]) =>
+      Object.entries(methods).map(
+        ([method, { tags = [] }]) => [`${method.toUpperCase()} ${path}`, tags] as const,
+      ),
+    ),
+  );
+}
+
+function isForOperators(route: string): boolean {
+  const allowed = policy[route] ?? [];
+  return allowed.includes("admin") && !allowed.includes("nobody");
+}
+
+function scopeFor(route: string): string {
+  const [method = "", path = ""] = route.split(" ");
+  const tags = tagsOf.get(route) ?? tagsOf.get(`GET ${path}`);
+  return scopeOf(method, tags && { tags }) ?? "none";
+}
+
+/** Makes accounts or, as no scopes are said, tokens that may do more than the one it is called with. */
+const isBeyondScopes = (route: string) =>
+  /^(?!GET|HEAD)\w+ .+\/operators\/accounts|^POST .+\/operators\/tokens$/.test(route);
+
 describe("every route", () => {
-  it("is in the policy, and the policy has no other", async () => {
-    const { json } = await gateway.admin.send("GET", "/docs/json");
-    const paths = json.paths as Record<string, Record<string, unknown>>;
-    const routes = Object.entries(paths).flatMap(([path, methods]) =>
-      Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
-    );
-    expect(routes.length).toBeGreaterThan(30);
-    expect(routes.sort()).toEqual(Object.keys(policy).sort());
+  it("is in the policy, and the policy has no other", () => {
+    expect(tagsOf.size).toBeGreaterThan(30);
+    expect([...tagsOf.keys()].sort()).toEqual(Object.keys(policy).sort());
+  });
+
+  it("has a tag, and a name that fits an entry of the audit log", () => {
+    for (const [route, tags] of tagsOf) {
+      const [method = "", path = ""] = route.split(" ");
+      expect([route, tags.length]).toEqual([route, 1]);
+      expect(actionOf(method, path).length).toBeLessThanOrEqual(auditLimits.action);
+    }
   });
 
   // Fastify answers HEAD wherever it answers GET, but for streams.
@@ -173,13 +219,10 @@ describe("every route", () => {
   }) as [string, Who[]][];
 
   it.each(withHeads)("%s: %j and nobody else", async (route, allowed) => {
-    const [method = "", path = ""] = route.split(" ");
-    const url = path.replace(/\{(\w+)\}/g, (_, name: string) => samples[name] ?? nothing);
-    const query = unreadable[path] ?? "";
+    const { method, url, options } = requestOf(route);
     const outcomes = await Promise.all(
       callers.map(async (who) => {
-        const hasBody = ["POST", "PUT", "PATCH"].includes(method);
-        const answer = await as[who].send(method, url + query, hasBody ? { body: {} } : {});
+        const answer = await as[who].send(method, url, options);
         expect(answer.status).toBeLessThan(500);
         return [who, answer.status !== 401 && answer.status !== 403] as const;
       }),
@@ -191,7 +234,38 @@ describe("every route", () => {
         .sort(),
     ).toEqual([...allowed].sort());
   });
+
+  const restricted = withHeads.map(([route]) => route).filter(isForOperators);
+
+  it.each(restricted)("%s by a token that is for less", async (route) => {
+    const { method, url, options } = requestOf(route);
+    const scope = scopeFor(route);
+    const turned = scope.replace(/\w+$/, (word) => (word === "read" ? "write" : "read"));
+    const other = scope === "vehicles:read" ? "updates:read" : "vehicles:read";
+    const codeFor = async (who: string) => {
+      const answer = await scoped.get(who)?.send(method, url, options);
+      expect(answer?.status).toBeLessThan(500);
+      // An answer to HEAD says nothing more.
+      return method === "HEAD" ? answer?.status : (answer?.json?.code ?? answer?.status);
+    };
+    const refused = method === "HEAD" ? 403 : "SCOPE_REQUIRED";
+    expect(await codeFor(`admin ${other}`)).toBe(refused);
+    if (scoped.has(`admin ${turned}`)) expect(await codeFor(`admin ${turned}`)).toBe(refused);
+    const own = await codeFor(`admin ${scope}`);
+    if (isBeyondScopes(route)) expect(own).toBe(refused);
+    else expect([refused, 401, 403]).not.toContain(own);
+    if (policy[route]?.includes("viewer") === false) {
+      expect([403, "ROLE_REQUIRED"]).toContain(await codeFor(`viewer ${scope}`));
+    }
+  });
 });
+
+function requestOf(route: string) {
+  const [method = "", path = ""] = route.split(" ");
+  const url = path.replace(/\{(\w+)\}/g, (_, name: string) => samples[name] ?? nothing);
+  const hasBody = ["POST", "PUT", "PATCH"].includes(method);
+  return { method, url: url + (unreadable[path] ?? ""), options: hasBody ? { body: {} } : {} };
+}
 
 describe("an operator", () => {
   const list = "/api/v1/vehicles";

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { removeVehicle } from "#server/vehicles/leaving.ts";
 import {
   markOffline,
   noteSightings,
@@ -80,5 +81,36 @@ describe("statements over many vehicles", () => {
       last_seen_at: at.toISOString(),
       connection,
     });
+  });
+});
+
+describe("a vehicle that comes and goes", () => {
+  const vin = "VMG-COMING";
+  const told = () =>
+    own.db.selectFrom("event").select("kind").where("vin", "=", vin).orderBy("event_id").execute();
+
+  it("is told of once each time", async () => {
+    expect((await registerVehicle(own.db, { vin, model: "One" })).created).toBe(true);
+    expect((await registerVehicle(own.db, { vin })).created).toBe(false);
+    expect(await told()).toEqual([{ kind: "vehicle.registered" }]);
+    await removeVehicle(own.db, vin);
+    expect(await told()).toEqual([{ kind: "vehicle.registered" }, { kind: "vehicle.removed" }]);
+    expect((await registerVehicle(own.db, { vin })).created).toBe(true);
+  });
+
+  it("is not forgotten by the director, whose versions only rise", async () => {
+    const nothing = Buffer.alloc(0);
+    const signed = { timestamp: nothing, snapshot: nothing, targets: nothing };
+    await own.db
+      .insertInto("director_issue")
+      .values({ vin, version: 7, root_version: 1, expires_at: new Date(), ...signed })
+      .execute();
+    await removeVehicle(own.db, vin);
+    const kept = await own.db
+      .selectFrom("director_issue")
+      .select("version")
+      .where("vin", "=", vin)
+      .execute();
+    expect(kept).toEqual([{ version: 7 }]);
   });
 });
