@@ -35,6 +35,7 @@ import { updateTopics } from "#server/updates/topics.ts";
 import { trackPresence, type Presence } from "#server/vehicles/presence.ts";
 import { vehicleRoutes } from "#server/vehicles/routes.ts";
 import { vehicleTopics } from "#server/vehicles/topics.ts";
+import { composeCampaigns } from "./campaign-parts.ts";
 import { composeDiagnosticRequests } from "./diagnostic-requests.ts";
 import { composeRights } from "./diagnostic-rights.ts";
 import { certified, createListeners, keyAlgorithms } from "./listeners.ts";
@@ -143,7 +144,9 @@ async function compose(base: Base) {
     catalogues,
   });
   const { updateStarted: started, revocations } = remote;
-  const updates = composeUpdates({ db, config, metrics, releases, assembler, started });
+  const campaigns = await composeCampaigns({ ...base, db, releases });
+  const { offers } = campaigns;
+  const updates = composeUpdates({ db, config, metrics, releases, offers, assembler, started });
   const delivery = startDelivery({ db, mqtt, log });
   const parts = { ...base, ...rights, db, mqtt, catalogues, revocations };
   const requests = composeDiagnosticRequests(parts);
@@ -165,7 +168,7 @@ async function compose(base: Base) {
         firmwareRoutes({
           ...trust,
           blobs,
-          releases,
+          releases: campaigns.catalogue,
           maxSize: config.firmware.max_size,
           level: config.firmware.compression_level,
         }),
@@ -185,7 +188,7 @@ async function compose(base: Base) {
       await api.register(commandRoutes({ db, delivery, ttlSeconds: config.commands.ttl_s }));
       await api.register(telemetryRoutes({ db }));
       await api.register(catalogueRoutes({ catalogues }));
-      const others = [...requests.routes, ...rightsRoutes, ...remote.routes];
+      const others = [...campaigns.routes, ...requests.routes, ...rightsRoutes, ...remote.routes];
       for (const routes of others) await api.register(routes);
     },
     { prefix: "/api/v1" },
@@ -205,9 +208,9 @@ async function compose(base: Base) {
     // Leaves the public keys of a rotation also when no package is asked for.
     await signers();
   };
-  const stop = stopAll(delivery, requests, remote, releases);
+  const stop = stopAll(delivery, requests, remote, campaigns, releases);
   const done = { http, mqtt, rights, requests, updates, renewTrust, listeners, catalogues };
-  return { ...done, operators, remote, stop };
+  return { ...done, campaigns, operators, remote, stop };
 }
 
 /** The catalogue in memory, and Uptane, which says what of it is published. */
@@ -229,6 +232,7 @@ async function listen(
     http,
     mqtt,
     rights,
+    campaigns,
     operators,
     requests,
     updates,
@@ -254,6 +258,7 @@ async function listen(
     db,
     config,
     updates,
+    campaigns,
     approvals: rights.approvals,
     renewTrust,
     requests,

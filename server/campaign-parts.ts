@@ -26,9 +26,12 @@ export async function composeCampaigns({ db, config, releases, everyMs, log }: C
     book,
     offers,
     routes: [campaignRoutes({ db, approval, changed })],
-    /** Called when the catalogue has changed. */
-    async releasesChanged(): Promise<void> {
-      await haltWithdrawn({ db, changed }, new Date());
+    /** The catalogue in memory, to be refreshed by whoever changes it: campaigns look at what is left. */
+    catalogue: {
+      async refresh(): Promise<void> {
+        await releases.refresh();
+        await haltWithdrawn({ db, changed }, new Date());
+      },
     },
     /** What is due by the clock. @returns how many campaigns have moved */
     async maintain(now: Date): Promise<number> {

@@ -1,4 +1,3 @@
-import { sql } from "kysely";
 import type { ServerConfig } from "#config/server.ts";
 import type { Db } from "#server/database/connection.ts";
 import type { ReleaseBook } from "#server/firmware/release-book.ts";
@@ -9,9 +8,6 @@ import type { UpdateListener } from "#server/updates/moved.ts";
 import type { OfferSource } from "#server/updates/offer.ts";
 import type { UpdateDeps } from "#server/updates/service.ts";
 
-/** Nothing but what channels offer. */
-const noOffers: OfferSource = { state: sql`null`, offers: () => [] };
-
 /** What vehicles are told when they check in, and what comes of it. */
 export function composeUpdates(parts: {
   db: Db;
@@ -19,10 +15,10 @@ export function composeUpdates(parts: {
   metrics: Metrics;
   releases: ReleaseBook;
   assembler: Assembler;
+  offers: OfferSource;
   started: (vin: string) => void;
 }): UpdateDeps {
-  const { config, ...base } = parts;
-  const offers = noOffers;
+  const { config, offers, ...base } = parts;
   const listeners: UpdateListener[] = [];
   return {
     ...base,

@@ -13,6 +13,8 @@ export interface MaintenanceDeps {
   db: Db;
   config: ServerConfig;
   updates: UpdateDeps;
+  /** Their course by the clock. */
+  campaigns: { maintain(now: Date): Promise<number> };
   approvals: Pick<Approvals, "maintain">;
   requests: { expire(): Promise<number> };
   /** Sessions, scripts and scans. */
@@ -26,6 +28,7 @@ export interface MaintenanceDeps {
 export interface MaintenanceReport {
   offline: string[];
   updatesEnded: number;
+  campaignsMoved: number;
   approvalsExpired: number;
   requestsExpired: number;
   commandsExpired: number;
@@ -63,6 +66,7 @@ export async function maintain(
   return {
     offline: await markOffline(db, ago(config.vehicles.offline_after_s * 1000)),
     updatesEnded,
+    campaignsMoved: await deps.campaigns.maintain(now),
     approvalsExpired: await deps.approvals.maintain(now),
     requestsExpired: await deps.requests.expire(),
     commandsExpired: await expireCommands(db),

@@ -11,6 +11,7 @@ export async function maintenanceDeps({ db, folder }: OwnDatabase): Promise<Main
   const state = trackState();
   const updates = await updateDeps({ db, folder });
   const renewTrust = async () => {};
+  const campaigns = { maintain: async () => 0 };
   const remote = { expire: async () => 0 };
   const requests = { expire: async () => (await expireRequests(db)).length };
   const approvals = createApprovals({ db, log: silentLog });
@@ -18,6 +19,7 @@ export async function maintenanceDeps({ db, folder }: OwnDatabase): Promise<Main
     db,
     config: loadServerConfig({}),
     updates,
+    campaigns,
     approvals,
     renewTrust,
     requests,
