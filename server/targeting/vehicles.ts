@@ -49,6 +49,16 @@ export async function findVehicles(
   return { vins, next: after ?? null };
 }
 
+/** A vehicle with what decides what it is given; undefined when it is not registered. */
+export async function targetVehicle(db: Db, vin: string): Promise<TargetVehicle | undefined> {
+  const [vehicle] = await scan(db, {
+    where: sql`vehicle.vin = ${vin}`,
+    after: undefined,
+    limit: 1,
+  });
+  return vehicle;
+}
+
 async function scan(
   db: Db,
   page: { where: RawBuilder<boolean>; after: string | undefined; limit: number },

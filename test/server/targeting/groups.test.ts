@@ -7,8 +7,7 @@ import { eachGroup, type Group, type GroupQuery } from "#server/targeting/groups
 import { share } from "#server/targeting/membership.ts";
 import type { Predicate } from "#server/targeting/predicate.ts";
 import type { TargetVehicle } from "#server/targeting/vehicle.ts";
-import { targetVehicle } from "#server/targeting/queries.ts";
-import { findVehicles } from "#server/targeting/vehicles.ts";
+import { findVehicles, targetVehicle } from "#server/targeting/vehicles.ts";
 import { ownDatabase, type OwnDatabase } from "#test/server/own-database.ts";
 import { predicates, targetVehicles } from "./arbitrary.ts";
 import { storeVehicles } from "./fleet.ts";
