@@ -8,6 +8,7 @@ import {
   Uuid,
   Version,
 } from "./identifier.ts";
+import { SbomSummary } from "./sbom.ts";
 
 const HardwareVersions = Type.Array(HardwareVersion, {
   minItems: 1,
@@ -132,6 +133,7 @@ export type Firmware = Static<typeof Firmware>;
 /** A firmware with what its operator should know of it as the catalogue is now. */
 export const FirmwareDetail = Type.Object({
   ...Firmware.properties,
+  sbom: Type.Union([SbomSummary, Type.Null()]),
   warnings: Type.Array(FirmwareWarning),
 });
 export type FirmwareDetail = Static<typeof FirmwareDetail>;

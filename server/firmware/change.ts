@@ -4,6 +4,7 @@ import type { Db, Tx } from "#server/database/connection.ts";
 import { emit } from "#server/events/outbox.ts";
 import { checkChain, checkRequires } from "./firmware.ts";
 import * as queries from "./queries.ts";
+import { sbomSummary } from "./sbom-queries.ts";
 import { lossesOf, warningsOf } from "./warnings.ts";
 
 /**
@@ -46,11 +47,12 @@ export async function withdrawFirmware(db: Db, firmwareId: string): Promise<Firm
   return db.transaction().execute(async (tx) => {
     const before = await queries.lockFirmware(tx, firmwareId);
     if (before === undefined) throw new ProblemError("FIRMWARE_UNKNOWN", firmwareId);
-    if (before.status === "archived") return { ...before, warnings: [] };
+    const sbom = (await sbomSummary(tx, firmwareId)) ?? null;
+    if (before.status === "archived") return { ...before, sbom, warnings: [] };
     const firmware = await queries.archiveFirmware(tx, firmwareId);
     await tell(tx, "archived", firmware);
     const left = await queries.listedUpon(tx, firmware.ecu_type);
-    return { ...firmware, warnings: lossesOf(firmware, left) };
+    return { ...firmware, sbom, warnings: lossesOf(firmware, left) };
   });
 }
 
@@ -58,9 +60,10 @@ export async function withdrawFirmware(db: Db, firmwareId: string): Promise<Firm
 export async function firmwareDetail(db: Db, firmwareId: string): Promise<FirmwareDetail> {
   const firmware = await queries.firmwareById(db, firmwareId);
   if (firmware === undefined) throw new ProblemError("FIRMWARE_UNKNOWN", firmwareId);
-  if (firmware.status === "archived") return { ...firmware, warnings: [] };
+  const sbom = (await sbomSummary(db, firmwareId)) ?? null;
+  if (firmware.status === "archived") return { ...firmware, sbom, warnings: [] };
   const catalogue = await queries.listedAround(db, firmware.ecu_type);
-  return { ...firmware, warnings: warningsOf(firmware, catalogue) };
+  return { ...firmware, sbom, warnings: warningsOf(firmware, catalogue) };
 }
 
 async function lockActive(tx: Tx, firmwareId: string): Promise<Firmware> {

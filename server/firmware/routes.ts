@@ -10,6 +10,7 @@ import { page } from "#server/http/page.ts";
 import { changeFirmware, firmwareDetail, promoteFirmware, withdrawFirmware } from "./change.ts";
 import { listFirmware } from "./list-queries.ts";
 import type { ReleaseBook } from "./release-book.ts";
+import { sbomRoutes } from "./sbom-routes.ts";
 import { receiveUpload, type UploadDeps } from "./upload.ts";
 
 const Id = Type.Object({ firmware_id: Uuid });
@@ -24,6 +25,7 @@ export function firmwareRoutes(deps: FirmwareDeps) {
     reading(http, deps.db);
     await http.register(async (scope) => uploading(scope as unknown as Http, deps));
     changing(http, deps);
+    await http.register(sbomRoutes(deps.db));
   };
 }
 
