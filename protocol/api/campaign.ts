@@ -232,10 +232,24 @@ export const CampaignSchedule = Type.Object(
 );
 export type CampaignSchedule = Static<typeof CampaignSchedule>;
 
+/** The figures by which a campaign was stopped, or would be. */
+export const StopFinding = Type.Object({
+  scope: Type.Union([
+    Type.Literal("whole"),
+    Type.Object({ ecu_type: EcuType, hardware_version: HardwareVersion }),
+  ]),
+  failed: Type.Integer({ minimum: 0 }),
+  finished: Type.Integer({ minimum: 0, description: "Among them those that failed" }),
+  lower_bound: Type.Number({ description: "The true rate is larger, with the rule's confidence" }),
+  threshold: Type.Number({ description: "What the rule allows" }),
+});
+export type StopFinding = Static<typeof StopFinding>;
+
 /** Why a campaign is in its state, where somebody or something else than its course brought it there. */
 export const CampaignReason = Type.Object({
   code: Type.String({ description: "Stable code, see docs/errors.md" }),
   detail: Type.String(),
+  finding: Type.Optional(StopFinding),
 });
 export type CampaignReason = Static<typeof CampaignReason>;
 

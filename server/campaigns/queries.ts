@@ -26,13 +26,13 @@ export async function campaignById(db: Db, campaignId: string): Promise<Campaign
     .executeTakeFirst();
 }
 
-/** A campaign that nobody else changes until the transaction ends. */
+/** A campaign that nobody else changes until the transaction ends; vehicles may join meanwhile. */
 export async function lockCampaign(tx: Tx, campaignId: string): Promise<Campaign | undefined> {
   return tx
     .selectFrom("campaign")
     .selectAll()
     .where("campaign_id", "=", campaignId)
-    .forUpdate()
+    .forNoKeyUpdate()
     .executeTakeFirst();
 }
 

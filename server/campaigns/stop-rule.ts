@@ -1,4 +1,4 @@
-import type { StopRule } from "#protocol/api/campaign.ts";
+import type { StopFinding, StopRule } from "#protocol/api/campaign.ts";
 
 /** Vehicles of a campaign that have come to an end. */
 export interface Outcomes {
@@ -8,20 +8,9 @@ export interface Outcomes {
 }
 
 /** The vehicles as a whole, or those with ECUs of a type and hardware version. */
-export type Scope = "whole" | { ecu_type: string; hardware_version: string };
+export type Scope = StopFinding["scope"];
 
-/** What the rule found, with the figures it was found by. */
-export interface Finding {
-  scope: Scope;
-  failed: number;
-  finished: number;
-  /** Of the share that fails, one-sided, at the rule's confidence. */
-  lower_bound: number;
-  /** The rule's failure rate. */
-  threshold: number;
-}
-
-export type Verdict = { stop: false } | { stop: true; because: Finding };
+export type Verdict = { stop: false } | { stop: true; because: StopFinding };
 
 /**
  * Is the campaign to be stopped? It is when the share of failures exceeds the rule's with the
@@ -37,7 +26,7 @@ export function judge(rule: StopRule, groups: readonly (Outcomes & { scope: Scop
 }
 
 /** The whole goes first. */
-function rank({ scope }: Finding): number {
+function rank({ scope }: StopFinding): number {
   return scope === "whole" ? 0 : 1;
 }
 
@@ -45,7 +34,7 @@ function rank({ scope }: Finding): number {
 export function finding(
   { max_failure_rate, confidence }: Pick<StopRule, "max_failure_rate" | "confidence">,
   { scope, succeeded, failed }: Outcomes & { scope: Scope },
-): Finding {
+): StopFinding {
   const finished = succeeded + failed;
   const lower_bound = wilson(failed, finished, confidence).lower;
   return { scope, failed, finished, lower_bound, threshold: max_failure_rate };

@@ -80,6 +80,11 @@ export async function insertRunning(
       ...change,
     })
     .execute();
+  await db
+    .updateTable("campaign")
+    .set({ started_at: now })
+    .where("campaign_id", "=", campaign_id)
+    .execute();
   return campaign_id;
 }
 
