@@ -96,5 +96,35 @@ function neededFor(slots: Slots, course: Course): Bundle[] {
       for (const required of slots.byType.get(ecu_type) ?? []) needVersion(required, version);
     }
   }
+  leaveOutSpare(slots, course.goals, needed);
   return needed.filter(({ size }) => size > 0);
+}
+
+/** A step that was needed early may have been overtaken by one that is needed anyway, later. */
+function leaveOutSpare(slots: Slots, goals: Goals, bundles: readonly Map<number, Step>[]): void {
+  for (const bundle of bundles) {
+    for (const [index, step] of [...bundle]) {
+      if (goals.get(index) === step) continue;
+      bundle.delete(index);
+      if (!isPossible(slots, bundles)) bundle.set(index, step);
+    }
+  }
+}
+
+function isPossible({ all, byType }: Slots, bundles: readonly Bundle[]): boolean {
+  const versions = all.map(({ installed }) => installed);
+  const isAtLeast = (index: number, version: SemVer | undefined) => {
+    const at = versions[index];
+    return version === undefined || (at !== undefined && !isBelow(at, version));
+  };
+  return bundles.every((bundle) => {
+    const steps = [...bundle];
+    if (!steps.every(([index, { from }]) => isAtLeast(index, from))) return false;
+    for (const [index, { version }] of steps) versions[index] = version;
+    return steps.every(([, { requires }]) =>
+      requires.every(({ ecu_type, version }) =>
+        byType.get(ecu_type)?.every(({ index }) => isAtLeast(index, version)),
+      ),
+    );
+  });
 }
