@@ -2,12 +2,12 @@ import { ProblemError, type ProblemCode } from "./problem.ts";
 
 /** A refusal that ends by itself. */
 export class RetryLater extends ProblemError {
-  /** Seconds, as `Retry-After` says it. */
-  readonly retryAfterS: number;
+  /** Seconds. */
+  override readonly retry_after_s: number;
 
-  constructor(code: ProblemCode, retryAfterS: number) {
-    super(code, `try again in ${retryAfterS} s`);
+  constructor(code: ProblemCode, seconds: number) {
+    super(code, `try again in ${seconds} s`);
     this.name = "RetryLater";
-    this.retryAfterS = retryAfterS;
+    this.retry_after_s = seconds;
   }
 }

@@ -1,6 +1,5 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { problems, ProblemError, type Problem, type ProblemCode } from "#protocol/api/problem.ts";
-import { RetryLater } from "#protocol/api/retry-later.ts";
 
 /** Answers every error of a route or hook as a problem document, and so an unknown route. */
 export function answerProblems(http: FastifyInstance): void {
@@ -53,11 +52,8 @@ function sendProblem(request: FastifyRequest, reply: FastifyReply, error: Proble
   if (status === 401) void reply.header("www-authenticate", 'Bearer realm="latticeway"');
   // It would stay as weak as it is.
   if (error.code === "TLS_PROFILE_TOO_WEAK") void reply.header("connection", "close");
-  if (status === 429 || status === 503) {
-    const seconds = error instanceof RetryLater ? error.retryAfterS : 5;
-    void reply.header("retry-after", String(seconds));
-  }
-  if (error.retry_after_s) void reply.header("retry-after", String(error.retry_after_s));
+  const seconds = error.retry_after_s ?? (status === 429 || status === 503 ? 5 : undefined);
+  if (seconds !== undefined) void reply.header("retry-after", String(seconds));
   return reply
     .code(status)
     .header("content-type", "application/problem+json")

@@ -47,7 +47,7 @@ export interface AccountDeps {
 /** Accounts of operators; only an admin handles them, with a token that is for all an admin may. */
 export function accountRoutes(deps: AccountDeps) {
   return async (http: Http): Promise<void> => {
-    http.addHook("preHandler", async (request) => {
+    http.addHook("onRequest", async (request) => {
       if (request.method !== "GET" && request.method !== "HEAD") demandUnrestricted(request);
     });
     reading(http, deps);

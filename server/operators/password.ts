@@ -10,9 +10,8 @@ const cost = { memory: 19_456, passes: 2, parallelism: 1 } as const;
 const SALT_BYTES = 16;
 const HASH_BYTES = 32;
 
-/** Each takes 19 MiB and a thread of the four that Node has. */
-const AT_ONCE = 2;
-const MAX_WAITING = 32;
+/** Each at once takes 19 MiB and a thread of the four that Node has. */
+const usual = { atOnce: 2, maxWaiting: 32 };
 
 export interface Passwords {
   /** @returns the hash with its parameters, in the PHC string format */
@@ -28,8 +27,8 @@ export interface Passwords {
  * Passwords under argon2id (RFC 9106), away from the event loop. Only so many at once.
  * @throws ProblemError LOGIN_BUSY when too many wait
  */
-export function createPasswords(): Passwords {
-  const turn = turns(AT_ONCE, MAX_WAITING);
+export function createPasswords({ atOnce, maxWaiting } = usual): Passwords {
+  const turn = turns(atOnce, maxWaiting);
   const nobody = phc(randomBytes(SALT_BYTES), randomBytes(HASH_BYTES));
   return {
     hash: (password) =>
