@@ -17,6 +17,8 @@ export function parsePurl(text: string): PackageUrl | undefined {
   if (type === undefined || path === undefined) return undefined;
   const segments = path.split("/").filter((each) => each !== "");
   if (segments.length === 0) return undefined;
+  // U+0000 is no database text.
+  if (/%00|\0/.test(text)) return undefined;
   try {
     // Written in one way: some encode what need not be.
     const name = segments.map((each) => encodeURIComponent(decodeURIComponent(each))).join("/");

@@ -5,10 +5,12 @@ import { SbomComponent, SbomHead } from "#protocol/api/sbom.ts";
 import { parsePurl } from "./purl.ts";
 
 /** Bytes of one document; those of whole operating systems have few. */
-export const MAX_SBOM_BYTES = 16 * 1024 * 1024;
+export const MAX_SBOM_BYTES = 8 * 1024 * 1024;
 const MAX_COMPONENTS = 20_000;
 /** Components within components. */
 const MAX_DEPTH = 32;
+/** Of anything in the document; signatures and licences are some ten levels deep. */
+const MAX_NESTING = 128;
 /** An index has no room for longer ones. */
 const MAX_PACKAGE = 2000;
 
@@ -53,12 +55,25 @@ export function readSbom(document: Buffer): Sbom {
 }
 
 function parse(document: Buffer): unknown {
-  let text: string;
+  refuseNesting(document);
   try {
-    text = new TextDecoder("utf-8", { fatal: true }).decode(document);
-    return JSON.parse(text) as unknown;
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(document)) as unknown;
   } catch {
     throw invalid("", "is not JSON in UTF-8");
+  }
+}
+
+/** Before it is parsed: megabytes of brackets alone keep a parser busy for seconds. */
+function refuseNesting(document: Buffer): void {
+  let depth = 0;
+  let isText = false;
+  for (let at = 0; at < document.length; at++) {
+    const byte = document[at];
+    if (byte === 0x22) isText = !isText;
+    else if (isText) at += byte === 0x5c ? 1 : 0;
+    else if (byte === 0x5b || byte === 0x7b) depth++;
+    else if (byte === 0x5d || byte === 0x7d) depth--;
+    if (depth > MAX_NESTING) throw invalid("", `is nested deeper than ${MAX_NESTING} levels`);
   }
 }
 

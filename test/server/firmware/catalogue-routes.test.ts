@@ -187,6 +187,8 @@ describe("an SBOM", () => {
     expect(await find("purl=pkg:deb/debian/openssl@3.0.11&status=active")).toEqual([]);
     // One and the same component has to be all of it.
     expect(await find("component=openssl&purl=pkg:generic/zlib@3.0.11")).toEqual([]);
+    for (const purl of ["pkg:openssl", "pkg:npm/a@%2500"])
+      expect(problemOf(await send("GET", `/api/v1/firmware?purl=${purl}`))).toBe("REQUEST_INVALID");
     const refused = await send("GET", "/api/v1/firmware?purl=pkg:openssl");
     expect(refused.json).toMatchObject({
       code: "REQUEST_INVALID",
@@ -200,7 +202,7 @@ describe("an SBOM", () => {
     expect(problemOf(await attach(firmware_id, document(), "application/xml"))).toBe(
       "MEDIA_TYPE_UNSUPPORTED",
     );
-    const large = Buffer.alloc(16 * 1024 * 1024 + 1, " ");
+    const large = Buffer.alloc(8 * 1024 * 1024 + 1, " ");
     expect(problemOf(await attach(firmware_id, large))).toBe("BODY_TOO_LARGE");
     const nothing = "00000000-0000-7000-8000-000000000000";
     expect(problemOf(await attach(nothing, document()))).toBe("FIRMWARE_UNKNOWN");

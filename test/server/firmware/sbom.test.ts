@@ -50,6 +50,7 @@ describe("parsePurl", () => {
     "npm/a@1",
     "pkg:npm/%ff@1",
     "pkg:npm/a@%",
+    "pkg:npm/a@%00",
   ])("refuses %j", (text) => expect(parsePurl(text)).toBeUndefined());
 
   it("takes or refuses any text", () => {
@@ -121,11 +122,19 @@ describe("readSbom", () => {
     expect(refusal({ ...head, components: [deep(32)] })?.message).toContain("nested deeper");
   });
 
+  it("refuses one that is nested without end, before a parser is at it", () => {
+    const nested = (levels: number) =>
+      JSON.stringify({ ...head, properties: 0 }).replace("0}", `${"[".repeat(levels)}"]{\\"["`);
+    for (const levels of [1, 127])
+      expect(refusal(Buffer.from(nested(levels)))?.message).toBe("is not JSON in UTF-8");
+    for (const levels of [128, 8_000_000])
+      expect(refusal(Buffer.from(nested(levels)))?.message).toContain("nested deeper");
+  });
+
   const component = (change: object) => ({ ...head, components: [{ name: "a", ...change }] });
   it.each<[string, Buffer | object, string]>([
     ["no JSON", Buffer.from("<bom/>"), "body"],
     ["not UTF-8", Buffer.from([0x22, 0xff, 0x22]), "body"],
-    ["nested without end", Buffer.alloc(1_000_000, "["), "body"],
     ["a number", Buffer.from("5"), "body"],
     ["an SPDX document", { spdxVersion: "SPDX-2.3" }, "body"],
     ["of another format", { ...head, bomFormat: "cyclonedx" }, "body/bomFormat"],
