@@ -1,8 +1,11 @@
 import type { ServerConfig } from "#config/server.ts";
 import { openCampaignBook } from "#server/campaigns/book.ts";
 import { haltWithdrawn, keepCourse } from "#server/campaigns/course.ts";
+import { createEvaluation } from "#server/campaigns/evaluation.ts";
 import { createOffers } from "#server/campaigns/offers.ts";
+import { createProgress } from "#server/campaigns/progress.ts";
 import { campaignRoutes } from "#server/campaigns/routes.ts";
+import { endSoaks } from "#server/campaigns/soak.ts";
 import type { Db } from "#server/database/connection.ts";
 import type { ReleaseBook } from "#server/firmware/release-book.ts";
 import type { Log } from "#server/runtime/log.ts";
@@ -22,9 +25,12 @@ export async function composeCampaigns({ db, config, releases, everyMs, log }: C
   const offers = createOffers({ campaigns: book, releases, log });
   const changed = () => book.refresh();
   const { approval } = config.campaigns;
+  const evaluation = createEvaluation({ db, changed, log });
+  const { counted } = evaluation;
   return {
     book,
     offers,
+    progress: createProgress({ counted }),
     routes: [campaignRoutes({ db, approval, changed })],
     /** The catalogue in memory, to be refreshed by whoever changes it: campaigns look at what is left. */
     catalogue: {
@@ -33,10 +39,19 @@ export async function composeCampaigns({ db, config, releases, everyMs, log }: C
         await haltWithdrawn({ db, changed }, new Date());
       },
     },
-    /** What is due by the clock. @returns how many campaigns have moved */
-    async maintain(now: Date): Promise<number> {
-      return (await haltWithdrawn({ db, changed }, now)) + (await keepCourse({ db, changed }, now));
+    /**
+     * What is due by the clock, in batches for as long as `mayGoOn`.
+     * @returns how many campaigns have moved
+     */
+    async maintain(now: Date, mayGoOn: () => boolean): Promise<number> {
+      await endSoaks({ db, counted }, now, mayGoOn);
+      const judged = await evaluation.all(now);
+      const halted = await haltWithdrawn({ db, changed }, now);
+      return judged + halted + (await keepCourse({ db, changed }, now));
     },
-    stop: () => book.stop(),
+    stop() {
+      void evaluation.stop();
+      book.stop();
+    },
   };
 }

@@ -45,6 +45,8 @@ export function createEvaluation(deps: EvaluationDeps): Evaluation {
     try {
       await evaluate(deps, campaignId, now());
     } catch (error) {
+      // The database may be closed by then.
+      if (stopped) return;
       log.error({ err: error, campaign_id: campaignId }, "A campaign could not be evaluated");
     }
   }

@@ -14,7 +14,7 @@ export interface MaintenanceDeps {
   config: ServerConfig;
   updates: UpdateDeps;
   /** Their course by the clock. */
-  campaigns: { maintain(now: Date): Promise<number> };
+  campaigns: { maintain(now: Date, mayGoOn: () => boolean): Promise<number> };
   approvals: Pick<Approvals, "maintain">;
   requests: { expire(): Promise<number> };
   /** Sessions, scripts and scans. */
@@ -66,7 +66,7 @@ export async function maintain(
   return {
     offline: await markOffline(db, ago(config.vehicles.offline_after_s * 1000)),
     updatesEnded,
-    campaignsMoved: await deps.campaigns.maintain(now),
+    campaignsMoved: await deps.campaigns.maintain(now, mayGoOn),
     approvalsExpired: await deps.approvals.maintain(now),
     requestsExpired: await deps.requests.expire(),
     commandsExpired: await expireCommands(db),
