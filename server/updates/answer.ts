@@ -1,9 +1,10 @@
 import type { CheckAnswer, PackageAnswer } from "#protocol/api/ota.ts";
 import type { PlannedEcu } from "#server/firmware/planner.ts";
 import type { Package } from "#server/packages/package.ts";
-import type { VehiclePlan } from "./plans.ts";
+import { policyAnswer } from "#server/policies/policy.ts";
+import type { CheckedPlan } from "./plans.ts";
 
-export function checkAnswer({ plan, offer }: VehiclePlan): CheckAnswer {
+export function checkAnswer({ plan, offer, policy, vehicle }: CheckedPlan): CheckAnswer {
   return {
     outdated_ecus: plan.outdated.map(outdatedEcu),
     ...(plan.later.length > 0 && { later: plan.later.map((bundle) => bundle.map(outdatedEcu)) }),
@@ -21,6 +22,7 @@ export function checkAnswer({ plan, offer }: VehiclePlan): CheckAnswer {
       })),
     }),
     ...(offer && { campaign_id: offer.campaign_id }),
+    policy: policyAnswer(policy, vehicle, new Date()),
   };
 }
 

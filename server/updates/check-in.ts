@@ -1,14 +1,13 @@
 import type { CheckAnswer } from "#protocol/api/ota.ts";
 import { ProblemError } from "#protocol/api/problem.ts";
 import type { Db } from "#server/database/connection.ts";
+import type { PolicyBook } from "#server/policies/policy-book.ts";
 import { boundedCache } from "#server/runtime/bounded-cache.ts";
 import type { TargetVehicle } from "#server/targeting/vehicle.ts";
 import { inventoryOf, type Inventory, type InventoryEcu } from "#server/vehicles/inventory.ts";
 import { checkAnswer } from "./answer.ts";
 import { checkedIn, inventoryById, type CheckedIn } from "./check-in-queries.ts";
-import { createPlans, type PlansDeps, type VehiclePlan } from "./plans.ts";
-
-type Vehicle = TargetVehicle & { inventory: Inventory };
+import { createPlans, type CheckedPlan, type PlannedVehicle, type PlansDeps } from "./plans.ts";
 
 /** What a vehicle is told when it asks. */
 export interface CheckIns {
@@ -20,9 +19,8 @@ export interface CheckIns {
   check(vin: string, ecus: readonly InventoryEcu[] | undefined): Promise<CheckAnswer>;
   /**
    * The plan for a vehicle with these ECUs.
-   * @returns also the vehicle, as it was planned for
    */
-  planFor(vin: string, ecus: readonly InventoryEcu[]): Promise<VehiclePlan & { vehicle: Vehicle }>;
+  planFor(vin: string, ecus: readonly InventoryEcu[]): Promise<CheckedPlan>;
 }
 
 /** Inventories that are kept: far more than a fleet has kinds of vehicles at a time. */
@@ -30,10 +28,11 @@ const MAX_INVENTORIES = 20_000;
 
 export interface CheckInDeps extends PlansDeps {
   db: Db;
+  policies: Pick<PolicyBook, "policyFor">;
 }
 
 export function createCheckIns(deps: CheckInDeps): CheckIns {
-  const { db, offers } = deps;
+  const { db, offers, policies } = deps;
   const plans = createPlans(deps);
   const inventories = boundedCache<string, Inventory>(MAX_INVENTORIES);
 
@@ -43,9 +42,10 @@ export function createCheckIns(deps: CheckInDeps): CheckIns {
     return known;
   }
 
-  async function planned(found: CheckedIn | undefined, vin: string, inventory: Inventory) {
-    const vehicle: Vehicle = { ...(found?.vehicle ?? stranger(vin)), inventory };
-    return { vehicle, ...plans.planFor(vehicle, found?.state, new Date()) };
+  function planned(found: CheckedIn | undefined, vin: string, inventory: Inventory): CheckedPlan {
+    const vehicle: PlannedVehicle = { ...(found?.vehicle ?? stranger(vin)), inventory };
+    const policy = policies.policyFor(vehicle);
+    return { vehicle, policy, ...plans.planFor(vehicle, found?.state, new Date()) };
   }
 
   async function planFor(vin: string, ecus: readonly InventoryEcu[]) {
@@ -59,7 +59,7 @@ export function createCheckIns(deps: CheckInDeps): CheckIns {
       const found = await checkedIn(db, vin, offers);
       const id = found?.vehicle.inventory_id;
       if (id === undefined || id === null) throw new ProblemError("VCI_MISSING", vin);
-      return checkAnswer(await planned(found, vin, await inventoryWith(id)));
+      return checkAnswer(planned(found, vin, await inventoryWith(id)));
     },
   };
 }

@@ -1,5 +1,6 @@
 import { plan, type Plan } from "#server/firmware/planner.ts";
 import type { ReleaseBook } from "#server/firmware/release-book.ts";
+import type { Policy } from "#server/policies/policy.ts";
 import { boundedCache } from "#server/runtime/bounded-cache.ts";
 import type { TargetVehicle } from "#server/targeting/vehicle.ts";
 import type { Inventory } from "#server/vehicles/inventory.ts";
@@ -11,13 +12,18 @@ export interface VehiclePlan {
   offer: Offer | undefined;
 }
 
+/** A vehicle that has said what it consists of. */
+export type PlannedVehicle = TargetVehicle & { inventory: Inventory };
+
+/** A plan, for whom it is, and under which conditions. */
+export interface CheckedPlan extends VehiclePlan {
+  vehicle: PlannedVehicle;
+  policy: Policy;
+}
+
 export interface Plans {
   /** @param state what the database brought for the source of the offers */
-  planFor(
-    vehicle: TargetVehicle & { inventory: Inventory },
-    state: unknown,
-    now: Date,
-  ): VehiclePlan;
+  planFor(vehicle: PlannedVehicle, state: unknown, now: Date): VehiclePlan;
 }
 
 export interface PlansDeps {
@@ -37,7 +43,7 @@ export function createPlans({ releases, offers }: PlansDeps): Plans {
   const known = boundedCache<string, Plan>(MAX_PLANS);
   let revision = -1;
 
-  function shared(vehicle: TargetVehicle & { inventory: Inventory }, only?: readonly string[]) {
+  function shared(vehicle: PlannedVehicle, only?: readonly string[]) {
     const current = releases.current();
     if (current.revision !== revision) known.clear();
     ({ revision } = current);

@@ -9,6 +9,7 @@ import { inventoryOf } from "#server/vehicles/inventory.ts";
 import { registerVehicle, saveVci } from "#server/vehicles/queries.ts";
 import { sampleVci } from "#test/helpers/fleet-data.ts";
 import { ownDatabase, type OwnDatabase } from "#test/server/own-database.ts";
+import { updateDeps } from "./update-deps.ts";
 
 let own: OwnDatabase;
 let checkIns: CheckIns;
@@ -22,9 +23,11 @@ let counter = 0;
 
 beforeAll(async () => {
   own = await ownDatabase();
+  const { policies } = await updateDeps(own);
   checkIns = createCheckIns({
     db: own.db,
     releases: { current },
+    policies,
     offers: {
       state: sql`json_build_object('seen', vehicle.vin)`,
       offers(vehicle, state) {
@@ -110,6 +113,12 @@ describe("a check-in", () => {
     const { ecus } = sampleVci();
     const { outdated_ecus } = await checkIns.check("VMG-STRANGER", ecus);
     expect(outdated_ecus).toMatchObject([{ ecu_id: "ECU_001", target_version: "1.2.0" }]);
+  });
+
+  it("says under which conditions the vehicle updates", async () => {
+    await report();
+    const { policy } = await checkIns.check(vin, undefined);
+    expect(policy).toMatchObject({ mode: "auto", consent: "not_required", window: null });
   });
 
   it("follows the catalogue from one to the next", async () => {

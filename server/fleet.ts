@@ -1,0 +1,57 @@
+import type { ServerConfig } from "#config/server.ts";
+import { createProgress } from "#server/campaigns/progress.ts";
+import type { Db } from "#server/database/connection.ts";
+import type { ReleaseBook } from "#server/firmware/release-book.ts";
+import type { Http } from "#server/http/http.ts";
+import type { Assembler } from "#server/packages/assemble.ts";
+import { openPolicyBook } from "#server/policies/policy-book.ts";
+import { updatePolicyRoutes } from "#server/policies/routes.ts";
+import type { Log } from "#server/runtime/log.ts";
+import type { Metrics } from "#server/runtime/metrics.ts";
+import { targetVehicle } from "#server/targeting/vehicles.ts";
+import { createCheckIns } from "#server/updates/check-in.ts";
+import type { UpdateDeps } from "#server/updates/service.ts";
+import { composeCampaigns } from "./campaign-parts.ts";
+
+export interface FleetDeps {
+  db: Db;
+  config: ServerConfig;
+  metrics: Metrics;
+  log: Log;
+  releases: ReleaseBook;
+  assembler: Assembler;
+  /** How often another gateway's changes are looked for; undefined where there is none. */
+  everyMs: number | undefined;
+  /** Called when a vehicle begins an update. */
+  started: (vin: string) => void;
+}
+
+/** What vehicles are told when they check in, under which conditions, and what comes of it. */
+export async function composeFleet(deps: FleetDeps) {
+  const { db, config, log, releases, everyMs } = deps;
+  const defaults = config.policies.default;
+  const policies = await openPolicyBook({ db, defaults, everyMs, log });
+  const campaigns = await composeCampaigns({ db, config, releases, everyMs, log });
+  const progress = createProgress({ counted: () => {} });
+  const { offers } = campaigns;
+  const updates: UpdateDeps = {
+    ...deps,
+    listeners: [progress],
+    checkIns: createCheckIns({ db, releases, offers, policies }),
+    ttlHours: config.packages.ttl_h,
+    deadlineMinutes: config.updates.install_deadline_min,
+  };
+  const routes: ((http: Http) => Promise<void>)[] = [
+    updatePolicyRoutes({ db, policies, targetVehicle }),
+    ...campaigns.routes,
+  ];
+  return {
+    updates,
+    routes,
+    campaigns,
+    stop(): void {
+      campaigns.stop();
+      policies.stop();
+    },
+  };
+}
