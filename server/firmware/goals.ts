@@ -102,11 +102,18 @@ function neededFor(slots: Slots, course: Course): Bundle[] {
 
 /** A step that was needed early may have been overtaken by one that is needed anyway, later. */
 function leaveOutSpare(slots: Slots, goals: Goals, bundles: readonly Map<number, Step>[]): void {
-  for (const bundle of bundles) {
+  const versions = slots.all.map(({ installed }) => installed);
+  for (const [place, bundle] of bundles.entries()) {
     for (const [index, step] of [...bundle]) {
-      if (goals.get(index) === step) continue;
-      bundle.delete(index);
-      if (!isPossible(slots, bundles)) bundle.set(index, step);
+      const before = versions[index];
+      const next = bundles.find((later, at) => at > place && later.has(index))?.get(index);
+      const isOvertaken = next && before && !(next.from && isBelow(before, next.from));
+      if (isOvertaken && goals.get(index) !== step) {
+        bundle.delete(index);
+        if (isPossible(slots, bundles)) continue;
+        bundle.set(index, step);
+      }
+      versions[index] = step.version;
     }
   }
 }

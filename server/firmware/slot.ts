@@ -72,9 +72,10 @@ export function isOffered(release: Release, only: ReadonlySet<string> | undefine
 function dependantsIn(slots: readonly Slot[]): Map<string, Slot[]> {
   const dependants = new Map<string, Slot[]>();
   for (const slot of slots) {
-    const types = new Set(
-      slot.usable.flatMap(({ requires }) => requires.map(({ ecu_type }) => ecu_type)),
-    );
+    const types = new Set<string>();
+    for (const { requires } of slot.usable) {
+      for (const { ecu_type } of requires) types.add(ecu_type);
+    }
     for (const type of types) {
       const known = dependants.get(type);
       if (known) known.push(slot);
