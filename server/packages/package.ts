@@ -1,6 +1,7 @@
 import type { Firmware } from "#protocol/api/firmware.ts";
 import { encodeManifest, imagePath, type ManifestZone } from "#protocol/package/manifest.ts";
 import type { ZoneRange } from "#protocol/package/layout.ts";
+import { installOrder } from "#server/firmware/install-order.ts";
 
 /** A package that is ready to be sent: its two metadata files, and what they add up to. */
 export interface PackageFile {
@@ -27,19 +28,28 @@ export interface PackageContent {
 
 /**
  * The manifest for a set of ECUs: nothing in it belongs to one vehicle, so that all vehicles with
- * the same plan get the same bytes.
+ * the same plan get the same bytes. Zonal gateways are installed first, then what is required before
+ * what requires it.
  */
 export function manifestFor(contents: readonly PackageContent[]): Buffer {
-  const byZone = Map.groupBy(contents, ({ zone_id }) => zone_id);
+  const orders = installOrder(
+    contents.map(({ firmware: { ecu_type, requires }, ...ecu }) => ({
+      ...ecu,
+      ecu_type,
+      requires,
+    })),
+  );
+  const ordered = contents.map((content, index) => ({ ...content, order: orders[index] ?? 0 }));
+  const byZone = Map.groupBy(ordered, ({ zone_id }) => zone_id);
   const zones: ManifestZone[] = [...byZone].map(([zone_id, entries]) => ({
     zone_id,
-    ecus: entries.map(({ ecu_id, firmware }) => ({
+    ecus: entries.map(({ ecu_id, firmware, order }) => ({
       ecu_id,
       ecu_type: firmware.ecu_type,
       firmware_id: firmware.firmware_id,
       version: firmware.version,
       critical: firmware.critical,
-      install_order: 0,
+      install_order: order,
       path: imagePath(zone_id, ecu_id, firmware.version),
       encoding: "zstd",
       length: firmware.compressed_size,
