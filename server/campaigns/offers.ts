@@ -1,14 +1,17 @@
 import { gt } from "semver";
 import { sql } from "kysely";
 import type { CampaignReason, CampaignVehicleStatus } from "#protocol/api/campaign.ts";
+import type { Deferral } from "#protocol/mqtt/deferral.ts";
+import type { Tx } from "#server/database/connection.ts";
 import type { Releases } from "#server/firmware/release-book.ts";
+import type { Log } from "#server/runtime/log.ts";
 import { matches } from "#server/targeting/filter.ts";
 import { share } from "#server/targeting/membership.ts";
 import type { TargetVehicle } from "#server/targeting/vehicle.ts";
 import type { Offer, OfferSource } from "#server/updates/offer.ts";
 import { book, type BookedCampaign, type CampaignBook } from "./book.ts";
 import { hasEnded, waveOf, type Campaign } from "./campaign.ts";
-import type { Log } from "#server/runtime/log.ts";
+import { campaignById } from "./queries.ts";
 
 /** What became of a vehicle in each campaign that was asked for; null: it has not begun there. */
 export type VehicleState = Readonly<Record<string, CampaignVehicleStatus | null>>;
@@ -17,11 +20,10 @@ export interface CampaignOffers extends OfferSource {
   /** Each reason for which a vehicle is not given what a campaign brings; none: it is. */
   whyNot(vehicle: TargetVehicle, state: unknown, campaign: Campaign): CampaignReason[];
   /**
-   * Whether a vehicle that a package of this campaign was given to may go on with it before it
-   * writes flash.
-   * @returns why not
+   * What keeps a vehicle from going on with an update that it has been given, before it writes
+   * flash; a reason without `retry_after_s` is for good.
    */
-  mayGoOn(campaignId: string): CampaignReason | undefined;
+  mayGoOn(tx: Tx, update: { campaign_id: string | null }): Promise<Deferral[]>;
 }
 
 /** What campaigns have for a vehicle, by what is in memory and one look at the vehicle's row. */
@@ -58,16 +60,23 @@ export function createOffers(deps: {
       };
       return [...reasonsAgainst(vehicle, { ...booked, status, releases, before })];
     },
-    mayGoOn(campaignId) {
-      const booked = campaigns.byId(campaignId);
-      if (booked === undefined) {
-        return { code: "CAMPAIGN_NOT_RUNNING", detail: "the campaign is over" };
-      }
-      const { campaign } = booked;
-      return reasonOfState(campaign) ?? reasonOfReleases(campaign, deps.releases.current());
+    async mayGoOn(tx, { campaign_id }) {
+      if (campaign_id === null) return [];
+      // It may have started at another gateway, which gave the vehicle its package.
+      const campaign =
+        campaigns.byId(campaign_id)?.campaign ?? (await campaignById(tx, campaign_id));
+      const reason = campaign
+        ? (reasonOfState(campaign) ?? reasonOfReleases(campaign, deps.releases.current()))
+        : { code: "CAMPAIGN_NOT_RUNNING", detail: "there is no such campaign" };
+      if (reason === undefined) return [];
+      const isOver = reason.code === "CAMPAIGN_NOT_RUNNING";
+      return [isOver ? reason : { ...reason, retry_after_s: RETRY_S }];
     },
   };
 }
+
+/** When a vehicle asks again whether its campaign goes on, in seconds. */
+const RETRY_S = 300;
 
 /** The vehicle's place in these campaigns, as a {@link VehicleState} over `vehicle.vin`. */
 export function stateOf(campaignIds: readonly string[]) {

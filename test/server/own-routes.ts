@@ -55,7 +55,7 @@ export async function serveRoutes(
     caFile: authorityFiles(certs, "server", "ecdsa-p256", "root").certificate,
     async send(
       name: string,
-      method: "GET" | "HEAD" | "POST" | "PUT" | "DELETE",
+      method: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE",
       path: string,
       body?: unknown,
     ): Promise<RouteAnswer> {

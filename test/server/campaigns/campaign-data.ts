@@ -77,13 +77,9 @@ export async function insertRunning(
       cloned_from: null,
       created_by: "anna",
       authors: ["anna"],
+      started_at: now,
       ...change,
     })
-    .execute();
-  await db
-    .updateTable("campaign")
-    .set({ started_at: now })
-    .where("campaign_id", "=", campaign_id)
     .execute();
   return campaign_id;
 }

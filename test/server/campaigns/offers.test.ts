@@ -105,6 +105,9 @@ async function stored(campaignId: string) {
 const change = (campaignId: string, to: Parameters<typeof changeCampaign>[2]) =>
   own.db.transaction().execute((tx) => changeCampaign(tx, campaignId, to));
 
+const mayGoOn = (campaign_id: string | null) =>
+  own.db.transaction().execute((tx) => offers.mayGoOn(tx, { campaign_id }));
+
 async function takesPart(
   campaign_id: string,
   status: "waiting" | "updating" | "soaking" | "succeeded" | "failed",
@@ -129,7 +132,7 @@ describe("what a campaign has for a vehicle", () => {
 
   it("is nothing where it is not for the vehicle, and each reason is told", async () => {
     const id = await running([brake], {
-      filter: "model == 'Z9'",
+      filter: 'model == "Z9"',
       vins: ["VIN-OTHER"],
       dynamic: false,
       started_at: new Date("2020-01-01T00:00:00Z"),
@@ -159,18 +162,19 @@ describe("what a campaign has for a vehicle", () => {
     const id = await running([brake]);
     await takesPart(id, "updating");
     expect(await offered()).toEqual([id]);
-    expect(offers.mayGoOn(id)).toBeUndefined();
+    expect(await mayGoOn(id)).toEqual([]);
     await change(id, { state: "paused" });
     expect(await reasons(id)).toEqual(["CAMPAIGN_PAUSED"]);
     expect(await offered()).toEqual([]);
-    expect(offers.mayGoOn(id)).toMatchObject({ code: "CAMPAIGN_PAUSED" });
+    expect(await mayGoOn(id)).toMatchObject([{ code: "CAMPAIGN_PAUSED", retry_after_s: 300 }]);
     await change(id, { state: "stopped" });
     expect(await reasons(id)).toEqual(["CAMPAIGN_NOT_RUNNING"]);
-    expect(offers.mayGoOn(id)).toMatchObject({ code: "CAMPAIGN_NOT_RUNNING" });
+    const detail = "the campaign is stopped";
+    expect(await mayGoOn(id)).toEqual([{ code: "CAMPAIGN_NOT_RUNNING", detail }]);
   });
 
   it("goes on for who has begun, until it has ended there", async () => {
-    const id = await running([brake], { filter: "model == 'Z9'" });
+    const id = await running([brake], { filter: 'model == "Z9"' });
     for (const [status, expected] of [
       ["waiting", []],
       ["updating", []],
@@ -195,7 +199,8 @@ describe("what a campaign has for a vehicle", () => {
     const id = await running([brake, lights]);
     await archive(lights);
     expect(await offered()).toEqual([]);
-    expect(offers.mayGoOn(id)).toMatchObject({ code: "CAMPAIGN_RELEASE_WITHDRAWN" });
+    expect(await mayGoOn(id)).toMatchObject([{ code: "CAMPAIGN_RELEASE_WITHDRAWN" }]);
+    expect(await mayGoOn(null)).toEqual([]);
   });
 });
 
