@@ -35,12 +35,14 @@ import { updateTopics } from "#server/updates/topics.ts";
 import { trackPresence, type Presence } from "#server/vehicles/presence.ts";
 import { vehicleRoutes } from "#server/vehicles/routes.ts";
 import { vehicleTopics } from "#server/vehicles/topics.ts";
+import { composeCampaigns } from "./campaign-parts.ts";
 import { composeDiagnosticRequests } from "./diagnostic-requests.ts";
 import { composeRights } from "./diagnostic-rights.ts";
-import { composeFleet } from "./fleet.ts";
+import { composeEvents } from "./events-out.ts";
 import { certified, createListeners, keyAlgorithms } from "./listeners.ts";
 import { composeOperators } from "./operator-access.ts";
 import { composeRemoteDiagnostics } from "./remote-diagnostics.ts";
+import { composeUpdates } from "./updating.ts";
 
 /** A running gateway. */
 export interface App {
@@ -143,11 +145,14 @@ async function compose(base: Base) {
     catalogues,
   });
   const { updateStarted: started, revocations } = remote;
-  const fleet = await composeFleet({ ...base, db, releases, assembler, started });
-  const { updates } = fleet;
+  const campaigns = await composeCampaigns({ ...base, db, releases });
+  const { offers } = campaigns;
+  const updates = composeUpdates({ db, config, metrics, releases, offers, assembler, started });
   const delivery = startDelivery({ db, mqtt, log });
   const parts = { ...base, ...rights, db, mqtt, catalogues, revocations };
   const requests = composeDiagnosticRequests(parts);
+
+  const events = composeEvents({ db, config, log });
 
   await http.register(healthRoutes({ db, metrics, state }));
   await http.register(
@@ -166,7 +171,7 @@ async function compose(base: Base) {
         firmwareRoutes({
           ...trust,
           blobs,
-          releases: fleet.campaigns.catalogue,
+          releases: campaigns.catalogue,
           maxSize: config.firmware.max_size,
           level: config.firmware.compression_level,
         }),
@@ -186,8 +191,8 @@ async function compose(base: Base) {
       await api.register(commandRoutes({ db, delivery, ttlSeconds: config.commands.ttl_s }));
       await api.register(telemetryRoutes({ db }));
       await api.register(catalogueRoutes({ catalogues }));
-      const others = [...requests.routes, ...rightsRoutes, ...remote.routes, ...fleet.routes];
-      for (const routes of others) await api.register(routes);
+      const others = [...campaigns.routes, ...requests.routes, ...rightsRoutes, ...remote.routes];
+      for (const routes of [...others, ...events.routes]) await api.register(routes);
     },
     { prefix: "/api/v1" },
   );
@@ -206,9 +211,9 @@ async function compose(base: Base) {
     // Leaves the public keys of a rotation also when no package is asked for.
     await signers();
   };
-  const stop = stopAll(delivery, requests, remote, fleet, releases);
+  const stop = stopAll(delivery, requests, remote, campaigns, releases);
   const done = { http, mqtt, rights, requests, updates, renewTrust, listeners, catalogues };
-  return { ...done, campaigns: fleet.campaigns, operators, remote, stop };
+  return { ...done, campaigns, events, operators, remote, stop };
 }
 
 /** The catalogue in memory, and Uptane, which says what of it is published. */
@@ -231,6 +236,7 @@ async function listen(
     mqtt,
     rights,
     campaigns,
+    events,
     operators,
     requests,
     updates,
@@ -252,6 +258,7 @@ async function listen(
   const httpsPort = await openListener(http, config.https);
   log.info(`HTTPS server started on ${config.https.host}:${httpsPort}`);
 
+  events.start();
   const stopMaintenance = startMaintenance({
     db,
     config,
@@ -279,7 +286,12 @@ async function listen(
       listeners.stop();
       const maintained = stopMaintenance();
       stop();
-      const ended = await Promise.allSettled([http.close(), mqtt.close(), maintained]);
+      const ended = await Promise.allSettled([
+        http.close(),
+        mqtt.close(),
+        events.stop(),
+        maintained,
+      ]);
       // Whatever went wrong there: what was seen is kept, and the database is closed last.
       try {
         await presence.flush();

@@ -86,6 +86,18 @@ const policy: Record<string, Who[]> = {
   "GET /api/v1/diagnostics/approvals": everyRole,
   "POST /api/v1/diagnostics/approvals/{approval_id}/approve": ["diagnostician", ...managers],
   "POST /api/v1/diagnostics/approvals/{approval_id}/reject": ["diagnostician", ...managers],
+  "GET /api/v1/events": everyRole,
+  "GET /api/v1/events/stream": everyRole,
+  "GET /api/v1/webhooks": ["admin"],
+  "POST /api/v1/webhooks": ["admin"],
+  "GET /api/v1/webhooks/{webhook_id}": ["admin"],
+  "PATCH /api/v1/webhooks/{webhook_id}": ["admin"],
+  "DELETE /api/v1/webhooks/{webhook_id}": ["admin"],
+  "POST /api/v1/webhooks/{webhook_id}/test": ["admin"],
+  "POST /api/v1/webhooks/{webhook_id}/rotate-secret": ["admin"],
+  "GET /api/v1/webhooks/{webhook_id}/deliveries": ["admin"],
+  "POST /api/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver": ["admin"],
+  "POST /api/v1/webhooks/{webhook_id}/redeliver": ["admin"],
   "GET /api/v1/audit": managers,
   "GET /api/v1/audit/head": managers,
   "GET /api/v1/audit/export": managers,
@@ -132,6 +144,7 @@ const nothing = "00000000-0000-7000-8000-000000000000";
 /** What can't be read, so that the answer is not a stream without end. */
 const unreadable: Record<string, string> = {
   "/api/v1/diagnostics/results/events": "?status=none",
+  "/api/v1/events/stream": "?kind=none",
 };
 const samples: Record<string, string> = { vin, package_id: `pkg-${"0".repeat(32)}` };
 

@@ -25,6 +25,7 @@ describe("every list", () => {
     "/api/v1/updates",
     "/api/v1/diagnostics/results",
     "/api/v1/certificates",
+    "/api/v1/events",
     "/api/v1/audit",
     "/api/v1/diagnostics/approvals",
     "/api/v1/diagnostics/sessions",
@@ -34,6 +35,7 @@ describe("every list", () => {
 
   /** There is none without a script, whatever is asked. */
   const ofAScript = "/api/v1/diagnostics/scripts/{script_id}/steps";
+  const ofAWebhook = "/api/v1/webhooks/{webhook_id}/deliveries";
 
   it("that takes a cursor is among these", async () => {
     const { json } = await gateway.admin.send("GET", "/docs/json");
@@ -42,7 +44,7 @@ describe("every list", () => {
     )
       .filter(([, { get }]) => get?.parameters?.some(({ name }) => name === "cursor"))
       .map(([path]) => path.replace("{vin}", vin));
-    expect(paged.sort()).toEqual([...lists, ofAScript].sort());
+    expect(paged.sort()).toEqual([...lists, ofAScript, ofAWebhook].sort());
   });
 
   describe.each(lists)("%s", (list) => {
