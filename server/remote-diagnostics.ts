@@ -4,7 +4,7 @@ import type { Db } from "#server/database/connection.ts";
 import { createChallenges } from "#server/diagnostic-runs/challenges.ts";
 import { loadKeys } from "#server/diagnostic-runs/keys.ts";
 import { scanRoutes } from "#server/diagnostic-runs/scan-routes.ts";
-import { createScans } from "#server/diagnostic-runs/scans.ts";
+import { createScans, type ScanDeps } from "#server/diagnostic-runs/scans.ts";
 import { scriptRoutes } from "#server/diagnostic-runs/script-routes.ts";
 import { createScripts } from "#server/diagnostic-runs/scripts.ts";
 import { diagnosticEventTopics } from "#server/diagnostic-runs/topics.ts";
@@ -26,6 +26,8 @@ export interface RemoteDiagnosticsDeps extends DiagnosticRights {
   everyMs: number | undefined;
   mqtt: Mqtt;
   catalogues: Catalogues;
+  /** Called when an update has brought DTCs. */
+  newDtcs?: ScanDeps["newDtcs"];
 }
 
 /** How often a gateway that has the database to itself looks whether it has missed anything. */
@@ -57,7 +59,7 @@ export async function composeRemoteDiagnostics(deps: RemoteDiagnosticsDeps) {
   };
   const sessions = await createSessions(base);
   const scripts = await createScripts({ ...base, sessions });
-  const scans = createScans(base);
+  const scans = createScans({ ...base, newDtcs: deps.newDtcs });
   const challenges = createChallenges({ ...base, keys });
   return {
     revocations,

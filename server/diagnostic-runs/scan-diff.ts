@@ -24,6 +24,23 @@ export function diffScans(before: readonly ScanEcu[], after: readonly ScanEcu[])
   };
 }
 
+/** testFailed, pendingDTC and confirmedDTC (ISO 14229-1, D.2): what speaks of a failure. */
+const FAILURE = 0x0d;
+
+/** A DTC of an ECU. */
+export interface FreshDtc {
+  ecu_id: string;
+  code: string;
+}
+
+/** The trouble codes that speak of a failure and did not before, or were not there. */
+export function freshDtcs(before: readonly ScanEcu[], after: readonly ScanEcu[]): FreshDtc[] {
+  const speaks = (status: string | null) => (Number(status ?? 0) & FAILURE) !== 0;
+  return diffScans(before, after)
+    .dtcs.filter((dtc) => !speaks(dtc.before) && speaks(dtc.after))
+    .map(({ ecu_id, code }) => ({ ecu_id, code }));
+}
+
 interface Pair {
   was: ScanEcu;
   is: ScanEcu;

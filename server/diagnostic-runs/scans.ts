@@ -5,15 +5,15 @@ import type { DiagnosticEvent } from "#protocol/mqtt/diagnostic-event.ts";
 import type { Catalogues } from "#protocol/uds/catalogue.ts";
 import { Sid } from "#protocol/uds/service.ts";
 import { appendEntry, type AuditLog } from "#server/audit/audit-log.ts";
-import type { Db } from "#server/database/connection.ts";
+import type { Db, Tx } from "#server/database/connection.ts";
 import { permission } from "#server/diagnostic-sessions/permission.ts";
 import { targetEcus } from "#server/diagnostic-sessions/target.ts";
 import type { Operator } from "#server/http/access.ts";
 import type { Mqtt } from "#server/mqtt/broker.ts";
 import type { Metrics } from "#server/runtime/metrics.ts";
 import type { Waiters } from "#server/runtime/waiters.ts";
-import { ecuTypesOf } from "#server/vehicles/queries.ts";
-import { diffScans } from "./scan-diff.ts";
+import { ecuTypesOf, lockVehicle } from "#server/vehicles/queries.ts";
+import { diffScans, freshDtcs, type FreshDtc } from "./scan-diff.ts";
 import {
   asSummary,
   completeScan,
@@ -56,6 +56,14 @@ export interface ScanDeps {
   catalogues: Catalogues;
   waiters: Waiters;
   metrics: Metrics;
+  /** Called when an update has brought DTCs, with the vehicle locked. */
+  newDtcs?:
+    | ((
+        tx: Tx,
+        update: { update_id: string; vin: string },
+        dtcs: readonly FreshDtc[],
+      ) => Promise<void>)
+    | undefined;
 }
 
 /** A vehicle with a hundred slow ECUs needs minutes. */
@@ -165,13 +173,30 @@ async function takeScan(deps: ScanDeps, vin: string, event: ScanEvent): Promise<
   if (update_id === undefined || phase === undefined) return false;
   const scan = { scan_id: randomUUIDv7(), vin, update_id, phase, ecus, taken_at };
   const stored = await deps.db.transaction().execute(async (tx) => {
+    // The other one may be on its way at the same moment: the later one sees both.
+    await lockVehicle(tx, vin);
     const result = await insertUpdateScan(tx, scan);
+    if (result !== "stored") return result;
+    await tellFresh(deps, tx, { update_id, vin });
     const detail = { status: "completed", ecus: ecus.length, update_id, phase };
-    if (result === "stored") await appendEntry(tx, finished(scan, `vehicle:${vin}`, detail));
+    await appendEntry(tx, finished(scan, `vehicle:${vin}`, detail));
     return result;
   });
   if (stored === "stored") deps.metrics.diagnosticScans.inc({ status: "completed" });
   return stored !== "unknown";
+}
+
+/** Tells of DTCs that have come with an update, once both its scans are there. */
+async function tellFresh(
+  deps: ScanDeps,
+  tx: Tx,
+  update: { update_id: string; vin: string },
+): Promise<void> {
+  const { before, after } = await scansAround(tx, update.update_id);
+  if (before === undefined || after === undefined) return;
+  const of = async (row: ScanRow) => (await asScan({ ...deps, db: tx }, row)).ecus;
+  const fresh = freshDtcs(await of(before), await of(after));
+  if (fresh.length > 0) await deps.newDtcs?.(tx, update, fresh);
 }
 
 function finished(
@@ -182,7 +207,10 @@ function finished(
   return { actor, action: "scan.finished", vin, subject: scan_id, detail };
 }
 
-async function asScan({ db, catalogues }: ScanDeps, row: ScanRow): Promise<Scan> {
+async function asScan(
+  { db, catalogues }: Pick<ScanDeps, "db" | "catalogues">,
+  row: ScanRow,
+): Promise<Scan> {
   const typeOf = await ecuTypesOf(db, [row.vin]);
   const { ecus, ...rest } = row;
   const decoded = ecus.map((ecu) => asScanEcu(ecu, catalogues.of(typeOf(row.vin, ecu.ecu_id))));

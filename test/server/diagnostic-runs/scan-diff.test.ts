@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { ScannedEcu } from "#protocol/mqtt/diagnostic-event.ts";
 import { standardCatalogue } from "#protocol/uds/catalogue.ts";
-import { diffScans } from "#server/diagnostic-runs/scan-diff.ts";
+import { diffScans, freshDtcs } from "#server/diagnostic-runs/scan-diff.ts";
 import { asScanEcu } from "#server/diagnostic-runs/scan-view.ts";
 
 const ecu = (scanned: Partial<ScannedEcu>) =>
@@ -121,5 +121,25 @@ describe("two scans", () => {
       ecus_new: ["NEW"],
       dtcs_unread: ["ECU_001"],
     });
+  });
+});
+
+describe("trouble codes that an update has brought", () => {
+  it.for([
+    ["none before, failed now", [], ["05621609"], ["P0562-16"]],
+    ["none before, pending now", [], ["05621604"], ["P0562-16"]],
+    ["only tested before, confirmed now", ["05621650"], ["05621608"], ["P0562-16"]],
+    ["none before, only not tested now", [], ["05621650"], []],
+    ["confirmed before, failed now", ["05621608"], ["05621609"], []],
+    ["gone", ["05621609"], [], []],
+  ] as const)("%s", ([, before, after, codes]) => {
+    const fresh = freshDtcs([ecu({ dtcs: dtcs(...before) })], [ecu({ dtcs: dtcs(...after) })]);
+    expect(fresh).toEqual(codes.map((code) => ({ ecu_id: "ECU_001", code })));
+  });
+
+  it("are not those of an ECU that could not be read before, or was not there", () => {
+    const after = [ecu({ dtcs: dtcs("05621609") })];
+    expect(freshDtcs([ecu({})], after)).toEqual([]);
+    expect(freshDtcs([], after)).toEqual([]);
   });
 });
