@@ -12,18 +12,21 @@ import type { TargetVehicle } from "./vehicle.ts";
 /** What vehicles are told apart by. */
 export type GroupField = "inventory" | "model" | "region" | "channel";
 
-export interface GroupQuery {
+/** Which vehicles: those that fit, and of which the condition on a row of `vehicle` holds. */
+export interface Choice {
   predicate: Predicate;
-  by: readonly GroupField[];
-  /** Each tells vehicles apart by how many of the ascending bounds their share has reached. */
-  shares?: readonly { salt: string; bounds: readonly number[] }[];
-  /** Conditions that vehicles are told apart by, too. */
-  flags?: readonly RawBuilder<boolean>[];
-  /** What else has to hold of a row of `vehicle`. */
   where?: RawBuilder<boolean>;
 }
 
-/** Vehicles that are alike in what was asked. */
+export interface GroupQuery extends Choice {
+  by: readonly GroupField[];
+  /** Each tells vehicles apart by how many of the ascending bounds their share has reached. */
+  shares?: readonly { salt: string; bounds: readonly number[] }[];
+  /** Whether other predicates hold of them, too. */
+  flags?: readonly Choice[];
+}
+
+/** Vehicles that are alike in what was asked; those of another group may be so, too. */
 export interface Group {
   count: number;
   /** The first and the last of them by VIN: one and the same where there is only one. */
@@ -61,8 +64,8 @@ export async function eachGroup(
         const rows = await fetchRows(tx);
         const inventoryOf = await inventories(rows);
         for (const row of rows) {
-          const group = asGroup(row, inventoryOf(row.inventory_id));
-          if (plan.fits(row.decided, group.inventory)) visit(group);
+          const group = plan.groupOf(row, inventoryOf(row.inventory_id));
+          if (group) visit(group);
           if (performance.now() - turn < TURN_MS) continue;
           await setImmediate();
           turn = performance.now();
@@ -86,7 +89,7 @@ interface GroupRow {
   region: string | null;
   channel: Channel | null;
   reached: number[];
-  flags: boolean[];
+  /** What the database has decided, for the query and for each of its flags. */
   decided: boolean[];
 }
 
@@ -97,14 +100,52 @@ async function fetchRows(tx: Tx): Promise<GroupRow[]> {
   return rows;
 }
 
-/**
- * What the database can tell decides which rows are counted; where it is mixed with what only
- * inventories tell, it becomes something that groups are told apart by.
- */
 function planOf(query: GroupQuery) {
-  const { where, rest } = splitCondition(query.predicate);
+  const asked = decisionOf(query.predicate);
+  const flags = (query.flags ?? []).map(({ predicate, where = sql<boolean>`true` }) => {
+    const decision = decisionOf(predicate);
+    const known = sql<boolean>`(${decision.where} and ${where})`;
+    return { ...decision, conditions: [known, ...decision.conditions] };
+  });
+  const all = [asked, ...flags];
+  return {
+    statement: statementOf(query, {
+      where: sql`${asked.where} and ${query.where ?? sql`true`}`,
+      decided: all.flatMap(({ conditions }) => conditions),
+      needsInventory: all.some(({ needsInventory }) => needsInventory),
+    }),
+    /** Undefined when it is not asked for after all. */
+    groupOf(row: GroupRow, inventory: Inventory | null): Group | undefined {
+      const decided = row.decided.slice();
+      const take = ({ conditions }: Decision) => decided.splice(0, conditions.length);
+      if (!asked.fits(take(asked), inventory)) return undefined;
+      const held = flags.map((flag) => {
+        const [known = false, ...parts] = take(flag);
+        return known && flag.fits(parts, inventory);
+      });
+      return asGroup(row, inventory, held);
+    },
+  };
+}
+
+/** How a predicate comes to hold of a group. */
+interface Decision {
+  /** What the database alone can tell, for all vehicles of the group alike. */
+  where: RawBuilder<boolean>;
+  /** What the database can tell of the parts of the rest. */
+  conditions: readonly RawBuilder<boolean>[];
+  needsInventory: boolean;
+  /** Does the rest hold? */
+  fits(decided: readonly boolean[], inventory: Inventory | null): boolean;
+}
+
+/**
+ * What the database can tell is told by it; where that is mixed with what only inventories tell, it
+ * becomes something that groups are told apart by.
+ */
+function decisionOf(predicate: Predicate): Decision {
+  const { where, rest } = splitCondition(predicate);
   const decidable = rest.flatMap(largestDecidable);
-  const conditions = decidable.map(({ condition }) => condition);
   const tests = rest.map((part) =>
     compile<Decided>(part, (node) => {
       const index = decidable.findIndex((each) => each.part === node);
@@ -112,9 +153,10 @@ function planOf(query: GroupQuery) {
     }),
   );
   return {
-    statement: statementOf(query, where, conditions, rest.length > 0),
-    fits: (decided: readonly boolean[], inventory: Inventory | null) =>
-      tests.every((test) => test({ ...nobody, decided, inventory })),
+    where,
+    conditions: decidable.map(({ condition }) => condition),
+    needsInventory: rest.length > 0,
+    fits: (decided, inventory) => tests.every((test) => test({ ...nobody, decided, inventory })),
   };
 }
 
@@ -144,10 +186,16 @@ function largestDecidable(part: Predicate): DecidablePart[] {
 }
 
 function statementOf(
-  { by, shares = [], flags = [], where: extra = sql`true` }: GroupQuery,
-  where: RawBuilder<boolean>,
-  decided: readonly RawBuilder<boolean>[],
-  needsInventory: boolean,
+  { by, shares = [] }: GroupQuery,
+  {
+    where,
+    decided,
+    needsInventory,
+  }: {
+    where: RawBuilder<boolean>;
+    decided: readonly RawBuilder<boolean>[];
+    needsInventory: boolean;
+  },
 ): RawBuilder<GroupRow> {
   const asked = new Set<GroupField>(by);
   if (needsInventory) asked.add("inventory");
@@ -167,11 +215,10 @@ function statementOf(
       ${told("region", "region")} as region,
       ${told("channel", "channel")} as channel,
       ${arrayOf(reached, "integer")} as reached,
-      ${arrayOf(flags, "boolean")} as flags,
       ${arrayOf(decided, "boolean")} as decided
     from vehicle
-    where ${where} and ${extra}
-    group by 4, 5, 6, 7, 8, 9, 10
+    where ${where}
+    group by 4, 5, 6, 7, 8, 9
   `;
 }
 
@@ -179,8 +226,11 @@ function arrayOf(parts: readonly RawBuilder<unknown>[], type: string): RawBuilde
   return sql`array[${sql.join(parts)}]::${sql.raw(type)}[]`;
 }
 
-function asGroup(row: GroupRow, inventory: Inventory | null): Group {
-  const { count, first, last, model, region, channel, reached, flags } = row;
+function asGroup(
+  { count, first, last, model, region, channel, reached }: GroupRow,
+  inventory: Inventory | null,
+  flags: readonly boolean[],
+): Group {
   const vins: Group["vins"] = [first, last];
   return { count, vins, model, region, channel: channel ?? "stable", inventory, reached, flags };
 }
