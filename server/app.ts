@@ -35,14 +35,13 @@ import { updateTopics } from "#server/updates/topics.ts";
 import { trackPresence, type Presence } from "#server/vehicles/presence.ts";
 import { vehicleRoutes } from "#server/vehicles/routes.ts";
 import { vehicleTopics } from "#server/vehicles/topics.ts";
-import { composeCampaigns } from "./campaign-parts.ts";
 import { composeDiagnosticRequests } from "./diagnostic-requests.ts";
 import { composeRights } from "./diagnostic-rights.ts";
 import { composeEvents } from "./events-out.ts";
+import { composeFleet } from "./fleet.ts";
 import { certified, createListeners, keyAlgorithms } from "./listeners.ts";
 import { composeOperators } from "./operator-access.ts";
 import { composeRemoteDiagnostics } from "./remote-diagnostics.ts";
-import { composeUpdates } from "./updating.ts";
 
 /** A running gateway. */
 export interface App {
@@ -145,13 +144,11 @@ async function compose(base: Base) {
     catalogues,
   });
   const { updateStarted: started, revocations } = remote;
-  const campaigns = await composeCampaigns({ ...base, db, releases });
-  const { offers } = campaigns;
-  const updates = composeUpdates({ db, config, metrics, releases, offers, assembler, started });
+  const fleet = await composeFleet({ ...base, db, releases, assembler, started });
+  const { updates } = fleet;
   const delivery = startDelivery({ db, mqtt, log });
   const parts = { ...base, ...rights, db, mqtt, catalogues, revocations };
   const requests = composeDiagnosticRequests(parts);
-
   const events = composeEvents({ db, config, log });
 
   await http.register(healthRoutes({ db, metrics, state }));
@@ -171,7 +168,7 @@ async function compose(base: Base) {
         firmwareRoutes({
           ...trust,
           blobs,
-          releases: campaigns.catalogue,
+          releases: fleet.campaigns.catalogue,
           maxSize: config.firmware.max_size,
           level: config.firmware.compression_level,
         }),
@@ -191,7 +188,7 @@ async function compose(base: Base) {
       await api.register(commandRoutes({ db, delivery, ttlSeconds: config.commands.ttl_s }));
       await api.register(telemetryRoutes({ db }));
       await api.register(catalogueRoutes({ catalogues }));
-      const others = [...campaigns.routes, ...requests.routes, ...rightsRoutes, ...remote.routes];
+      const others = [...requests.routes, ...rightsRoutes, ...remote.routes, ...fleet.routes];
       for (const routes of [...others, ...events.routes]) await api.register(routes);
     },
     { prefix: "/api/v1" },
@@ -211,9 +208,9 @@ async function compose(base: Base) {
     // Leaves the public keys of a rotation also when no package is asked for.
     await signers();
   };
-  const stop = stopAll(delivery, requests, remote, campaigns, releases);
+  const stop = stopAll(delivery, requests, remote, fleet, releases);
   const done = { http, mqtt, rights, requests, updates, renewTrust, listeners, catalogues };
-  return { ...done, campaigns, events, operators, remote, stop };
+  return { ...done, campaigns: fleet.campaigns, events, operators, remote, stop };
 }
 
 /** The catalogue in memory, and Uptane, which says what of it is published. */
