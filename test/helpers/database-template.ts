@@ -52,6 +52,8 @@ function fingerprint(): string {
   const hash = createHash("sha256");
   hash.update(readFileSync(join(root, "server/database/migrate.ts")));
   hash.update(readFileSync(join(root, "node_modules/@electric-sql/pglite/package.json")));
+  // Says which of them are carried out.
+  hash.update(readFileSync(join(root, "server/database/migrate.ts")));
   for (const file of readdirSync(migrations).sort()) {
     hash.update(file).update(readFileSync(join(migrations, file)));
   }
