@@ -108,6 +108,21 @@ describe("requirements", () => {
     ]);
   });
 
+  it("that fall take down what requires them, one after the other", () => {
+    const catalogue = [
+      release("brake", "2.0.0", ["lidar 1.0.0"]),
+      release("lights", "2.0.0", ["brake 2.0.0"]),
+      release("radio", "2.0.0", ["lights 2.0.0"]),
+    ];
+    const made = plan([...vehicle, ecu("lights", "1.0.0")], catalogue, "stable");
+    expect(bundles(made)).toEqual([[]]);
+    expect(made.blocked.map(({ reason }) => reason)).toEqual([
+      "REQUIREMENT_ABSENT",
+      "REQUIREMENT_UNMET",
+      "REQUIREMENT_UNMET",
+    ]);
+  });
+
   it("are told of over other ECUs down to the root", () => {
     const catalogue = [
       release("brake", "2.0.0", ["radio 2.0.0"]),
@@ -207,6 +222,25 @@ describe("a plan for certain releases", () => {
     const made = plan([ecu("brake", "1.0.0")], several, "stable", { only });
     expect(bundles(made)).toEqual([["brake 2.0.0"]]);
     expect(made.held).toMatchObject([{ newestVersion: "3.0.0", reason: "REQUIREMENT_ABSENT" }]);
+  });
+
+  it("tells of what can't be had since it would have to be passed first", () => {
+    const circle = [
+      release("brake", "2.0.0", ["radio 2.0.0"], campaign),
+      release("brake", "3.0.0"),
+      release("radio", "2.0.0", ["brake 3.0.0"]),
+    ];
+    const made = plan(vehicle, circle, "stable", { only: new Set(["brake 2.0.0"]) });
+    expect(bundles(made)).toEqual([[]]);
+    expect(made.blocked).toMatchObject([
+      {
+        reason: "REQUIREMENT_UNMET",
+        detail:
+          "2.0.0 needs radio 2.0.0, the most for ECU_radio is 1.0.0; " +
+          "ECU_radio: 2.0.0 needs brake 3.0.0, the most for ECU_brake is 1.0.0; " +
+          "ECU_brake is to come to 2.0.0 first",
+      },
+    ]);
   });
 
   it("says nothing of ECUs that already run them, or something newer", () => {
