@@ -23,6 +23,7 @@ import * as m0020 from "./migrations/0020-policies.ts";
 import * as m0021 from "./migrations/0021-campaigns.ts";
 import * as m0022 from "./migrations/0022-campaign-progress.ts";
 import * as m0023 from "./migrations/0023-webhooks.ts";
+import * as m0024 from "./migrations/0024-history.ts";
 import * as m0025 from "./migrations/0025-removed-vehicles.ts";
 
 /** Every migration, by the name that marks it as done in a database. Never rename or reorder. */
@@ -50,6 +51,7 @@ const migrations: Record<string, Migration> = {
   "0021-campaigns": m0021,
   "0022-campaign-progress": m0022,
   "0023-webhooks": m0023,
+  "0024-history": m0024,
   "0025-removed-vehicles": m0025,
 };
 

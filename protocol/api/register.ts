@@ -1,0 +1,172 @@
+import { createHash } from "node:crypto";
+import Type, { type Static } from "typebox";
+import { jcs } from "#protocol/bytes/jcs.ts";
+import type { AuditEntry } from "./audit.ts";
+import { Sha256, Timestamp, Uuid, VehicleId } from "./identifier.ts";
+
+const OrNull = <Schema extends Parameters<typeof Type.Union>[0][number]>(schema: Schema) =>
+  Type.Union([schema, Type.Null()]);
+const Text = Type.String();
+const closed = { additionalProperties: false } as const;
+
+const head = {
+  record_id: Uuid,
+  update_id: Uuid,
+  vin: VehicleId,
+  at: Timestamp,
+  rxswins: Type.Array(Text, {
+    description: "RxSWINs that the update touches, of what was there and of what it brings",
+  }),
+};
+
+const Vci = Type.Object(
+  {
+    vci_id: Uuid,
+    received_at: Timestamp,
+    evidence: Text,
+  },
+  { ...closed, description: "What the vehicle said that it consists of; `signed` is proven" },
+);
+
+/** That an update was found fit for a vehicle, and why, as it was then. */
+export const IssuedRecord = Type.Object(
+  {
+    ...head,
+    kind: Type.Literal("issued"),
+    channel: OrNull(Text),
+    campaign: OrNull(
+      Type.Object(
+        {
+          campaign_id: Uuid,
+          name: Text,
+          created_by: Text,
+          approved_by: OrNull(Text),
+          approved_at: OrNull(Timestamp),
+        },
+        closed,
+      ),
+    ),
+    package: Type.Object({ package_id: Text, manifest_sha256: OrNull(Sha256) }, closed),
+    vci: OrNull(Vci),
+    ecus: Type.Array(
+      Type.Object(
+        {
+          ecu_id: Text,
+          zone_id: Text,
+          ecu_type: Text,
+          hardware_version: Text,
+          firmware_id: Uuid,
+          image_sha256: OrNull(Sha256),
+          from_version: Text,
+          to_version: Text,
+          rxswin_before: OrNull(Text),
+          rxswin_after: OrNull(Text),
+          compatibility: Type.Object(
+            {
+              hardware_versions: Type.Array(Text),
+              min_current_version: OrNull(Text),
+              channel: Text,
+              availability: Text,
+              requires: Type.Array(
+                Type.Object(
+                  {
+                    ecu_type: Text,
+                    min_version: Text,
+                    met_by: Type.Array(Type.Object({ ecu_id: Text, version: Text }, closed), {
+                      description: "With this update done",
+                    }),
+                  },
+                  closed,
+                ),
+              ),
+            },
+            { ...closed, description: "What the release demanded" },
+          ),
+        },
+        closed,
+      ),
+    ),
+  },
+  closed,
+);
+export type IssuedRecord = Static<typeof IssuedRecord>;
+
+/** What became of it, and what proves that. */
+export const ResultRecord = Type.Object(
+  {
+    ...head,
+    kind: Type.Literal("result"),
+    issued: Type.Object({ record_id: Uuid, hash: Sha256 }, closed),
+    status: Text,
+    error: OrNull(Type.Object({ code: Text, message: Text }, closed)),
+    started_at: OrNull(Timestamp),
+    vci: OrNull(Vci),
+    ecus: Type.Array(
+      Type.Object(
+        {
+          ecu_id: Text,
+          version: OrNull(Text),
+          rxswin: OrNull(Text),
+        },
+        { ...closed, description: "As the VCI shows it" },
+      ),
+    ),
+  },
+  closed,
+);
+export type ResultRecord = Static<typeof ResultRecord>;
+
+export const RegisterRecord = Type.Union([IssuedRecord, ResultRecord]);
+export type RegisterRecord = Static<typeof RegisterRecord>;
+
+/** A record, with what proves that it is as it was written. */
+export const RegisterEntry = Type.Object({
+  record: RegisterRecord,
+  hash: Type.String({
+    description: "SHA-256 of the record in the form of RFC 8785, lower-case hex",
+  }),
+  audit_seq: Type.Union([Type.Integer(), Type.Null()], {
+    description: "The entry of the audit log that has the hash; null: it comes within a minute",
+  }),
+});
+export type RegisterEntry = Static<typeof RegisterEntry>;
+
+export function registerHash(record: RegisterRecord): string {
+  return createHash("sha256").update(jcs(record)).digest("hex");
+}
+
+/** The action of the audit log's entries that have hashes of records. */
+export const REGISTER_ENTERED = "register.entered";
+
+export type RegisterFault = "altered" | "not in the audit log" | "removed";
+
+/** Holds a register to the audit log, which is verified for itself. */
+export interface RegisterCheck {
+  /** Takes an entry of the audit log; all of them come first. */
+  enter(entry: Pick<AuditEntry, "action" | "detail">): void;
+  /** @returns what is wrong with it */
+  check(entry: RegisterEntry): RegisterFault | undefined;
+  /** Ids of records that were entered and have not been checked. */
+  removed(): string[];
+}
+
+export function createRegisterCheck(): RegisterCheck {
+  const entered = new Map<string, string>();
+  const seen = new Set<string>();
+  return {
+    enter({ action, detail }) {
+      if (action !== REGISTER_ENTERED) return;
+      const records = (detail?.["records"] ?? []) as { record_id: string; hash: string }[];
+      for (const { record_id, hash } of records) entered.set(record_id, hash);
+    },
+    check({ record, hash }) {
+      const { record_id } = record;
+      seen.add(record_id);
+      if (registerHash(record) !== hash) return "altered";
+      const before = entered.get(record_id);
+      if (before === undefined) return "not in the audit log";
+      return before === hash ? undefined : "altered";
+    },
+    removed: () => [...entered.keys()].filter((id) => !seen.has(id)),
+  };
+}
