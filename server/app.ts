@@ -4,9 +4,6 @@ import { demandPki, ensureDevelopmentPki } from "#crypto/pki.ts";
 import { DEFAULT_PROFILE, TLS_PROFILES } from "#crypto/profiles.ts";
 import { auditChanges } from "#server/audit/changes.ts";
 import { openDiskStore } from "#server/blobs/disk-store.ts";
-import { startDelivery } from "#server/commands/delivery.ts";
-import { commandRoutes } from "#server/commands/routes.ts";
-import { commandTopics } from "#server/commands/topics.ts";
 import { openDatabase, type Database } from "#server/database/connection.ts";
 import { openCatalogues } from "#server/diagnostics/catalogue.ts";
 import { catalogueRoutes } from "#server/diagnostics/catalogue-routes.ts";
@@ -30,11 +27,11 @@ import { openTrust } from "#server/trust/open.ts";
 import { packageSigners } from "#server/trust/package-signers.ts";
 import { trustRoutes } from "#server/trust/routes.ts";
 import { endBeforeLeaving } from "#server/updates/leaving.ts";
-import { updateRoutes } from "#server/updates/routes.ts";
 import { updateTopics } from "#server/updates/topics.ts";
 import { trackPresence, type Presence } from "#server/vehicles/presence.ts";
 import { vehicleRoutes } from "#server/vehicles/routes.ts";
 import { vehicleTopics } from "#server/vehicles/topics.ts";
+import { composeCommands } from "./commanding.ts";
 import { composeDiagnosticRequests } from "./diagnostic-requests.ts";
 import { composeRights } from "./diagnostic-rights.ts";
 import { composeEvents } from "./events-out.ts";
@@ -146,7 +143,7 @@ async function compose(base: Base) {
   const { updateStarted: started, revocations } = remote;
   const fleet = await composeFleet({ ...base, db, releases, assembler, started });
   const { updates } = fleet;
-  const delivery = startDelivery({ db, mqtt, log });
+  const commands = composeCommands({ ...base, db, mqtt, updates });
   const parts = { ...base, ...rights, db, mqtt, catalogues, revocations };
   const requests = composeDiagnosticRequests(parts);
   const events = composeEvents({ db, config, log });
@@ -182,10 +179,9 @@ async function compose(base: Base) {
         }),
       );
       for (const routes of listeners.certificateRoutes) await api.register(routes);
-      await api.register(updateRoutes({ ...updates, log }));
       await api.register(metadataRoutes(trust));
       await api.register(trustRoutes(trust));
-      await api.register(commandRoutes({ db, delivery, ttlSeconds: config.commands.ttl_s }));
+      await api.register(commands.routes);
       await api.register(telemetryRoutes({ db }));
       await api.register(catalogueRoutes({ catalogues }));
       const others = [...requests.routes, ...rightsRoutes, ...remote.routes, ...fleet.routes];
@@ -197,7 +193,7 @@ async function compose(base: Base) {
   const handlers = [
     ...vehicleTopics({ db, presence }),
     ...updateTopics({ ...updates, log }),
-    ...commandTopics({ db, log, metrics }),
+    ...commands.topics,
     ...telemetryTopics({ db, config: config.telemetry, presence, metrics, log }),
     ...requests.topics,
     ...remote.topics,
@@ -208,7 +204,7 @@ async function compose(base: Base) {
     // Leaves the public keys of a rotation also when no package is asked for.
     await signers();
   };
-  const stop = stopAll(delivery, requests, remote, fleet, releases);
+  const stop = stopAll(commands, requests, remote, fleet, releases);
   const done = { http, mqtt, rights, requests, updates, renewTrust, listeners, catalogues };
   return { ...done, campaigns: fleet.campaigns, events, operators, remote, stop };
 }

@@ -8,8 +8,10 @@ import { openPolicyBook } from "#server/policies/policy-book.ts";
 import { updatePolicyRoutes } from "#server/policies/routes.ts";
 import type { Log } from "#server/runtime/log.ts";
 import type { Metrics } from "#server/runtime/metrics.ts";
-import { targetVehicle } from "#server/targeting/vehicles.ts";
 import { createCheckIns } from "#server/updates/check-in.ts";
+import { readinessRoutes } from "#server/updates/readiness-routes.ts";
+import type { ReadinessDeps } from "#server/updates/readiness.ts";
+import { updateRoutes } from "#server/updates/routes.ts";
 import type { UpdateDeps } from "#server/updates/service.ts";
 import { composeCampaigns } from "./campaign-parts.ts";
 
@@ -34,15 +36,19 @@ export async function composeFleet(deps: FleetDeps) {
   const campaigns = await composeCampaigns({ db, config, releases, everyMs, log });
   const progress = createProgress({ counted: () => {} });
   const { offers } = campaigns;
-  const updates: UpdateDeps = {
+  const updates: UpdateDeps & ReadinessDeps = {
     ...deps,
+    policies,
+    mayGoOn: (tx, update) => offers.mayGoOn(tx, update),
     listeners: [progress],
     checkIns: createCheckIns({ db, releases, offers, policies }),
     ttlHours: config.packages.ttl_h,
     deadlineMinutes: config.updates.install_deadline_min,
   };
   const routes: ((http: Http) => Promise<void>)[] = [
-    updatePolicyRoutes({ db, policies, targetVehicle }),
+    updateRoutes({ ...updates, log }),
+    readinessRoutes(updates),
+    updatePolicyRoutes({ db, policies }),
     ...campaigns.routes,
   ];
   return {

@@ -13,10 +13,30 @@ export const commandNames = [
 export const CommandName = Type.Enum(commandNames);
 export type CommandName = Static<typeof CommandName>;
 
+/** What a command asks for; `START_OTA_UPDATE` is another name of `ota_update`. */
+export const actionOf = (command: CommandName): string =>
+  command === "START_OTA_UPDATE" ? "ota_update" : command;
+
+/** The package that an update would bring, as far as it was known when the command was given. */
+export const CommandTarget = Type.Object({
+  package: Type.Optional(Type.String({ maxLength: 128, description: "Its id" })),
+  version: Type.Optional(
+    Type.String({ maxLength: 64, description: "Where all ECUs of it come to the same" }),
+  ),
+  url: Type.Optional(Type.String({ maxLength: 1024, description: "Path on the gateway" })),
+  checksum: Type.Optional(Type.String({ maxLength: 128, examples: ["sha256:…"] })),
+});
+export type CommandTarget = Static<typeof CommandTarget>;
+
 /** Gateway → VMG. May arrive more than once; `command_id` tells a repeat. */
 export const Command = Type.Object({
   command_id: Uuid,
   command: CommandName,
+  action: Type.Optional(Type.String({ maxLength: 64 })),
+  ...CommandTarget.properties,
+  force: Type.Optional(
+    Type.Boolean({ description: "Whether it goes before mode, windows and consent" }),
+  ),
   params: Type.Optional(Type.Record(Type.String({ maxLength: 64 }), Type.Unknown())),
   issued_at: Instant,
   expires_at: Instant,

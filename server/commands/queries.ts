@@ -1,31 +1,85 @@
 import { sql, type Selectable } from "kysely";
-import type { CommandState } from "#protocol/api/command.ts";
-import type { Command } from "#protocol/mqtt/control.ts";
+import type { CommandState, UpdateParams } from "#protocol/api/command.ts";
+import { actionOf, type Command, type CommandTarget } from "#protocol/mqtt/control.ts";
 import type { RemoteConfig, RemoteConfigMessage } from "#protocol/mqtt/remote-config.ts";
 import type { Db } from "#server/database/connection.ts";
-import { before, undelivered, type CommandStatus } from "./command.ts";
+import { before, narrowing, open, undelivered, type CommandStatus } from "./command.ts";
 import type { CommandTable } from "./table.ts";
 
+export interface NewCommand {
+  command_id: string;
+  vin: string;
+  command: Command["command"];
+  params: Record<string, unknown> | undefined;
+  target?: CommandTarget | undefined;
+  issued_by: string;
+  expires_at: Date;
+  idempotency_key?: string | undefined;
+}
+
+/** @returns undefined when there is one with its idempotency key */
 export async function insertCommand(
   db: Db,
-  command: {
-    command_id: string;
-    vin: string;
-    command: Command["command"];
-    params: Record<string, unknown> | undefined;
-    issued_by: string;
-    expires_at: Date;
-  },
-): Promise<CommandState> {
+  { params, target, idempotency_key = undefined, ...command }: NewCommand,
+): Promise<CommandState | undefined> {
   const row = await db
     .insertInto("command")
     .values({
       ...command,
-      params: command.params === undefined ? null : JSON.stringify(command.params),
+      params: params === undefined ? null : JSON.stringify(params),
+      target: target === undefined ? null : JSON.stringify(target),
+      idempotency_key: idempotency_key ?? null,
     })
+    .onConflict((conflict) =>
+      conflict
+        .columns(["issued_by", "idempotency_key"])
+        .where("idempotency_key", "is not", null)
+        .doNothing(),
+    )
     .returningAll()
-    .executeTakeFirstOrThrow();
-  return asState(row);
+    .executeTakeFirst();
+  return row && asState(row);
+}
+
+export async function commandByKey(
+  db: Db,
+  issuedBy: string,
+  key: string,
+): Promise<CommandState | undefined> {
+  const row = await db
+    .selectFrom("command")
+    .selectAll()
+    .where("issued_by", "=", issuedBy)
+    .where("idempotency_key", "=", key)
+    .executeTakeFirst();
+  return row && asState(row);
+}
+
+/** An operator's command to update that a vehicle is carrying out. */
+export interface UpdateCommand extends UpdateParams {
+  command_id: string;
+  force: boolean;
+}
+
+/** Undefined when the vehicle has no such command, or when it is over, cancelled or expired. */
+export async function openUpdateCommand(
+  db: Db,
+  vin: string,
+  commandId: string,
+): Promise<UpdateCommand | undefined> {
+  const row = await db
+    .selectFrom("command")
+    .select(["command_id", "command", "params"])
+    .where("command_id", "=", commandId)
+    .where("vin", "=", vin)
+    .where("command", "in", ["ota_update", "START_OTA_UPDATE"])
+    .where("status", "in", open)
+    .where("expires_at", ">", sql<Date>`now()`)
+    .executeTakeFirst();
+  if (row === undefined) return undefined;
+  const { command_id, command, params } = row;
+  const narrowed = narrowing(command, params ?? undefined);
+  return { ...narrowed, command_id, force: narrowed.force ?? false };
 }
 
 /** What a vehicle has not received yet, oldest first, but for those that are on their way. */
@@ -47,6 +101,9 @@ export async function undeliveredCommands(
   return rows.map((row) => ({
     command_id: row.command_id,
     command: row.command,
+    action: actionOf(row.command),
+    ...row.target,
+    ...(actionOf(row.command) === "ota_update" && { force: row.params?.["force"] === true }),
     ...(row.params === null ? {} : { params: row.params }),
     issued_at: row.created_at.toISOString(),
     expires_at: row.expires_at.toISOString(),

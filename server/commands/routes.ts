@@ -1,30 +1,21 @@
-import { randomUUIDv7 } from "node:crypto";
 import Type from "typebox";
 import { CommandRequest, CommandState } from "#protocol/api/command.ts";
 import { Uuid, VehicleId } from "#protocol/api/identifier.ts";
 import { Page, PageQuery } from "#protocol/api/page.ts";
 import { ProblemError } from "#protocol/api/problem.ts";
 import { RemoteConfig, RemoteConfigMessage } from "#protocol/mqtt/remote-config.ts";
-import type { Db } from "#server/database/connection.ts";
 import { callingOperator } from "#server/http/access.ts";
 import type { Http } from "#server/http/http.ts";
 import { page } from "#server/http/page.ts";
-import { vehicleByVin } from "#server/vehicles/queries.ts";
-import type { Delivery } from "./delivery.ts";
+import { isOver } from "./command.ts";
+import { listCommands, remoteConfig, saveRemoteConfig } from "./queries.ts";
 import {
-  commandById,
-  insertCommand,
-  listCommands,
-  remoteConfig,
-  saveRemoteConfig,
-} from "./queries.ts";
-
-export interface CommandDeps {
-  db: Db;
-  delivery: Delivery;
-  /** How long a command waits when the operator says nothing, in seconds. */
-  ttlSeconds: number;
-}
+  cancelCommand,
+  demandVehicle,
+  existingCommand,
+  giveCommand,
+  type CommandDeps,
+} from "./service.ts";
 
 const Vin = Type.Object({ vin: VehicleId });
 const tags = ["commands"];
@@ -36,32 +27,27 @@ export function commandRoutes(deps: CommandDeps) {
   };
 }
 
-function commands(http: Http, { db, delivery, ttlSeconds }: CommandDeps): void {
+function commands(http: Http, deps: CommandDeps): void {
+  const { db } = deps;
+  const sending = {
+    access: { by: "operator", roles: ["release_manager", "diagnostician"] },
+  } as const;
   http.post(
     "/vehicles/:vin/commands",
     {
-      config: { access: { by: "operator", roles: ["release_manager", "diagnostician"] } },
+      config: sending,
       schema: {
         tags,
         summary: "Sends a command; it waits for a vehicle that is offline",
         params: Vin,
         body: CommandRequest,
-        response: { 202: CommandState },
+        response: { 200: CommandState, 202: CommandState },
       },
     },
     async (request, reply) => {
       const { params, body } = request;
-      await registered(db, params.vin);
-      const state = await insertCommand(db, {
-        command_id: randomUUIDv7(),
-        vin: params.vin,
-        command: body.command,
-        params: body.params,
-        issued_by: callingOperator(request).name,
-        expires_at: new Date(Date.now() + (body.ttl_s ?? ttlSeconds) * 1000),
-      });
-      delivery.commands(params.vin);
-      return reply.code(202).send(state);
+      const state = await giveCommand(deps, params.vin, body, callingOperator(request).name);
+      return reply.code(isOver(state.status) ? 200 : 202).send(state);
     },
   );
 
@@ -77,7 +63,7 @@ function commands(http: Http, { db, delivery, ttlSeconds }: CommandDeps): void {
       },
     },
     async ({ params, query }) => {
-      await registered(db, params.vin);
+      await demandVehicle(db, params.vin);
       return page(
         query.limit,
         await listCommands(db, params.vin, { ...query, limit: query.limit + 1 }),
@@ -92,11 +78,21 @@ function commands(http: Http, { db, delivery, ttlSeconds }: CommandDeps): void {
       config: { access: { by: "operator" } },
       schema: { tags, params: Type.Object({ command_id: Uuid }), response: { 200: CommandState } },
     },
-    async ({ params }) => {
-      const state = await commandById(db, params.command_id);
-      if (state === undefined) throw new ProblemError("COMMAND_UNKNOWN", params.command_id);
-      return state;
+    async ({ params }) => existingCommand(db, params.command_id),
+  );
+
+  http.post(
+    "/commands/:command_id/cancel",
+    {
+      config: sending,
+      schema: {
+        tags,
+        summary: "Takes a command back that has not been sent yet",
+        params: Type.Object({ command_id: Uuid }),
+        response: { 200: CommandState },
+      },
     },
+    async ({ params }) => cancelCommand(deps, params.command_id),
   );
 }
 
@@ -130,12 +126,8 @@ function configuration(http: Http, { db, delivery }: CommandDeps): void {
       schema: { tags, params: Vin, response: { 200: Type.Union([RemoteConfigMessage, Unset]) } },
     },
     async ({ params }) => {
-      await registered(db, params.vin);
+      await demandVehicle(db, params.vin);
       return (await remoteConfig(db, params.vin)) ?? { revision: 0 as const, config: {} };
     },
   );
-}
-
-async function registered(db: Db, vin: string): Promise<void> {
-  if (!(await vehicleByVin(db, vin))) throw new ProblemError("VEHICLE_UNKNOWN", vin);
 }

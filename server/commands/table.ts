@@ -1,6 +1,6 @@
 import type { ColumnType, Generated } from "kysely";
 import type { CommandState } from "#protocol/api/command.ts";
-import type { CommandName } from "#protocol/mqtt/control.ts";
+import type { CommandName, CommandTarget } from "#protocol/mqtt/control.ts";
 
 declare module "#server/database/tables.ts" {
   interface Tables {
@@ -19,4 +19,7 @@ export interface CommandTable {
   created_at: Generated<Date>;
   expires_at: Date;
   updated_at: Generated<Date>;
+  /** What the vehicle is told of the package. */
+  target: ColumnType<CommandTarget | null, string | null, never>;
+  idempotency_key: string | null;
 }

@@ -12,7 +12,7 @@ import { emit } from "#server/events/outbox.ts";
 import { callingOperator } from "#server/http/access.ts";
 import type { Http } from "#server/http/http.ts";
 import { parseFilter } from "#server/targeting/filter.ts";
-import type { TargetVehicle } from "#server/targeting/vehicle.ts";
+import { targetVehicle } from "#server/targeting/vehicles.ts";
 import { lockVehicle } from "#server/vehicles/queries.ts";
 import { checkSettings, type Policy } from "./policy.ts";
 import type { PolicyBook } from "./policy-book.ts";
@@ -28,8 +28,6 @@ import {
 export interface PolicyDeps {
   db: Db;
   policies: PolicyBook;
-  /** What groups are told apart by; undefined for a vehicle that nobody knows. */
-  targetVehicle: (db: Db, vin: string) => Promise<TargetVehicle | undefined>;
 }
 
 const tags = ["policies"];
@@ -141,7 +139,7 @@ function groupChanges(http: Http, deps: PolicyDeps): void {
 }
 
 function ofVehicle(http: Http, deps: PolicyDeps): void {
-  const { db, policies, targetVehicle } = deps;
+  const { db, policies } = deps;
   const params = Type.Object({ vin: VehicleId });
 
   /** @throws ProblemError VEHICLE_UNKNOWN */

@@ -7,7 +7,13 @@ import type { TargetVehicle } from "#server/targeting/vehicle.ts";
 import { inventoryOf, type Inventory, type InventoryEcu } from "#server/vehicles/inventory.ts";
 import { checkAnswer } from "./answer.ts";
 import { checkedIn, inventoryById, type CheckedIn } from "./check-in-queries.ts";
-import { createPlans, type CheckedPlan, type PlannedVehicle, type PlansDeps } from "./plans.ts";
+import {
+  createPlans,
+  type CheckedPlan,
+  type Narrowing,
+  type PlannedVehicle,
+  type PlansDeps,
+} from "./plans.ts";
 
 /** What a vehicle is told when it asks. */
 export interface CheckIns {
@@ -20,7 +26,7 @@ export interface CheckIns {
   /**
    * The plan for a vehicle with these ECUs.
    */
-  planFor(vin: string, ecus: readonly InventoryEcu[]): Promise<CheckedPlan>;
+  planFor(vin: string, ecus: readonly InventoryEcu[], narrowing?: Narrowing): Promise<CheckedPlan>;
 }
 
 /** Inventories that are kept: far more than a fleet has kinds of vehicles at a time. */
@@ -42,14 +48,19 @@ export function createCheckIns(deps: CheckInDeps): CheckIns {
     return known;
   }
 
-  function planned(found: CheckedIn | undefined, vin: string, inventory: Inventory): CheckedPlan {
+  function planned(
+    found: CheckedIn | undefined,
+    vin: string,
+    inventory: Inventory,
+    narrowing?: Narrowing,
+  ): CheckedPlan {
     const vehicle: PlannedVehicle = { ...(found?.vehicle ?? stranger(vin)), inventory };
     const policy = policies.policyFor(vehicle);
-    return { vehicle, policy, ...plans.planFor(vehicle, found?.state, new Date()) };
+    return { vehicle, policy, ...plans.planFor(vehicle, found?.state, new Date(), narrowing) };
   }
 
-  async function planFor(vin: string, ecus: readonly InventoryEcu[]) {
-    return planned(await checkedIn(db, vin, offers), vin, inventoryOf(ecus));
+  async function planFor(vin: string, ecus: readonly InventoryEcu[], narrowing?: Narrowing) {
+    return planned(await checkedIn(db, vin, offers), vin, inventoryOf(ecus), narrowing);
   }
 
   return {

@@ -1,12 +1,14 @@
 import { randomUUIDv7 } from "node:crypto";
 import type { PackageAnswer } from "#protocol/api/ota.ts";
 import { ProblemError } from "#protocol/api/problem.ts";
+import type { UpdateCommand } from "#server/commands/queries.ts";
 import type { Db, Tx } from "#server/database/connection.ts";
 import { partOf, type PlannedEcu } from "#server/firmware/planner.ts";
 import { firmwareByIds } from "#server/firmware/queries.ts";
 import type { Assembler } from "#server/packages/assemble.ts";
 import type { Package } from "#server/packages/package.ts";
 import { assignPackage } from "#server/packages/queries.ts";
+import { demandPermission } from "#server/policies/policy.ts";
 import { currentVci } from "#server/vehicles/queries.ts";
 import { packageAnswer } from "./answer.ts";
 import type { CheckIns } from "./check-in.ts";
@@ -27,28 +29,37 @@ export interface IssueDeps extends TransitionDeps {
 /**
  * Assigns the package for what is outdated by the current VCI and opens an update. Asking again for
  * the same package gives the same update.
- * @throws ProblemError VCI_MISSING, ECU_UNKNOWN, PACKAGE_NOTHING_OUTDATED
+ * @param command an operator's, that is under way: what it names is all there is
+ * @throws ProblemError VCI_MISSING, ECU_UNKNOWN, PACKAGE_NOTHING_OUTDATED, UPDATE_NOT_APPROVED,
+ *   UPDATE_WINDOW_CLOSED
  */
 export async function requestPackage(
   deps: IssueDeps,
   vin: string,
   ecuIds: readonly string[] | undefined,
+  command?: UpdateCommand,
 ): Promise<PackageAnswer> {
   const vci = await currentVci(deps.db, vin);
   if (vci === undefined) throw new ProblemError("VCI_MISSING", vin);
   const stranger = ecuIds?.find((id) => !vci.ecus.some(({ ecu_id }) => ecu_id === id));
   if (stranger !== undefined) throw new ProblemError("ECU_UNKNOWN", stranger);
   const { vci_id } = vci;
-  const { plan, offer } = await deps.checkIns.planFor(vin, vci.ecus);
-  const wanted = ecuIds ? partOf(plan.outdated, ecuIds) : plan.outdated;
+  const { plan, offer, policy, vehicle } = await deps.checkIns.planFor(vin, vci.ecus, command);
+  const named = command?.ecu_ids ?? plan.outdated.map(({ ecu }) => ecu.ecu_id);
+  const chosen = ecuIds ? named.filter((id) => ecuIds.includes(id)) : named;
+  const isPart = ecuIds !== undefined || command?.ecu_ids !== undefined;
+  const wanted = isPart ? partOf(plan.outdated, chosen) : plan.outdated;
   if (wanted.length === 0) throw new ProblemError("PACKAGE_NOTHING_OUTDATED");
+  demandPermission(policy, vehicle, command, new Date());
   const found = await packageFor(deps, wanted);
   const expires_at = new Date(Date.now() + deps.ttlHours * 3_600_000);
   const { package_id, sha256 } = found;
-  const planned = { vci_id, package_id, sha256, wanted, offer, expires_at };
-  const update_id = await deps.db.transaction().execute((tx) => openUpdate(deps, tx, vin, planned));
+  const assigned = { vci_id, package_id, sha256, wanted, offer, expires_at };
+  const update_id = await deps.db
+    .transaction()
+    .execute((tx) => openUpdate(deps, tx, vin, assigned));
   // The vehicle has sent another VCI meanwhile: plan again by that one.
-  if (update_id === undefined) return requestPackage(deps, vin, ecuIds);
+  if (update_id === undefined) return requestPackage(deps, vin, ecuIds, command);
   return packageAnswer(found, wanted, update_id, expires_at);
 }
 

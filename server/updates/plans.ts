@@ -21,9 +21,15 @@ export interface CheckedPlan extends VehiclePlan {
   policy: Policy;
 }
 
+/** What an operator's command is about; all when nothing is said. */
+export interface Narrowing {
+  ecu_type?: string;
+  version?: string;
+}
+
 export interface Plans {
   /** @param state what the database brought for the source of the offers */
-  planFor(vehicle: PlannedVehicle, state: unknown, now: Date): VehiclePlan;
+  planFor(vehicle: PlannedVehicle, state: unknown, now: Date, narrowing?: Narrowing): VehiclePlan;
 }
 
 export interface PlansDeps {
@@ -58,14 +64,37 @@ export function createPlans({ releases, offers }: PlansDeps): Plans {
   }
 
   return {
-    planFor(vehicle, state, now) {
+    planFor(vehicle, state, now, narrowing = {}) {
+      const current = releases.current();
+      const isNarrowed = narrowing.ecu_type !== undefined || narrowing.version !== undefined;
+      const meant = (ids: readonly string[]) =>
+        isNarrowed ? ids.filter((id) => isMeant(id, narrowing, current)) : ids;
       for (const offer of offers.offers(vehicle, state, now)) {
-        const made = shared(vehicle, offer.releases);
+        const wanted = meant(offer.releases);
+        if (wanted.length === 0) continue;
+        const made = shared(vehicle, wanted);
         if (made.outdated.length > 0) return { plan: made, offer };
       }
-      return { plan: shared(vehicle), offer: undefined };
+      if (!isNarrowed) return { plan: shared(vehicle), offer: undefined };
+      const open = releasesFor(vehicle.inventory, current)
+        .filter(({ availability }) => availability === "channel")
+        .map(({ firmware_id }) => firmware_id);
+      return { plan: shared(vehicle, meant(open)), offer: undefined };
     },
   };
+}
+
+function isMeant(
+  firmwareId: string,
+  { ecu_type, version }: Narrowing,
+  { byId }: ReturnType<ReleaseBook["current"]>,
+): boolean {
+  const release = byId.get(firmwareId);
+  return (
+    release !== undefined &&
+    (ecu_type ?? release.ecu_type) === release.ecu_type &&
+    (version ?? release.version) === release.version
+  );
 }
 
 function releasesFor({ ecus }: Inventory, { byType }: ReturnType<ReleaseBook["current"]>) {

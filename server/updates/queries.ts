@@ -1,6 +1,7 @@
 import { sql, type Selectable } from "kysely";
 import type { Static } from "typebox";
 import type { Update, UpdateEvent, UpdateStatus } from "#protocol/api/update.ts";
+import type { Deferral } from "#protocol/mqtt/deferral.ts";
 import type { OtaStatus } from "#protocol/mqtt/ota-status.ts";
 import type { Db, Tx } from "#server/database/connection.ts";
 import { lockVehicle } from "#server/vehicles/queries.ts";
@@ -79,7 +80,12 @@ export async function lockUpdate(
 export async function saveState(
   tx: Tx,
   updateId: string,
-  state: UpdateState & { progress?: number; error?: UpdateError | undefined; heard?: boolean },
+  state: UpdateState & {
+    progress?: number;
+    error?: UpdateError | undefined;
+    heard?: boolean;
+    reasons?: Deferral[] | undefined;
+  },
 ): Promise<void> {
   await tx
     .updateTable("vehicle_update")
@@ -88,6 +94,7 @@ export async function saveState(
       claimed: state.claimed,
       ...(state.progress === undefined ? {} : { progress: state.progress }),
       ...(state.error === undefined ? {} : { error: JSON.stringify(state.error) }),
+      ...(state.reasons === undefined ? {} : { deferral: JSON.stringify(state.reasons) }),
       ...(state.heard === true ? { last_report_at: sql<Date>`now()` } : {}),
       ...(isFinal(state.status) ? { completed_at: sql<Date>`now()` } : {}),
       ...(hasStarted(state.status) ? { started_at: sql<Date>`coalesce(started_at, now())` } : {}),

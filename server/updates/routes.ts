@@ -12,6 +12,7 @@ import { ProblemError } from "#protocol/api/problem.ts";
 import { Update, UpdateStatus, UpdateWithEvents } from "#protocol/api/update.ts";
 import { Vci } from "#protocol/api/vci.ts";
 import { OtaStatus } from "#protocol/mqtt/ota-status.ts";
+import { openUpdateCommand } from "#server/commands/queries.ts";
 import type { Db } from "#server/database/connection.ts";
 import { callingVehicle } from "#server/http/access.ts";
 import type { Http } from "#server/http/http.ts";
@@ -81,9 +82,19 @@ function vehicleSide(http: Http, deps: UpdateDeps & { log: Log }): void {
         response: { 200: PackageAnswer },
       },
     },
-    async (request) => requestPackage(deps, callingVehicle(request), request.body.ecu_ids),
+    async (request) => {
+      const vehicle = callingVehicle(request);
+      const { ecu_ids, command_id: id } = request.body;
+      return requestPackage(deps, vehicle, ecu_ids, await commandOf(deps.db, vehicle, id));
+    },
   );
 
+  statusReports(http, deps);
+}
+
+function statusReports(http: Http, deps: UpdateDeps): void {
+  const config = { access: { by: "vehicle" } } as const;
+  const tags = ["ota"];
   http.post(
     "/ota/status",
     {
@@ -99,6 +110,11 @@ function vehicleSide(http: Http, deps: UpdateDeps & { log: Log }): void {
       return reply.code(204).send();
     },
   );
+}
+
+/** What is over, or another vehicle's, approves of nothing. */
+async function commandOf(db: Db, vin: string, commandId: string | undefined) {
+  return commandId === undefined ? undefined : openUpdateCommand(db, vin, commandId);
 }
 
 function found<Answer extends CheckAnswer>(log: Log, vehicle: string, answer: Answer): Answer {

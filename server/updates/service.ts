@@ -85,7 +85,8 @@ async function takeReport(
   if (next === undefined) return;
   const progress = Math.max(report.progress, update.progress);
   const { error, ecu_id } = report;
-  await apply(deps, tx, vin, update, { ...next, progress, error, ecu_id, heard: true });
+  const reasons = report.status === "deferred" ? report.reasons : undefined;
+  await apply(deps, tx, vin, update, { ...next, progress, error, ecu_id, reasons, heard: true });
   if (report.status !== "completed") return;
   // The proof may be there already: the VCI and this report come by different ways.
   const vci = await currentVci(tx, vin);

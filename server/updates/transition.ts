@@ -1,3 +1,4 @@
+import type { Deferral } from "#protocol/mqtt/deferral.ts";
 import type { Tx } from "#server/database/connection.ts";
 import { emit } from "#server/events/outbox.ts";
 import type { Metrics } from "#server/runtime/metrics.ts";
@@ -5,7 +6,14 @@ import { beginUpdating, endUpdating } from "#server/vehicles/queries.ts";
 import type { UpdateListener, UpdateMoved } from "./moved.ts";
 import { insertUpdate, saveState, type OpenUpdate } from "./queries.ts";
 import type { UpdateError } from "./table.ts";
-import { isFinal, nextState, type Target, type UpdateInput, type UpdateState } from "./update.ts";
+import {
+  hasStarted,
+  isFinal,
+  nextState,
+  type Target,
+  type UpdateInput,
+  type UpdateState,
+} from "./update.ts";
 
 /** What an update's steps touch besides its row. */
 export interface TransitionDeps {
@@ -53,6 +61,8 @@ export type Next = UpdateState & {
   /** The vehicle has told of it. */
   heard?: boolean;
   ecu_id?: string | undefined;
+  /** Why the vehicle waits. */
+  reasons?: Deferral[] | undefined;
 };
 
 export async function apply(
@@ -65,14 +75,21 @@ export async function apply(
   await saveState(tx, update.update_id, next);
   const { status: to, error = null } = next;
   if (to === update.status) return;
-  if (update.status === "pending" && !isFinal(to)) deps.started?.(vin);
+  // One that had to wait begins once more.
+  if (hasStarted(to) && !hasStarted(update.status)) deps.started?.(vin);
   await (isFinal(to) ? endUpdating(tx, vin) : beginUpdating(tx, vin));
   const { update_id, campaign_id, targets, status: from } = update;
   const known = { update_id, vin, campaign_id, targets };
-  await tell(deps, tx, { ...known, from, to, error, ecu_id: ecu_id ?? null });
+  const moved = { ...known, from, to, error, ecu_id: ecu_id ?? null };
+  await tell(deps, tx, moved, to === "deferred" ? next.reasons : undefined);
 }
 
-async function tell({ metrics, listeners }: TransitionDeps, tx: Tx, moved: UpdateMoved) {
+async function tell(
+  { metrics, listeners }: TransitionDeps,
+  tx: Tx,
+  moved: UpdateMoved,
+  reasons?: Deferral[],
+) {
   metrics.updates.inc({ status: moved.to });
   for (const listener of listeners) await listener.moved(tx, moved);
   const kind = isFinal(moved.to) ? "update.finished" : kinds[moved.to];
@@ -83,7 +100,12 @@ async function tell({ metrics, listeners }: TransitionDeps, tx: Tx, moved: Updat
     from_version,
     to_version,
   }));
-  await emit(tx, { kind, vin, subject, data: { status, campaign_id, error, ecus } });
+  await emit(tx, {
+    kind,
+    vin,
+    subject,
+    data: { status, campaign_id, error, ecus, ...(reasons && { reasons }) },
+  });
 }
 
 /** Steps on the way that others hear of. */

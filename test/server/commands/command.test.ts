@@ -4,7 +4,16 @@ import { before, mayBecome } from "#server/commands/command.ts";
 
 /** Which statuses each one may come to: the whole table. */
 const table = {
-  queued: ["sent", "delivered", "accepted", "completed", "failed", "rejected", "expired"],
+  queued: [
+    "sent",
+    "delivered",
+    "accepted",
+    "completed",
+    "failed",
+    "rejected",
+    "expired",
+    "cancelled",
+  ],
   sent: ["delivered", "accepted", "completed", "failed", "rejected", "expired"],
   delivered: ["accepted", "completed", "failed", "rejected", "expired"],
   accepted: ["completed", "failed", "rejected", "expired"],
@@ -13,6 +22,8 @@ const table = {
   rejected: [],
   // A vehicle that was late has done it all the same.
   expired: ["completed", "failed", "rejected"],
+  // One that was sent at that moment, too.
+  cancelled: ["completed", "failed", "rejected"],
 } as const;
 
 const pairs = commandStatuses.flatMap((from) => commandStatuses.map((to) => [from, to] as const));
