@@ -26,20 +26,33 @@ const OVERLAP_MS = 60_000;
  * Reads everything once, then what has changed, again and again.
  * @throws the database's error when the first reading fails
  */
-export async function follow<Row extends { changed_at: Date }>(
+export function follow<Row extends { changed_at: Date }>(
   settings: FollowSettings<Row>,
 ): Promise<Followed> {
-  const { what, changedSince, apply, everyMs, log } = settings;
+  const { changedSince, apply } = settings;
   let latest = 0;
+  return followBy({
+    ...settings,
+    async read() {
+      const rows = await changedSince(new Date(Math.max(0, latest - OVERLAP_MS)));
+      for (const { changed_at } of rows) latest = Math.max(latest, changed_at.getTime());
+      if (rows.length > 0) apply(rows);
+    },
+  });
+}
+
+/** As {@link follow}, where `read` knows itself what it has taken up. */
+export async function followBy(settings: {
+  what: string;
+  read: () => Promise<void>;
+  everyMs: number | undefined;
+  log: Log;
+}): Promise<Followed> {
+  const { what, read, everyMs, log } = settings;
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
-
-  async function read(): Promise<void> {
-    const rows = await changedSince(new Date(Math.max(0, latest - OVERLAP_MS)));
-    for (const { changed_at } of rows) latest = Math.max(latest, changed_at.getTime());
-    if (rows.length > 0) apply(rows);
-  }
   let turn: Promise<void> = Promise.resolve();
+
   /** One after the other: what was read first must not be applied last. */
   function refresh(): Promise<void> {
     turn = turn.then(read, read);

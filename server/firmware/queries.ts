@@ -188,21 +188,32 @@ export interface ReleaseChange {
   release: Release | undefined;
 }
 
-/** What has become of the firmware that was changed later than `since`. */
-export async function releasesChangedSince(
+/**
+ * What has become of the firmware that was changed by a transaction from `position` on, which is the
+ * first one that had not ended at the time of an earlier reading. Neither clocks nor the order of
+ * commits matter.
+ * @param position undefined for all firmware
+ */
+export async function releaseChanges(
   db: Db,
-  since: Date,
-): Promise<(ReleaseChange & { changed_at: Date })[]> {
-  const rows = await db
+  position: string | undefined,
+): Promise<{ changes: ReleaseChange[]; position: string | undefined }> {
+  let query = db
     .selectFrom("firmware")
-    .select([...releaseColumns, "status", "published_at", "changed_at"])
-    .where("changed_at", ">", since)
-    .execute();
-  return rows.map(({ status, published_at, changed_at, ...release }) => ({
+    .select([...releaseColumns, "status", "published_at"])
+    .select(sql<string>`pg_snapshot_xmin(pg_current_snapshot())::text`.as("position"));
+  if (position !== undefined) {
+    // In a database that was restored elsewhere, numbers from before may be ahead: all were read.
+    query = query
+      .where(sql<boolean>`changed_by >= ${position}::xid8`)
+      .where(sql<boolean>`changed_by < pg_snapshot_xmax(pg_current_snapshot())`);
+  }
+  const rows = await query.execute();
+  const changes = rows.map(({ status, published_at, position: _, ...release }) => ({
     firmware_id: release.firmware_id,
-    changed_at,
     release: status === "active" && published_at !== null ? release : undefined,
   }));
+  return { changes, position: rows[0]?.position ?? position };
 }
 
 const imageColumns = [
@@ -284,7 +295,7 @@ type PublishedRow = Pick<
 export function asFirmware({
   created_by: _,
   sha512: __,
-  changed_at: ___,
+  changed_by: ___,
   version_key: ____,
   published_at,
   ...row

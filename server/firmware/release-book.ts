@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Db } from "#server/database/connection.ts";
-import { follow } from "#server/database/follow.ts";
+import { followBy } from "#server/database/follow.ts";
 import type { Log } from "#server/runtime/log.ts";
-import { releasesChangedSince, type ReleaseChange } from "./queries.ts";
+import { releaseChanges, type ReleaseChange } from "./queries.ts";
 import type { Release } from "./release.ts";
 
 /** All active, published releases at one moment; never changed. */
@@ -34,11 +34,13 @@ export async function openReleaseBook(deps: {
 }): Promise<ReleaseBook> {
   const { db, everyMs, log } = deps;
   let releases: Releases = { revision: 0, byType: new Map(), byId: new Map() };
-  const followed = await follow({
+  let position: string | undefined;
+  const followed = await followBy({
     what: "the firmware catalogue",
-    changedSince: (since) => releasesChangedSince(db, since),
-    apply: (changes) => {
-      releases = withChanges(releases, changes);
+    async read() {
+      const read = await releaseChanges(db, position);
+      position = read.position;
+      releases = withChanges(releases, read.changes);
     },
     everyMs,
     log,

@@ -36,8 +36,8 @@ export interface FirmwareTable {
   rxswin: string | null;
   availability: Generated<"channel" | "campaign">;
   archived_at: ColumnType<Date | null, undefined, Date | null>;
-  /** By a trigger, with every change. */
-  changed_at: ColumnType<Date, never, never>;
+  /** The transaction that changed it last; by a trigger. */
+  changed_by: ColumnType<string, never, never>;
   /** Sorts as versions precede each other (SemVer §11). */
   version_key: ColumnType<string, never, never>;
 }

@@ -32,16 +32,16 @@ const statements = [
     add column availability text not null default 'channel'
       check (availability in ('channel', 'campaign')),
     add column archived_at timestamptz,
-    add column changed_at timestamptz not null default clock_timestamp(),
+    add column changed_by xid8 not null default pg_current_xact_id(),
     add column version_key text collate "C" not null
       generated always as (semver_key(version)) stored`,
   `update firmware set archived_at = now() where status = 'archived'`,
 
-  // Whoever follows the catalogue asks for what has changed since the last time.
-  `create index firmware_changed on firmware (changed_at)`,
+  // Whoever follows the catalogue asks for what no transaction before has changed.
+  `create index firmware_changed on firmware (changed_by)`,
   `create function note_firmware_change() returns trigger language plpgsql as $$
     begin
-      new.changed_at := clock_timestamp();
+      new.changed_by := pg_current_xact_id();
       return new;
     end
   $$`,
