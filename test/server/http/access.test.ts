@@ -9,6 +9,8 @@ type Who = "nobody" | "vehicle" | Role;
 const everyRole = [...roles];
 const managers: Who[] = ["release_manager", "admin"];
 const diagnosticians: Who[] = ["diagnostician", ...managers];
+const campaigners: Who[] = ["campaign_manager", "admin"];
+const approvers: Who[] = ["approver", "admin"];
 const vehicle: Who[] = ["vehicle"];
 const vehicleAndOperators: Who[] = ["vehicle", ...roles];
 const anyone: Who[] = ["nobody", "vehicle", ...roles];
@@ -49,6 +51,23 @@ const policy: Record<string, Who[]> = {
   "GET /api/v1/updates": everyRole,
   "GET /api/v1/updates/{update_id}": everyRole,
   "POST /api/v1/updates/{update_id}/cancel": managers,
+  "GET /api/v1/campaigns": everyRole,
+  "POST /api/v1/campaigns": campaigners,
+  "GET /api/v1/campaigns/{campaign_id}": everyRole,
+  "PATCH /api/v1/campaigns/{campaign_id}": campaigners,
+  "DELETE /api/v1/campaigns/{campaign_id}": campaigners,
+  "GET /api/v1/campaigns/{campaign_id}/vehicles": everyRole,
+  "POST /api/v1/campaigns/{campaign_id}/clone": campaigners,
+  "POST /api/v1/campaigns/{campaign_id}/submit": campaigners,
+  "POST /api/v1/campaigns/{campaign_id}/withdraw": campaigners,
+  "POST /api/v1/campaigns/{campaign_id}/schedule": campaigners,
+  "POST /api/v1/campaigns/{campaign_id}/start": campaigners,
+  "POST /api/v1/campaigns/{campaign_id}/pause": campaigners,
+  "POST /api/v1/campaigns/{campaign_id}/resume": campaigners,
+  "POST /api/v1/campaigns/{campaign_id}/finish": campaigners,
+  "POST /api/v1/campaigns/{campaign_id}/stop": campaigners,
+  "POST /api/v1/campaigns/{campaign_id}/approve": approvers,
+  "POST /api/v1/campaigns/{campaign_id}/reject": approvers,
   "POST /api/v1/diagnostics/send": diagnosticians,
   "POST /api/v1/diagnostics/broadcast": diagnosticians,
   "GET /api/v1/diagnostics/results": everyRole,

@@ -23,6 +23,7 @@ describe("every list", () => {
     "/api/v1/anomalies",
     "/api/v1/firmware",
     "/api/v1/updates",
+    "/api/v1/campaigns",
     "/api/v1/diagnostics/results",
     "/api/v1/certificates",
     "/api/v1/events",
@@ -36,6 +37,7 @@ describe("every list", () => {
   /** There is none without a script, whatever is asked. */
   const ofAScript = "/api/v1/diagnostics/scripts/{script_id}/steps";
   const ofAWebhook = "/api/v1/webhooks/{webhook_id}/deliveries";
+  const ofACampaign = "/api/v1/campaigns/{campaign_id}/vehicles";
 
   it("that takes a cursor is among these", async () => {
     const { json } = await gateway.admin.send("GET", "/docs/json");
@@ -44,7 +46,7 @@ describe("every list", () => {
     )
       .filter(([, { get }]) => get?.parameters?.some(({ name }) => name === "cursor"))
       .map(([path]) => path.replace("{vin}", vin));
-    expect(paged.sort()).toEqual([...lists, ofAScript, ofAWebhook].sort());
+    expect(paged.sort()).toEqual([...lists, ofAScript, ofAWebhook, ofACampaign].sort());
   });
 
   describe.each(lists)("%s", (list) => {
