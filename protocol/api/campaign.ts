@@ -108,7 +108,7 @@ const content = {
     orNull(
       text(campaignLimits.filter, {
         minLength: 1,
-        description: "Which vehicles, in the filter language",
+        description: "Which vehicles, in the language of docs/filters.md; `all` for every one",
       }),
     ),
   ),

@@ -5,7 +5,13 @@ import { firmwareByIds } from "#server/firmware/queries.ts";
 import type { Operator } from "#server/http/access.ts";
 import { samePerson } from "#server/http/operator-name.ts";
 import { demandNext, type Campaign, type CampaignInput } from "./campaign.ts";
-import { checkContent, checkReleases, checkTimes, demandTimeLeft } from "./content.ts";
+import {
+  checkContent,
+  checkReleases,
+  checkTimes,
+  demandTarget,
+  demandTimeLeft,
+} from "./content.ts";
 import { moveCampaign, type Move } from "./move.ts";
 import { countMembers } from "./members.ts";
 import { campaignById, lockCampaign } from "./queries.ts";
@@ -143,6 +149,7 @@ async function demandMembers(
   if (campaign === undefined) throw new ProblemError("CAMPAIGN_UNKNOWN", campaignId);
   demandNext(campaign, "submit");
   demandRevision(campaign, revision);
+  demandTarget(campaign);
   if ((await countMembers(db, campaign)) === 0) {
     throw new ProblemError("CAMPAIGN_EMPTY", campaign.filter ?? undefined);
   }

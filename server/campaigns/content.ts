@@ -55,6 +55,15 @@ export function demandTimeLeft({ ends_at }: Pick<Campaign, "ends_at">, now: Date
   }
 }
 
+/**
+ * Whoever means every vehicle says so by the filter `all`.
+ * @throws ProblemError CAMPAIGN_INCOMPLETE
+ */
+export function demandTarget({ filter, vins }: Pick<Campaign, "filter" | "vins">): void {
+  if (filter !== null || vins !== null) return;
+  throw new ProblemError("CAMPAIGN_INCOMPLETE", "it says no vehicles, by filter or list");
+}
+
 /** What the catalogue says of a campaign's firmware. */
 export type CampaignFirmware = Pick<
   Firmware,

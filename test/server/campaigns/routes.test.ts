@@ -34,7 +34,7 @@ afterAll(async () => {
 });
 
 const codeOf = ({ json }: RouteAnswer) => (json as { code?: string }).code;
-const content = () => ({ name: "Brakes", releases: [brake.firmware_id] });
+const content = () => ({ name: "Brakes", releases: [brake.firmware_id], filter: "all" });
 const post = (who: string, path: string, body: object = {}) =>
   gateway.send(who, "POST", `/campaigns${path}`, body);
 
@@ -65,7 +65,6 @@ describe("a draft", () => {
       revision: 1,
       state_reason: null,
       description: null,
-      filter: null,
       vins: null,
       vin_count: null,
       percentage: 100,
@@ -208,6 +207,7 @@ describe("approval", () => {
     const submit = async (change: object) =>
       codeOf(await act("anna", await draft(change), "submit"));
     expect(await submit({ releases: [] })).toBe("CAMPAIGN_INCOMPLETE");
+    expect(await submit({ filter: null })).toBe("CAMPAIGN_INCOMPLETE");
     expect(await submit({ filter: 'model == "none"' })).toBe("CAMPAIGN_EMPTY");
     expect(await submit({ vins: ["VIN-UNKNOWN"] })).toBe("CAMPAIGN_EMPTY");
     expect(await submit({ min_profile: 0 })).toBe("CAMPAIGN_EMPTY");
