@@ -50,16 +50,23 @@ export function looksIssued(token: string): boolean {
 
 /** Verifies an issuer's tokens by its published keys. */
 export function createIssuer({ config, log, cooldownMs = 30_000 }: IssuerDeps): Issuer {
-  const read = boundedFetch();
-  let keys: ReturnType<typeof createRemoteJWKSet> | undefined;
-  const keySet = async () => {
-    keys ??= createRemoteJWKSet(await keysAddress(config.issuer, read), {
-      [customFetch]: read,
-      timeoutDuration: TIMEOUT_MS,
-      cooldownDuration: cooldownMs,
-    });
-    return keys;
-  };
+  const last = { failedAt: Number.NEGATIVE_INFINITY };
+  const read = boundedFetch(last);
+  let keys: Promise<ReturnType<typeof createRemoteJWKSet>> | undefined;
+  const keySet = () =>
+    (keys ??= keysAddress(config.issuer, read).then(
+      (address) =>
+        createRemoteJWKSet(address, {
+          [customFetch]: read,
+          timeoutDuration: TIMEOUT_MS,
+          cooldownDuration: cooldownMs,
+        }),
+      (error: unknown) => {
+        keys = undefined;
+        last.failedAt = performance.now();
+        throw error;
+      },
+    ));
 
   async function verify(token: string, audience: string, maxTokenAge?: number) {
     if (!looksIssued(token)) throw new ProblemError("TOKEN_INVALID");
@@ -157,7 +164,7 @@ type Read = (url: string, init: RequestInit) => Promise<Response>;
 async function keysAddress(issuer: string, read: Read): Promise<URL> {
   const address = `${issuer.replace(/\/$/, "")}/.well-known/openid-configuration`;
   const answer = await read(address, { signal: AbortSignal.timeout(TIMEOUT_MS) });
-  const found = answer.status === 200 ? ((await answer.json()) as Record<string, unknown>) : {};
+  const found = (await answer.json()) as Record<string, unknown>;
   if (found["issuer"] !== issuer) throw new Error(`${address} is not that of ${issuer}`);
   const url = new URL(String(found["jwks_uri"]));
   if (url.protocol !== "https:" && new URL(issuer).protocol === "https:") {
@@ -167,15 +174,15 @@ async function keysAddress(issuer: string, read: Read): Promise<URL> {
 }
 
 /** Takes no more than a bounded answer, follows nobody elsewhere, and spares who has failed. */
-function boundedFetch(): Read {
-  let failedAt = Number.NEGATIVE_INFINITY;
+function boundedFetch(last: { failedAt: number }): Read {
   return async (url, init) => {
-    if (performance.now() - failedAt < FAILED_MS) throw new Error("it has just failed");
+    if (performance.now() - last.failedAt < FAILED_MS) throw new Error("it has just failed");
     try {
       const answer = await fetch(url, { ...init, redirect: "error" });
-      return new Response(await bounded(answer), { status: answer.status });
+      if (answer.status !== 200) throw new Error(`${url} answers ${answer.status}`);
+      return new Response(await bounded(answer));
     } catch (error) {
-      failedAt = performance.now();
+      last.failedAt = performance.now();
       throw error;
     }
   };
