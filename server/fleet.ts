@@ -1,5 +1,5 @@
 import type { ServerConfig } from "#config/server.ts";
-import { createProgress } from "#server/campaigns/progress.ts";
+import { explainRoutes } from "#server/campaigns/explain-routes.ts";
 import type { Db } from "#server/database/connection.ts";
 import type { ReleaseBook } from "#server/firmware/release-book.ts";
 import type { Http } from "#server/http/http.ts";
@@ -26,21 +26,22 @@ export interface FleetDeps {
   everyMs: number | undefined;
   /** Called when a vehicle begins an update. */
   started: (vin: string) => void;
+  /** Sends a vehicle the commands that wait for it. */
+  deliver: (vin: string) => void;
 }
 
 /** What vehicles are told when they check in, under which conditions, and what comes of it. */
 export async function composeFleet(deps: FleetDeps) {
-  const { db, config, log, releases, everyMs } = deps;
+  const { db, config, log, releases, everyMs, deliver } = deps;
   const defaults = config.policies.default;
   const policies = await openPolicyBook({ db, defaults, everyMs, log });
-  const campaigns = await composeCampaigns({ db, config, releases, everyMs, log });
-  const progress = createProgress({ counted: () => {} });
+  const campaigns = await composeCampaigns({ db, config, releases, everyMs, log, deliver });
   const { offers } = campaigns;
   const updates: UpdateDeps & ReadinessDeps = {
     ...deps,
     policies,
     mayGoOn: (tx, update) => offers.mayGoOn(tx, update),
-    listeners: [progress],
+    listeners: [campaigns.progress],
     checkIns: createCheckIns({ db, releases, offers, policies }),
     ttlHours: config.packages.ttl_h,
     deadlineMinutes: config.updates.install_deadline_min,
@@ -50,6 +51,7 @@ export async function composeFleet(deps: FleetDeps) {
     readinessRoutes(updates),
     updatePolicyRoutes({ db, policies }),
     ...campaigns.routes,
+    explainRoutes({ db, releases, offers, policies }),
   ];
   return {
     updates,
