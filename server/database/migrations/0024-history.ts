@@ -76,7 +76,7 @@ const statements = [
     primary key (day, firmware_id, ecu_type, hardware_version, campaign_id, status, bucket)
   )`,
   `create table update_statistic_position (
-    only boolean primary key default true check (only),
+    one boolean primary key default true check (one),
     txid xid8 not null,
     history_id bigint not null
   )`,
