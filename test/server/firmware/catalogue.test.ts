@@ -11,7 +11,7 @@ import {
   withdrawFirmware,
 } from "#server/firmware/change.ts";
 import { listFirmware, type FirmwareFilter } from "#server/firmware/list-queries.ts";
-import { insertFirmware, setPublished } from "#server/firmware/queries.ts";
+import { insertFirmware, patchFirmware, setPublished } from "#server/firmware/queries.ts";
 import { openReleaseBook, type Releases } from "#server/firmware/release-book.ts";
 import { ownDatabase, silentLog, type OwnDatabase } from "#test/server/own-database.ts";
 
@@ -210,11 +210,12 @@ describe("a release", () => {
     expect(await withdrawFirmware(own.db, id)).toEqual(first);
     expect(await firmwareDetail(own.db, id)).toEqual(first);
     expect(await told(id)).toEqual(["firmware.archived"]);
-    for (const change of [
-      promoteFirmware(own.db, id),
-      changeFirmware(own.db, id, { critical: true }),
-    ])
-      await expect(change).rejects.toMatchObject({ code: "FIRMWARE_ARCHIVED" });
+    const changes = [
+      () => promoteFirmware(own.db, id),
+      () => changeFirmware(own.db, id, { critical: true }),
+    ];
+    for (const change of changes)
+      await expect(change()).rejects.toMatchObject({ code: "FIRMWARE_ARCHIVED" });
   });
 
   it("is told of when signed targets name it, and not when they do so no longer", async () => {
@@ -303,6 +304,24 @@ describe("the release book", () => {
       }),
     );
     expect(book.current().byId.get(id)?.critical).toBe((await firmwareDetail(own.db, id)).critical);
+    book.stop();
+  });
+
+  it("misses nothing that was changed first and committed last", async (context) => {
+    if (own.kind === "embedded") context.skip("the embedded database has one session");
+    const book = await openReleaseBook({ db: own.db, everyMs: undefined, log: silentLog });
+    const [slow, quick] = [await add({ ecu_type: newType() }), await add({ ecu_type: newType() })];
+    await publishOnly(slow, quick);
+    await book.refresh();
+    const critical = () => [slow, quick].map((id) => book.current().byId.get(id)?.critical);
+    await own.db.transaction().execute(async (tx) => {
+      await patchFirmware(tx, slow, { critical: true });
+      await changeFirmware(own.db, quick, { critical: true });
+      await book.refresh();
+      expect(critical()).toEqual([false, true]);
+    });
+    await book.refresh();
+    expect(critical()).toEqual([true, true]);
     book.stop();
   });
 
