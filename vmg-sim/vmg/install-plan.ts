@@ -5,8 +5,15 @@ import type { VerifiedImage } from "./package-file.ts";
  * gateways side by side, the ECUs of one of them one after the other.
  */
 export function installPlan(images: readonly VerifiedImage[]): VerifiedImage[][][] {
-  const waves = Map.groupBy(images, ({ ecu }) => ecu.install_order);
-  return [...waves]
+  return inWaves(images, ({ ecu }) => ecu.install_order);
+}
+
+/** As {@link installPlan}, for whatever is done to ECUs. */
+export function inWaves<Item extends { zone_id: string }>(
+  items: readonly Item[],
+  orderOf: (item: Item) => number,
+): Item[][][] {
+  return [...Map.groupBy(items, orderOf)]
     .sort(([a], [b]) => a - b)
     .map(([, wave]) => [...Map.groupBy(wave, ({ zone_id }) => zone_id).values()]);
 }

@@ -3,7 +3,7 @@ import { Did } from "#protocol/uds/did.ts";
 import type { AgentEvent } from "./event.ts";
 import { checkHealth, confirmBank, restartIntoNewBank } from "./flash.ts";
 import { flashPatiently } from "./flash-retry.ts";
-import { allSettled, installPlan } from "./install-plan.ts";
+import { allSettled, installPlan, inWaves } from "./install-plan.ts";
 import { softwareVersion } from "./inventory.ts";
 import { letVerify, type MetadataFor } from "./metadata-handover.ts";
 import { imageBytes, type VerifiedImage, type VerifiedPackage } from "./package-file.ts";
@@ -73,7 +73,8 @@ export async function backUp(
     versions.set(ecu.ecu_id, version);
   }
   await letAllVerify(deps, session, signal);
-  await session.apply({ type: "backed_up", versions });
+  const orders = new Map(images.map(({ ecu }) => [ecu.ecu_id, ecu.install_order]));
+  await session.apply({ type: "backed_up", versions, orders });
 }
 
 /** Writes every image that is not written yet into its ECU's inactive bank and activates the bank. */
@@ -252,12 +253,13 @@ async function eachEcu(
   session: UpdateSession,
   work: (planned: UpdateEcu, ecu: NetworkEcu) => Promise<void>,
 ): Promise<void> {
-  const zones = Map.groupBy(session.record.ecus, ({ zone_id }) => zone_id);
-  await allSettled(
-    [...zones.values()].map(async (ecus) => {
-      for (const planned of ecus) await work(planned, networkEcu(network, planned.ecu_id));
-    }),
-  );
+  for (const wave of inWaves(session.record.ecus, ({ install_order = 0 }) => install_order)) {
+    await allSettled(
+      wave.map(async (ecus) => {
+        for (const planned of ecus) await work(planned, networkEcu(network, planned.ecu_id));
+      }),
+    );
+  }
 }
 
 function stepOf(session: UpdateSession, ecuId: string): UpdateEcu["step"] | undefined {

@@ -1,5 +1,6 @@
 import { Type, type Static } from "typebox";
 import type { PackageAnswer } from "#protocol/api/ota.ts";
+import { Deferral } from "#protocol/mqtt/deferral.ts";
 import { reportedStatuses, type ReportedStatus } from "#protocol/mqtt/ota-status.ts";
 import { AssignedImage } from "./assigned-image.ts";
 import { Failure } from "./failure.ts";
@@ -32,6 +33,7 @@ const UpdateEcu = Type.Object({
   zone_id: Type.String(),
   from_version: Type.String(),
   to_version: Type.String(),
+  install_order: Type.Optional(Type.Integer({ description: "As its verified package has it" })),
   step: Type.Enum(ecuSteps),
 });
 export type UpdateEcu = Static<typeof UpdateEcu>;
@@ -52,6 +54,7 @@ export const UpdateRecord = Type.Object({
     Type.Array(AssignedImage, { description: "What full verification lets the ECUs install" }),
   ),
   error: Type.Optional(Failure),
+  deferral: Type.Optional(Type.Array(Deferral, { description: "Why it waits" })),
 });
 export type UpdateRecord = Static<typeof UpdateRecord>;
 
@@ -59,8 +62,12 @@ export type UpdateEvent =
   | { type: "authorized"; assigned: AssignedImage[] }
   | { type: "downloaded" }
   | { type: "verified" }
-  /** The versions that the ECUs run now, to return to. */
-  | { type: "backed_up"; versions: ReadonlyMap<string, string> }
+  /** The versions that the ECUs run now, to return to, and the order to go on in. */
+  | {
+      type: "backed_up";
+      versions: ReadonlyMap<string, string>;
+      orders: ReadonlyMap<string, number>;
+    }
   | { type: "ecu"; ecu_id: string; step: EcuStep }
   | { type: "installed" }
   | { type: "restarted" }
@@ -68,6 +75,10 @@ export type UpdateEvent =
   | { type: "reverted" }
   | { type: "failed"; error: Failure }
   | { type: "progressed"; progress: number }
+  /** It may not go on yet. */
+  | { type: "deferred"; reasons: Deferral[] }
+  /** It may go on. */
+  | { type: "ready" }
   /** The VMG was restarted: the versions that the ECUs run now, without those that are silent. */
   | { type: "resumed"; versions: ReadonlyMap<string, string> };
 
@@ -110,7 +121,7 @@ export function transition(record: UpdateRecord, event: UpdateEvent): UpdateReco
     case "verified":
       return advance(record, "verifying", "backing_up");
     case "backed_up":
-      return backedUp(record, event.versions);
+      return backedUp(record, event);
     case "ecu":
       return ecuStepped(record, event.ecu_id, event.step);
     case "installed":
@@ -122,12 +133,25 @@ export function transition(record: UpdateRecord, event: UpdateEvent): UpdateReco
     case "reverted":
       return advance(record, "rolling_back", "rolled_back", ["waiting", "reverted"]);
     case "failed":
-      return failed(record, event.error);
+      return failed(undeferred(record), event.error);
+    case "deferred":
+      return mayWait(record.phase) ? { ...record, deferral: event.reasons } : undefined;
+    case "ready":
+      return mayWait(record.phase) ? undeferred(record) : undefined;
     case "progressed":
       return { ...record, progress: Math.max(record.progress, Math.min(event.progress, 100)) };
     default:
       return resumed(record, event.versions);
   }
+}
+
+/** An update waits before its download, and again before the first ECU is touched. */
+function mayWait(phase: UpdatePhase): boolean {
+  return phase === "downloading" || phase === "backing_up";
+}
+
+function undeferred({ deferral: _, ...record }: UpdateRecord): UpdateRecord {
+  return record;
 }
 
 /** Nothing more happens to an update in this phase. */
@@ -158,7 +182,7 @@ function advance(
 
 function backedUp(
   record: UpdateRecord,
-  versions: ReadonlyMap<string, string>,
+  { versions, orders }: Extract<UpdateEvent, { type: "backed_up" }>,
 ): UpdateRecord | undefined {
   if (!record.ecus.every((ecu) => versions.has(ecu.ecu_id))) return undefined;
   const next = advance(record, "backing_up", "installing");
@@ -168,6 +192,7 @@ function backedUp(
       ecus: record.ecus.map((ecu) => ({
         ...ecu,
         from_version: versions.get(ecu.ecu_id) ?? ecu.from_version,
+        install_order: orders.get(ecu.ecu_id) ?? 0,
       })),
     }
   );

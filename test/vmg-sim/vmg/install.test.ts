@@ -17,7 +17,11 @@ const [template] = (await samplePackage()).layout.manifest.zones.flatMap(({ ecus
 const { signal } = new AbortController();
 
 /** An update of the brakes from the version that they run, unless the test says otherwise. */
-async function begun(change: Partial<UpdateEcu>, phase: UpdateRecord["phase"]) {
+async function begun(
+  change: Partial<UpdateEcu>,
+  phase: UpdateRecord["phase"],
+  more: readonly UpdateEcu[] = [],
+) {
   const { network } = await hardwareNetwork("VMG-001");
   const planned = { ecu_id: "ECU_001", zone_id: "ZG-FRONT", from_version: "1.0.0" };
   const pace = stillPace();
@@ -39,7 +43,7 @@ async function begun(change: Partial<UpdateEcu>, phase: UpdateRecord["phase"]) {
       phase,
       progress: 0,
       resumes: 0,
-      ecus: [{ ...planned, to_version: "2.0.0", step: "waiting", ...change }],
+      ecus: [{ ...planned, to_version: "2.0.0", step: "waiting", ...change }, ...more],
     },
   );
   const { uds } = loadVehicleConfig({});
@@ -76,6 +80,7 @@ describe("before an installation", () => {
     const { deps, session } = await begun({}, "backing_up");
     await backUp(deps, session, packageFor(), signal);
     expect(session.record.phase).toBe("installing");
+    expect(session.record.ecus).toMatchObject([{ install_order: template?.install_order }]);
   });
 });
 
@@ -85,4 +90,19 @@ it("an ECU that comes back with its old version has not installed anything", asy
     code: "ECU_NOT_RESTARTED",
   });
   expect(session.record.ecus).toMatchObject([{ step: "flashed" }]);
+});
+
+it("ECUs are restarted by install_order, also those of different zones", async () => {
+  const { deps, session } = await begun({ step: "flashed", install_order: 1 }, "restarting", [
+    {
+      ecu_id: "ECU_003",
+      zone_id: "ZG-REAR",
+      from_version: "1.0.0",
+      to_version: "2.0.0",
+      install_order: 0,
+      step: "flashed",
+    },
+  ]);
+  // Neither has anything to come back with: where it ends is where it began.
+  await expect(restartAll(deps, session, signal)).rejects.toThrow("ECU_003 runs 1.0.0");
 });

@@ -58,7 +58,7 @@ const events: Record<string, UpdateEvent> = {
   authorized: { type: "authorized", assigned: [] },
   downloaded: { type: "downloaded" },
   verified: { type: "verified" },
-  backed_up: { type: "backed_up", versions: both },
+  backed_up: { type: "backed_up", versions: both, orders: new Map([["A", 1]]) },
   installed: { type: "installed" },
   restarted: { type: "restarted" },
   healthy: { type: "healthy" },
@@ -137,7 +137,9 @@ describe("update state", () => {
     expect(transition(installing, { type: "ecu", ecu_id: "C", step: "flashing" })).toBeUndefined();
     const versions = new Map([["A", "1.0.0"]]);
     const backingUp = record("backing_up", ["waiting", "waiting"]);
-    expect(transition(backingUp, { type: "backed_up", versions })).toBeUndefined();
+    expect(
+      transition(backingUp, { type: "backed_up", versions, orders: new Map() }),
+    ).toBeUndefined();
   });
 
   it("keeps the first error when rolling back fails as well", () => {
