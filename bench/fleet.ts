@@ -4,8 +4,9 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { Agent, request } from "undici";
 import { clientTlsOptions } from "#crypto/tls.ts";
-import type { PackageAnswer } from "#protocol/api/ota.ts";
+import type { CheckAnswer, PackageAnswer } from "#protocol/api/ota.ts";
 import type { Vci } from "#protocol/api/vci.ts";
+import type { OtaStatus } from "#protocol/mqtt/ota-status.ts";
 import type { Gateway } from "./gateway.ts";
 import type { Vehicle, Workspace } from "./workspace.ts";
 
@@ -15,11 +16,18 @@ const TIMEOUT_MS = 600_000;
 
 /** Calls a gateway's API as an operator, or as the vehicles whose certificates exist. */
 export interface Fleet {
-  /** Publishes an image of random bytes, which no compression makes smaller. */
-  publish(image: { ecuType: string; version: string; bytes: number }): Promise<void>;
+  /** Publishes an image of random bytes, which no compression makes smaller. @returns its id */
+  publish(image: {
+    ecuType: string;
+    version: string;
+    bytes: number;
+    fields?: Record<string, string>;
+  }): Promise<string>;
   register(vehicle: Vehicle): Promise<void>;
   submitVci(vehicle: Vehicle, vci: Vci): Promise<void>;
   requestPackage(vehicle: Vehicle): Promise<PackageAnswer>;
+  check(vehicle: Vehicle): Promise<CheckAnswer>;
+  reportStatus(vehicle: Vehicle, status: OtaStatus): Promise<void>;
   /** Saves what a vehicle downloads. */
   download(vehicle: Vehicle, path: string, file: string): Promise<void>;
   operator<Answer>(method: "GET" | "POST", path: string, body?: unknown): Promise<Answer>;
@@ -56,16 +64,19 @@ export function openFleet(gateway: Gateway, workspace: Workspace): Fleet {
   const send = <Answer>(path: string, by: Vehicle, body: unknown) =>
     call<Answer>("POST", path, { by, type: "application/json", body: JSON.stringify(body) });
   return {
-    async publish({ ecuType, version, bytes }) {
-      const fields = { ecu_type: ecuType, version, hardware_versions: "HW-1.0", channel: "stable" };
-      await call("POST", "/firmware", {
+    async publish({ ecuType, version, bytes, fields }) {
+      const usual = { ecu_type: ecuType, version, hardware_versions: "HW-1.0", channel: "stable" };
+      const { firmware_id } = await call<{ firmware_id: string }>("POST", "/firmware", {
         type: `multipart/form-data; boundary=${BOUNDARY}`,
-        body: Readable.from(multipart(fields, bytes)),
+        body: Readable.from(multipart({ ...usual, ...fields }, bytes)),
       });
+      return firmware_id;
     },
     register: (vehicle) => send("/vehicles/register", vehicle, { vin: vehicle.vin }),
     submitVci: (vehicle, vci) => send(`/vehicles/${vehicle.vin}/vci`, vehicle, vci),
     requestPackage: (vehicle) => send("/ota/package", vehicle, { vin: vehicle.vin }),
+    check: (vehicle) => send("/ota/check", vehicle, { vin: vehicle.vin }),
+    reportStatus: (vehicle, status) => send("/ota/status", vehicle, status),
     async download(vehicle, path, file) {
       const url = `https://127.0.0.1:${gateway.port}${path}`;
       const { body } = await request(url, { dispatcher: agentOf(vehicle) });

@@ -18,7 +18,13 @@ const repository = fileURLToPath(new URL("..", import.meta.url));
 /** Starts the gateway as `npm start` does, with its log in a file, on ports of its own. */
 export async function startGateway(
   workspace: Workspace,
-  options: { name?: string; databaseUrl?: string; anyCore?: boolean; profiles?: number[] } = {},
+  options: {
+    name?: string;
+    databaseUrl?: string;
+    anyCore?: boolean;
+    profiles?: number[];
+    env?: Record<string, string>;
+  } = {},
 ): Promise<Gateway> {
   const place = workspace.place(options.name ?? "gateway");
   const logFile = join(place, "gateway.log");
@@ -38,6 +44,7 @@ export async function startGateway(
       LATTICEWAY_LOG_FORMAT: "json",
       ...(options.profiles && { LATTICEWAY_TLS_PROFILES: JSON.stringify(options.profiles) }),
       ...(options.databaseUrl === undefined ? {} : { DATABASE_URL: options.databaseUrl }),
+      ...options.env,
     },
   });
   closeSync(output);

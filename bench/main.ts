@@ -15,6 +15,7 @@ import { benchmarksPage, OtherMachine } from "./page.ts";
 import { measureQueued } from "./queued.ts";
 import { tableText } from "./report.ts";
 import { measureIssuing } from "./issuing.ts";
+import { measureMillion } from "./million.ts";
 import { measureTelemetry } from "./telemetry.ts";
 import { measureTunnel } from "./tunnel.ts";
 import { measureVerification } from "./verification.ts";
@@ -33,6 +34,7 @@ const measures: Record<string, Measure> = {
   flashing: measureFlashing,
   issuing: measureIssuing,
   verification: measureVerification,
+  million: measureMillion,
 };
 
 const USAGE = `npm run bench -- [--quick] [--write] [name…]
