@@ -69,6 +69,7 @@ export const problems = {
   CERTIFICATE_UNKNOWN: { status: 404, title: "There is no such certificate on record" },
   WEBHOOK_UNKNOWN: { status: 404, title: "There is no such webhook" },
   WEBHOOK_DELIVERY_UNKNOWN: { status: 404, title: "The webhook has no such delivery" },
+  REGISTER_RECORD_UNKNOWN: { status: 404, title: "The register has no such record" },
   TOKEN_UNKNOWN: { status: 404, title: "There is no such operator token" },
   OPERATOR_UNKNOWN: { status: 404, title: "There is no such operator account" },
   OPERATOR_SESSION_UNKNOWN: { status: 404, title: "There is no such session of an operator" },

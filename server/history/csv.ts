@@ -1,0 +1,15 @@
+/** What spreadsheets would take for a formula. */
+const FORMULA = /^[=+\-@\t\r]/;
+const QUOTED = /[",\r\n]/;
+
+/** A line of CSV (RFC 4180); null is empty, and nothing is a formula to whoever opens it. */
+export function csvLine(values: readonly (string | number | null)[]): string {
+  return `${values.map(field).join(",")}\r\n`;
+}
+
+function field(value: string | number | null): string {
+  if (value === null) return "";
+  if (typeof value === "number") return String(value);
+  const text = FORMULA.test(value) ? `'${value}` : value;
+  return QUOTED.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}

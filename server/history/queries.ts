@@ -1,0 +1,154 @@
+import { sql, type RawBuilder } from "kysely";
+import type { HistoryItem } from "#protocol/api/history.ts";
+import type { UpdateStatus } from "#protocol/api/update.ts";
+import type { Db, Tx } from "#server/database/connection.ts";
+import type { Target } from "#server/updates/update.ts";
+import "./table.ts";
+
+/** Notes which firmware an update brings. */
+export async function insertUpdateFirmware(
+  tx: Tx,
+  updateId: string,
+  targets: readonly Target[],
+): Promise<void> {
+  const ids = [...new Set(targets.map(({ firmware_id }) => firmware_id))];
+  if (ids.length === 0) return;
+  await tx
+    .insertInto("update_firmware")
+    .values(ids.map((firmware_id) => ({ firmware_id, update_id: updateId })))
+    .execute();
+}
+
+/** Notes an update that has ended, for each of its ECUs. */
+export async function insertHistory(tx: Tx, updateId: string): Promise<void> {
+  await sql`
+    insert into update_history (update_id, ordinal, vin, campaign_id, ecu_id, zone_id, ecu_type,
+      hardware_version, firmware_id, from_version, to_version, status, error, created_at,
+      started_at, completed_at)
+    select update_id, ordinal - 1, vin, campaign_id, target ->> 'ecu_id', target ->> 'zone_id',
+      target ->> 'ecu_type', target ->> 'hardware_version', (target ->> 'firmware_id')::uuid,
+      target ->> 'from_version', target ->> 'to_version', status, error, created_at, started_at,
+      date_trunc('milliseconds', completed_at)
+    from vehicle_update, jsonb_array_elements(targets) with ordinality as each (target, ordinal)
+    where update_id = ${updateId} and completed_at is not null
+    order by ordinal`.execute(tx);
+}
+
+/** Where a list goes on. */
+export interface HistoryPosition {
+  /** Milliseconds since 1970. */
+  at: number;
+  history_id: string;
+}
+
+export interface HistoryFilter {
+  vin?: string | undefined;
+  ecu_type?: string | undefined;
+  firmware_id?: string | undefined;
+  campaign_id?: string | undefined;
+  status?: UpdateStatus | undefined;
+  /** Ended from this time on. */
+  from?: Date | undefined;
+  /** Ended before this time. */
+  to?: Date | undefined;
+}
+
+export type HistoryRow = HistoryItem & { history_id: number };
+
+/** ECUs whose updates have ended, the last one first, from behind `after` on. */
+export async function listHistory(
+  db: Db,
+  { from, to, ...equal }: HistoryFilter,
+  { after, limit }: { after: HistoryPosition | undefined; limit: number },
+): Promise<HistoryRow[]> {
+  const conditions: RawBuilder<unknown>[] = Object.entries(equal).flatMap(([column, value]) =>
+    value === undefined ? [] : [sql`${sql.ref(column)} = ${value}`],
+  );
+  if (from !== undefined) conditions.push(sql`completed_at >= ${from}`);
+  if (to !== undefined) conditions.push(sql`completed_at < ${to}`);
+  if (after !== undefined) {
+    const at = sql`to_timestamp(${after.at}::double precision / 1000)`;
+    conditions.push(sql`(completed_at, history_id) < (${at}, ${after.history_id}::bigint)`);
+  }
+  // Its index has no others: let the planner see it.
+  if (equal.status !== undefined && equal.status !== "success") {
+    conditions.push(sql`status <> 'success'`);
+  }
+  const where = conditions.length > 0 ? sql`where ${sql.join(conditions, sql` and `)}` : sql``;
+  const { rows } = await sql<
+    Omit<HistoryRow, Times> & Record<Times, Date> & { started_at: Date | null }
+  >`
+    select history_id, update_id, vin, campaign_id, ecu_id, zone_id, ecu_type, hardware_version,
+      firmware_id, from_version, to_version, status, error, created_at, started_at, completed_at
+    from update_history ${where}
+    order by completed_at desc, history_id desc limit ${limit}`.execute(db);
+  return rows.map((row) => ({
+    ...row,
+    created_at: row.created_at.toISOString(),
+    started_at: row.started_at?.toISOString() ?? null,
+    completed_at: row.completed_at.toISOString(),
+  }));
+}
+
+type Times = "created_at" | "started_at" | "completed_at";
+
+export interface LogFilter {
+  vin?: string | undefined;
+  update_id?: string | undefined;
+  firmware_id?: string | undefined;
+  ecu_id?: string | undefined;
+  status?: string | undefined;
+  from?: Date | undefined;
+  to?: Date | undefined;
+}
+
+/** What vehicles have told of their updates, the last first, from behind `cursor` on. */
+export async function listLogs(
+  db: Db,
+  { limit, cursor, ...filter }: LogFilter & { limit: number; cursor?: number | undefined },
+) {
+  let query = db
+    .selectFrom("update_event as log")
+    .innerJoin("vehicle_update as update", "update.update_id", "log.update_id")
+    .select([
+      "log.event_id",
+      "log.update_id",
+      "update.vin",
+      "update.campaign_id",
+      "log.ecu_id",
+      "log.status",
+      "log.progress",
+      "log.message",
+      "log.error",
+      "log.applied",
+      "log.reported_at",
+      "log.received_at",
+    ])
+    .orderBy("log.event_id", "desc")
+    .limit(limit);
+  const { vin, update_id, firmware_id, ecu_id, status, from, to } = filter;
+  if (cursor !== undefined) query = query.where("log.event_id", "<", cursor);
+  if (vin !== undefined) query = query.where("update.vin", "=", vin);
+  if (update_id !== undefined) query = query.where("log.update_id", "=", update_id);
+  if (ecu_id !== undefined) query = query.where("log.ecu_id", "=", ecu_id);
+  if (status !== undefined) query = query.where("log.status", "=", status);
+  if (from !== undefined) query = query.where("log.received_at", ">=", from);
+  if (to !== undefined) query = query.where("log.received_at", "<", to);
+  if (firmware_id !== undefined) {
+    query = query.where((where) =>
+      where.exists(
+        where
+          .selectFrom("update_firmware as brought")
+          .select("brought.update_id")
+          .whereRef("brought.update_id", "=", "log.update_id")
+          .where("brought.firmware_id", "=", firmware_id),
+      ),
+    );
+  }
+  return (await query.execute()).map(({ event_id, ...row }) => ({
+    log_id: event_id,
+    ...row,
+    reported_at: row.reported_at.toISOString(),
+    received_at: row.received_at.toISOString(),
+  }));
+}
