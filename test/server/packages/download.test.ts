@@ -108,6 +108,29 @@ describe("a package", () => {
     }
   });
 
+  it("that holds an archived image is refused, also to who is in the middle of it", async () => {
+    const { download_url, package_id } = await newPackage();
+    const begun = await vehicle.send("GET", download_url, { headers: { range: "bytes=0-999" } });
+    expect(begun.status).toBe(206);
+    const { json } = await gateway.admin.send("GET", "/api/v1/firmware?ecu_type=brake&limit=1");
+    await gateway.admin.send("POST", `/api/v1/firmware/${json.items[0].firmware_id}/archive`);
+    const etag = String(begun.headers["etag"]);
+    for (const headers of [
+      {},
+      { range: "bytes=1000-1999", "if-range": etag },
+      { "if-none-match": etag },
+    ]) {
+      const refused = await vehicle.send("GET", download_url, { headers });
+      expect(problemOf(refused)).toBe("PACKAGE_WITHDRAWN");
+      expect(refused.json.detail).toContain(`brake 1.${release}.0`);
+      expect(refused.headers["etag"]).toBeUndefined();
+    }
+    expect((await vehicle.send("HEAD", download_url)).status).toBe(410);
+    // What is left is offered in its place, or nothing.
+    const next = await ask();
+    expect(next.json.package_id).not.toBe(package_id);
+  });
+
   it("has the same bytes after a restart", async () => {
     const { download_url, checksum: expected } = await newPackage();
     const before = await vehicle.send("GET", download_url);
