@@ -51,7 +51,7 @@ export function afterMove(state: State, move: Move): State {
 }
 
 /** Every consistent bundle, the empty one included. */
-export function movesFrom(puzzle: Puzzle, state: State): Move[] {
+function movesFrom(puzzle: Puzzle, state: State): Move[] {
   let moves: Move[] = [[]];
   for (const [index, ecu] of puzzle.ecus.entries()) {
     const steps = puzzle.catalogue.filter(
