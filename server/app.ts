@@ -133,15 +133,24 @@ async function compose(base: Base) {
 
   const assembler = createAssembler({ db, blobs, signers });
   const catalogues = openCatalogues(config.diagnostics.catalogue_dir, log);
+  const fleet = await composeFleet({
+    ...base,
+    db,
+    releases,
+    assembler,
+    started: (vin) => remote.updateStarted(vin),
+    deliver: (vin) => commands.deliver(vin),
+  });
+  const { newDtcs } = fleet.campaigns.progress;
   const remote = await composeRemoteDiagnostics({
     ...base,
     ...rights,
     db,
     mqtt,
     catalogues,
+    newDtcs,
   });
-  const { updateStarted: started, revocations } = remote;
-  const fleet = await composeFleet({ ...base, db, releases, assembler, started });
+  const { revocations } = remote;
   const { updates } = fleet;
   const commands = composeCommands({ ...base, db, mqtt, updates });
   const parts = { ...base, ...rights, db, mqtt, catalogues, revocations };

@@ -1,11 +1,14 @@
 import type { ServerConfig } from "#config/server.ts";
 import { openCampaignBook } from "#server/campaigns/book.ts";
 import { haltWithdrawn, keepCourse } from "#server/campaigns/course.ts";
+import { dryRunRoutes } from "#server/campaigns/dry-run-routes.ts";
 import { createEvaluation } from "#server/campaigns/evaluation.ts";
 import { createOffers } from "#server/campaigns/offers.ts";
 import { createProgress } from "#server/campaigns/progress.ts";
+import { campaignProgressRoutes } from "#server/campaigns/progress-routes.ts";
 import { campaignRoutes } from "#server/campaigns/routes.ts";
 import { endSoaks } from "#server/campaigns/soak.ts";
+import { doWork } from "#server/campaigns/work.ts";
 import type { Db } from "#server/database/connection.ts";
 import type { ReleaseBook } from "#server/firmware/release-book.ts";
 import type { Log } from "#server/runtime/log.ts";
@@ -17,21 +20,29 @@ export interface CampaignPartsDeps {
   /** How often other gateways' changes are looked for; undefined where there are none. */
   everyMs: number | undefined;
   log: Log;
+  /** Sends a vehicle the commands that wait for it. */
+  deliver: (vin: string) => void;
 }
 
 /** Campaigns, as the gateway puts them together. */
-export async function composeCampaigns({ db, config, releases, everyMs, log }: CampaignPartsDeps) {
+export async function composeCampaigns(deps: CampaignPartsDeps) {
+  const { db, config, releases, everyMs, log, deliver } = deps;
   const book = await openCampaignBook({ db, everyMs, log });
   const offers = createOffers({ campaigns: book, releases, log });
   const changed = () => book.refresh();
   const { approval } = config.campaigns;
   const evaluation = createEvaluation({ db, changed, log });
   const { counted } = evaluation;
+  const work = { db, counted, deliver, ttlSeconds: config.commands.ttl_s };
   return {
     book,
     offers,
     progress: createProgress({ counted }),
-    routes: [campaignRoutes({ db, approval, changed })],
+    routes: [
+      campaignRoutes({ db, approval, changed }),
+      campaignProgressRoutes(work),
+      dryRunRoutes({ db, releases }),
+    ],
     /** The catalogue in memory, to be refreshed by whoever changes it: campaigns look at what is left. */
     catalogue: {
       async refresh(): Promise<void> {
@@ -44,7 +55,8 @@ export async function composeCampaigns({ db, config, releases, everyMs, log }: C
      * @returns how many campaigns have moved
      */
     async maintain(now: Date, mayGoOn: () => boolean): Promise<number> {
-      await endSoaks({ db, counted }, now, mayGoOn);
+      await endSoaks(work, now, mayGoOn);
+      await doWork(work, now, mayGoOn);
       const judged = await evaluation.all(now);
       const halted = await haltWithdrawn({ db, changed }, now);
       return judged + halted + (await keepCourse({ db, changed }, now));

@@ -31,6 +31,8 @@ export function composeCommands(parts: {
   });
   return {
     routes,
+    /** Sends a vehicle what waits for it, if it is listening. */
+    deliver: delivery.commands,
     topics: commandTopics({ ...base, outcomes }),
     stop() {
       delivery.stop();

@@ -332,18 +332,3 @@ export const CampaignVehicle = Type.Object({
   finished_at: orNull(Timestamp),
 });
 export type CampaignVehicle = Static<typeof CampaignVehicle>;
-
-/** What became of vehicles, or of their ECUs of one type and hardware. */
-export const CampaignCount = Type.Object({
-  wave: Type.Integer({ minimum: 0 }),
-  ecu_type: orNull(EcuType),
-  hardware_version: orNull(HardwareVersion),
-  started: Type.Integer(),
-  succeeded: Type.Integer(),
-  failed: Type.Integer({ description: "And not rolled back" }),
-  rolled_back: Type.Integer({ description: "Failed, and runs what it ran before" }),
-  reverted: Type.Integer({ description: "Succeeded, and was taken back" }),
-  silent: Type.Integer({ description: "Of the failed: nothing was heard by the deadline" }),
-  new_dtcs: Type.Integer({ description: "Of the failed: by DTCs that are new after the update" }),
-});
-export type CampaignCount = Static<typeof CampaignCount>;

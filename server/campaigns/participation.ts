@@ -170,7 +170,7 @@ export function afterReport(
         ? proven({ ...before, groups: unblamed(before.groups) }, targets, rules, now)
         : undefined;
     case "reverting":
-      if (brought !== "all") return ended(before, { status: "reverted", reason: null }, now);
+      if (brought !== "all") return goneBack(before, now);
       return reported.hasGoneBack
         ? notReverted(before, "it still runs what it got", now)
         : undefined;
@@ -207,6 +207,16 @@ function contradicted(
   reason.detail = "its ECUs or their versions were changed by other means";
   const groups = before.groups.filter((group) => ecus.some((ecu) => isSame(group, ecu)));
   return { ...before, status: "waiting", reason, groups, soak_until: null, finished_at: null };
+}
+
+/** It was told to go back to what it ran before. */
+export function reverting(before: Participation): Participation {
+  return { ...before, status: "reverting", reason: null, soak_until: null, finished_at: null };
+}
+
+/** It runs what it ran before, as it was told. */
+export function goneBack(before: Participation, now: Date): Participation {
+  return ended(before, { status: "reverted", reason: null }, now);
 }
 
 /** It keeps what it has: it has succeeded, and the reason says why it did not go back. */

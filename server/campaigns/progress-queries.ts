@@ -47,26 +47,40 @@ function lockedVehicles(tx: Tx) {
     .forNoKeyUpdate("campaign_vehicle");
 }
 
-/** The next vehicles of a campaign that stand so, but for those that are being worked on right now. */
+/** Which of a campaign's vehicles a batch is about. */
+export interface Standers {
+  statuses: readonly CampaignVehicleStatus[];
+  /** Those that have ended later are left as they are. */
+  until: Date;
+}
+
+/** Some of them, but for those that are being worked on right now. */
 export async function lockSome(
   tx: Tx,
   campaignId: string,
-  {
-    statuses,
-    finishedBefore,
-    limit,
-  }: { statuses: readonly CampaignVehicleStatus[]; finishedBefore: Date; limit: number },
+  which: Standers,
+  limit: number,
 ): Promise<CampaignVehicle[]> {
-  return tx
-    .selectFrom("campaign_vehicle")
+  return standing(tx, campaignId, which)
     .selectAll()
-    .where("campaign_id", "=", campaignId)
-    .where("status", "in", statuses)
-    .where((eb) => eb.or([eb("finished_at", "is", null), eb("finished_at", "<=", finishedBefore)]))
     .limit(limit)
     .forNoKeyUpdate()
     .skipLocked()
     .execute();
+}
+
+/** Is there one left? */
+export async function isOneLeft(db: Db, campaignId: string, which: Standers): Promise<boolean> {
+  const row = await standing(db, campaignId, which).select("vin").limit(1).executeTakeFirst();
+  return row !== undefined;
+}
+
+function standing(db: Db, campaignId: string, { statuses, until }: Standers) {
+  return db
+    .selectFrom("campaign_vehicle")
+    .where("campaign_id", "=", campaignId)
+    .where("status", "in", statuses)
+    .where((eb) => eb.or([eb("finished_at", "is", null), eb("finished_at", "<=", until)]));
 }
 
 /** Vehicles of one campaign that have soaked for long enough, those that are due longest first. */
@@ -120,12 +134,11 @@ export async function saveStandings(
   standings: readonly Standing[],
 ): Promise<void> {
   if (standings.length === 0) return;
-  const rows = standings.map(({ vin, wave, after, command_id = null }) => ({
-    vin,
-    wave,
-    ...after,
-    command_id,
-  }));
+  const rows = standings.map(({ vin, wave, after, command_id = null }) => {
+    const { status, update_id, attempts, reason, soak_until, finished_at, groups, dtcs } = after;
+    const standing = { status, update_id, attempts, reason, soak_until, finished_at, groups, dtcs };
+    return { vin, wave, ...standing, command_id };
+  });
   const add = sql.join(
     counted.map(
       (each) => sql`${sql.ref(each)} = counter.${sql.ref(each)} + excluded.${sql.ref(each)}`,

@@ -1,15 +1,7 @@
 import type { Db } from "#server/database/connection.ts";
+import { BATCH, type BatchDeps } from "./batch.ts";
 import { afterSoak } from "./participation.ts";
 import { campaignsWithSoaked, lockSoaked, saveStandings } from "./progress-queries.ts";
-
-export interface BatchDeps {
-  db: Db;
-  /** Called when the counters of a campaign have changed. */
-  counted: (campaignId: string) => void;
-}
-
-/** Small enough that no statement holds rows for long. */
-export const BATCH = 500;
 
 /**
  * Lets vehicles count as succeeded that have stayed as they are for long enough, in batches for as

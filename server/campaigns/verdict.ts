@@ -7,7 +7,7 @@ import { nextWave, type NextWave } from "./waves.ts";
 /** What the stop rule says of a campaign by its counters. */
 export function verdictOf(
   { stop_rule }: Pick<Campaign, "stop_rule">,
-  counts: WaveCounts[],
+  counts: readonly WaveCounts[],
 ): Verdict {
   if (stop_rule === null) return { stop: false };
   return judge(stop_rule, overWaves(counts).map(outcomesOf));
@@ -26,7 +26,7 @@ export function outcomesOf(group: GroupCounts): Outcomes & { scope: Scope } {
 /** What becomes of a campaign's next wave by its counters. */
 export function waveToCome(
   campaign: Pick<Campaign, "waves" | "waves_opened" | "gate_met_at">,
-  counts: WaveCounts[],
+  counts: readonly WaveCounts[],
   now: Date,
 ): NextWave {
   return nextWave(campaign, finished(ofWave(counts, campaign.waves_opened.length - 1)), now);
