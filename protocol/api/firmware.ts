@@ -38,10 +38,9 @@ const Rxswin = Type.String({
   description: "RxSWIN (UN Regulation No. 156) of the regulated software that the image belongs to",
   examples: ["R79 4711-02"],
 });
-export const Availability = Type.Union([Type.Literal("channel"), Type.Literal("campaign")], {
+const Availability = Type.Union([Type.Literal("channel"), Type.Literal("campaign")], {
   description: "Offered to every vehicle on its channel, or by a campaign only",
 });
-export type Availability = Static<typeof Availability>;
 const BuildNumber = Type.Integer({
   minimum: 0,
   maximum: Number.MAX_SAFE_INTEGER,
@@ -82,14 +81,10 @@ export const FirmwarePatch = Type.Object(
 );
 export type FirmwarePatch = Static<typeof FirmwarePatch>;
 
-export const FirmwareStatus = Type.Union([Type.Literal("active"), Type.Literal("archived")]);
+const FirmwareStatus = Type.Union([Type.Literal("active"), Type.Literal("archived")]);
 
 /** Whether signed targets of the image repository name the image: vehicles take no other. */
-export const Publication = Type.Union([
-  Type.Literal("published"),
-  Type.Literal("awaiting_signature"),
-]);
-export type Publication = Static<typeof Publication>;
+const Publication = Type.Union([Type.Literal("published"), Type.Literal("awaiting_signature")]);
 
 /** Told to the operator; nothing is refused for it. */
 const warningCodes = [

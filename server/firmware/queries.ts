@@ -169,18 +169,6 @@ const releaseColumns = [
   "compressed_size as size",
 ] as const;
 
-/** Active, published releases for these ECU types: the planner's catalogue. */
-export async function activeReleases(db: Db, ecuTypes: readonly string[]): Promise<Release[]> {
-  if (ecuTypes.length === 0) return [];
-  return db
-    .selectFrom("firmware")
-    .select(releaseColumns)
-    .where("ecu_type", "in", [...new Set(ecuTypes)])
-    .where("status", "=", "active")
-    .where("published_at", "is not", null)
-    .execute();
-}
-
 /** A firmware as it has become. */
 export interface ReleaseChange {
   firmware_id: string;

@@ -53,7 +53,7 @@ export async function openReleaseBook(deps: {
 }
 
 /** @returns the same when no planning can tell the difference */
-export function withChanges(releases: Releases, changes: readonly ReleaseChange[]): Releases {
+function withChanges(releases: Releases, changes: readonly ReleaseChange[]): Releases {
   const byId = new Map(releases.byId);
   const types = new Set<string>();
   for (const { firmware_id, release } of changes) {
