@@ -171,11 +171,9 @@ async function identifyOperator(
   if (scheme?.toLowerCase() !== "bearer" || !token) throw new ProblemError("TOKEN_REQUIRED");
   const operator = await authenticate(token);
   if (operator === undefined) throw new ProblemError("TOKEN_INVALID");
-  demandScope(operator, scopeOf(request.method, request.routeOptions.schema as Tagged));
+  demandScope(operator, scopeOf(request.method, request.routeOptions.schema));
   return operator;
 }
-
-type Tagged = { tags?: readonly string[] } | undefined;
 
 /** A token's scopes take from what its role may, and never add to it. */
 function demandScope(operator: Operator, scope: string | undefined): void {

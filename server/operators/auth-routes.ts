@@ -58,8 +58,8 @@ export function authRoutes(deps: AuthDeps) {
         // RFC 6749 §5.1: nobody keeps tokens on the way.
         void reply.header("cache-control", "no-store");
       });
-      logins(limited as Http, deps);
-      ownPassword(limited as Http, deps);
+      logins(limited, deps);
+      ownPassword(limited, deps);
     });
     myself(http);
     ownSessions(http, deps);

@@ -148,15 +148,18 @@ function firstOf<Value>(mapping: Record<string, Value>, groups: unknown[]): Valu
 
 function refusal(error: unknown, log: Log): ProblemError {
   if (error instanceof ProblemError) return error;
-  if (error instanceof errors.JOSEError && !UNREACHABLE.has(error.code)) {
+  if (error instanceof errors.JOSEError && !isUnreachable(error)) {
     return new ProblemError("TOKEN_INVALID", error.message);
   }
   log.warn({ err: error, code: "OIDC_UNAVAILABLE" }, "The OIDC issuer can't be asked");
   return new ProblemError("OIDC_UNAVAILABLE");
 }
 
-/** What comes of an issuer that does not answer, or not as it should. */
-const UNREACHABLE = new Set(["ERR_JWKS_TIMEOUT", "ERR_JWKS_INVALID", "ERR_JOSE_GENERIC"]);
+/** Whether an issuer does not answer, or not with keys. */
+function isUnreachable(error: errors.JOSEError): boolean {
+  const { JWKSTimeout, JWKSInvalid, JOSEError } = errors;
+  return [JWKSTimeout.code, JWKSInvalid.code, JOSEError.code].includes(error.code);
+}
 
 type Read = (url: string, init: RequestInit) => Promise<Response>;
 

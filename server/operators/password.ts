@@ -58,7 +58,7 @@ export function isOutdated(hash: string): boolean {
  */
 export function judgePassword(password: string, of: { min: number; name: string }): void {
   const text = canonical(password);
-  const length = [...text].length;
+  const length = Array.from(text).length;
   const fault =
     length < of.min
       ? `it has ${length} characters; at least ${of.min} are needed`

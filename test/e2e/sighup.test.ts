@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { text } from "node:stream/consumers";
 import { expect, it, onTestFinished } from "vitest";
 import { serverFiles } from "#crypto/pki-layout.ts";
 import { testFolder } from "#test/helpers/folder.ts";
@@ -28,15 +29,18 @@ it("SIGHUP has a gateway read its certificates and its catalogue again, and neve
       LATTICEWAY_LOG_FORMAT: "json",
       DATABASE_URL: database.url,
     },
-    stdio: ["ignore", "pipe", "inherit"],
+    stdio: ["ignore", "pipe", "pipe"],
   });
   onTestFinished(() => void child.kill("SIGKILL"));
+  const told = text(child.stderr);
+  const log: string[] = [];
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  const logged = async (text: string) => {
+  const logged = async (wanted: string) => {
     for (;;) {
       const { value, done } = await lines.next();
-      if (done === true) throw new Error(`the gateway ended without: ${text}`);
-      if (value.includes(text)) return;
+      if (done === true) throw new Error(`the gateway ended without: ${wanted}`);
+      log.push(value);
+      if (value.includes(wanted)) return;
     }
   };
   await logged("OTA Server Running");
@@ -52,4 +56,8 @@ it("SIGHUP has a gateway read its certificates and its catalogue again, and neve
   const ended = once(child, "exit");
   child.kill("SIGTERM");
   expect(await ended).toEqual([0, null]);
+  // Of the first start, for whoever sees it; the log is kept.
+  const [, password = ""] = /First account: admin\nPassword: +(\S{20,})\n/.exec(await told) ?? [];
+  expect(password).not.toBe("");
+  expect(log.join()).not.toContain(password);
 });

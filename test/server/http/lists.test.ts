@@ -27,6 +27,11 @@ describe("every list", () => {
     "/api/v1/diagnostics/results",
     "/api/v1/certificates",
     "/api/v1/events",
+    "/api/v1/history/updates",
+    "/api/v1/logs",
+    "/api/v1/register",
+    "/api/v1/operators/accounts",
+    "/api/v1/auth/sessions",
     "/api/v1/audit",
     "/api/v1/diagnostics/approvals",
     "/api/v1/diagnostics/sessions",
@@ -37,6 +42,7 @@ describe("every list", () => {
   /** There is none without a script, whatever is asked. */
   const ofAScript = "/api/v1/diagnostics/scripts/{script_id}/steps";
   const ofAWebhook = "/api/v1/webhooks/{webhook_id}/deliveries";
+  const ofAnAccount = "/api/v1/operators/accounts/{account_id}/sessions";
   const ofACampaign = "/api/v1/campaigns/{campaign_id}/vehicles";
 
   it("that takes a cursor is among these", async () => {
@@ -46,7 +52,9 @@ describe("every list", () => {
     )
       .filter(([, { get }]) => get?.parameters?.some(({ name }) => name === "cursor"))
       .map(([path]) => path.replace("{vin}", vin));
-    expect(paged.sort()).toEqual([...lists, ofAScript, ofAWebhook, ofACampaign].sort());
+    expect(paged.sort()).toEqual(
+      [...lists, ofAScript, ofAWebhook, ofACampaign, ofAnAccount].sort(),
+    );
   });
 
   describe.each(lists)("%s", (list) => {

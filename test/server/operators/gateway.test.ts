@@ -1,19 +1,18 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Account, Grant } from "#protocol/api/operator.ts";
-import { publish } from "#test/helpers/fleet-data.ts";
+import type { Account } from "#protocol/api/operator.ts";
 import { startGateway, type Answer, type Caller, type TestGateway } from "#test/helpers/gateway.ts";
 import { problemOf } from "#test/server/problem-of.ts";
+import { accounts, granted, operatorsOf, password } from "./operators-of.ts";
 import { startIssuer, type SigningKey } from "./own-issuer.ts";
 
-const accounts = "/api/v1/operators/accounts";
 const tokens = "/api/v1/operators/tokens";
-const password = "correct horse battery";
 
 let issuer: Awaited<ReturnType<typeof startIssuer>>;
 let key: SigningKey;
 let gateway: TestGateway;
 let nobody: Caller;
+let { login, refresh, me, person } = {} as ReturnType<typeof operatorsOf>;
 let firstAdmin: { name: string; password: string } | undefined;
 
 beforeAll(async () => {
@@ -29,33 +28,13 @@ beforeAll(async () => {
     },
   });
   nobody = gateway.operator("");
+  ({ login, refresh, me, person } = operatorsOf(gateway));
   firstAdmin = gateway.app.firstAdmin;
 });
 afterAll(async () => {
   await gateway.close();
   await issuer.close();
 });
-
-const login = async (body: object) => nobody.send("POST", "/api/v1/auth/login", { body });
-const refresh = async (refresh_token: string) =>
-  nobody.send("POST", "/api/v1/auth/refresh", { body: { refresh_token } });
-const me = async (token: string) => gateway.operator(token).send("GET", "/api/v1/auth/me");
-
-function granted(answer: Answer): Grant {
-  expect([answer.status, answer.json?.code]).toEqual([200, undefined]);
-  expect(answer.headers["cache-control"]).toBe("no-store");
-  return answer.json as Grant;
-}
-
-/** An account that has logged in for the first time. */
-async function person(role: string, change: object = {}) {
-  const name = `${role} ${randomUUID().slice(0, 8)}`;
-  const made = await gateway.admin.send("POST", accounts, { body: { name, role, ...change } });
-  expect(made.status).toBe(201);
-  const { account_id, password: first } = made.json as Account & { password: string };
-  const grant = granted(await login({ name, password: first, new_password: password }));
-  return { name, account_id, grant, first };
-}
 
 async function audited(query: string) {
   const { json } = await gateway.admin.send("GET", `/api/v1/audit?${query}`);
@@ -187,7 +166,8 @@ describe("an account", () => {
 describe("a login", () => {
   it("takes a name as it may be typed", async () => {
     const { name } = await person("viewer");
-    granted(await login({ name: name.toUpperCase(), password }));
+    const { access_token } = granted(await login({ name: name.toUpperCase(), password }));
+    expect((await me(access_token)).json).toMatchObject({ name });
   });
 
   it.each([
@@ -445,53 +425,6 @@ describe("somebody whom the issuer vouches for", () => {
     expect(problemOf(await send({ id_token: "x" }))).toBe("TOKEN_INVALID");
     const [failed] = await audited("action=operator.login_failed");
     expect(failed?.detail).toMatchObject({ by: "oidc", reason: "TOKEN_INVALID" });
-  });
-});
-
-describe("a change by an operator", () => {
-  it("is in the audit log when it is answered: who, what, and what about", async () => {
-    const { name, grant } = await person("release_manager");
-    const caller = gateway.operator(grant.access_token);
-    const { firmware_id } = await publish(caller, { ecu_type: "brake", version: "1.2.3" });
-    const body = { release_notes: "n" };
-    const answer = await caller.send("PATCH", `/api/v1/firmware/${firmware_id}`, { body });
-    expect(answer.status).toBe(200);
-    const actor = `operator:${name}`;
-    expect(await audited(`subject=${firmware_id}`)).toEqual([
-      expect.objectContaining({
-        actor,
-        action: "PATCH /firmware/{firmware_id}",
-        detail: {
-          status: 200,
-          token_id: grant.session_id,
-          params: { firmware_id },
-          body,
-        },
-      }),
-      expect.objectContaining({ actor, action: "POST /firmware" }),
-    ]);
-  });
-
-  it("that was refused is not, nor is reading, nor what a vehicle does", async () => {
-    const { json: before } = await gateway.admin.send("GET", "/api/v1/audit/head");
-    const vehicle = await gateway.vehicle("VMG-001");
-    await vehicle.send("POST", "/api/v1/vehicles/register", { body: { vin: "VMG-001" } });
-    await gateway.admin.send("GET", "/api/v1/vehicles");
-    const bad = await gateway.admin.send("PATCH", "/api/v1/vehicles/VMG-001", { body: { x: 1 } });
-    expect(bad.status).toBe(400);
-    const { json: after } = await gateway.admin.send("GET", "/api/v1/audit/head");
-    expect(after).toEqual(before);
-  });
-
-  it("of a vehicle is found by the vehicle", async () => {
-    const body = { region: "eu" };
-    await gateway.admin.send("PATCH", "/api/v1/vehicles/VMG-001", { body });
-    const [entry] = await audited("vin=VMG-001");
-    expect(entry).toMatchObject({
-      actor: "operator:first-admin",
-      action: "PATCH /vehicles/{vin}",
-      detail: { status: 200, body },
-    });
   });
 });
 

@@ -1,0 +1,64 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { publish } from "#test/helpers/fleet-data.ts";
+import { startGateway, type TestGateway } from "#test/helpers/gateway.ts";
+
+let gateway: TestGateway;
+beforeAll(async () => {
+  gateway = await startGateway();
+});
+afterAll(() => gateway.close());
+
+async function audited(query: string) {
+  const { json } = await gateway.admin.send("GET", `/api/v1/audit?${query}`);
+  return (json as { items: object[] }).items;
+}
+
+describe("a change by an operator", () => {
+  it("is in the audit log when it is answered: who, what, and what about", async () => {
+    const made = await gateway.admin.send("POST", "/api/v1/operators/tokens", {
+      body: { name: "releases", role: "release_manager" },
+    });
+    const { token, token_id } = made.json as { token: string; token_id: string };
+    const caller = gateway.operator(token);
+    const { firmware_id } = await publish(caller, { ecu_type: "brake", version: "1.2.3" });
+    const body = { release_notes: "n" };
+    const answer = await caller.send("PATCH", `/api/v1/firmware/${firmware_id}`, { body });
+    expect(answer.status).toBe(200);
+    const actor = "operator:releases";
+    expect(await audited(`subject=${firmware_id}`)).toEqual([
+      expect.objectContaining({
+        actor,
+        action: "PATCH /firmware/{firmware_id}",
+        detail: {
+          status: 200,
+          token_id,
+          params: { firmware_id },
+          body,
+        },
+      }),
+      expect.objectContaining({ actor, action: "POST /firmware" }),
+    ]);
+  });
+
+  it("that was refused is not, nor is reading, nor what a vehicle does", async () => {
+    const { json: before } = await gateway.admin.send("GET", "/api/v1/audit/head");
+    const vehicle = await gateway.vehicle("VMG-001");
+    await vehicle.send("POST", "/api/v1/vehicles/register", { body: { vin: "VMG-001" } });
+    await gateway.admin.send("GET", "/api/v1/vehicles");
+    const bad = await gateway.admin.send("PATCH", "/api/v1/vehicles/VMG-001", { body: { x: 1 } });
+    expect(bad.status).toBe(400);
+    const { json: after } = await gateway.admin.send("GET", "/api/v1/audit/head");
+    expect(after).toEqual(before);
+  });
+
+  it("of a vehicle is found by the vehicle", async () => {
+    const body = { region: "eu" };
+    await gateway.admin.send("PATCH", "/api/v1/vehicles/VMG-001", { body });
+    const [entry] = await audited("vin=VMG-001");
+    expect(entry).toMatchObject({
+      actor: "operator:first-admin",
+      action: "PATCH /vehicles/{vin}",
+      detail: { status: 200, body },
+    });
+  });
+});
