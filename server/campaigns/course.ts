@@ -1,5 +1,5 @@
-import { ProblemError } from "#protocol/api/problem.ts";
 import type { CampaignReason } from "#protocol/api/campaign.ts";
+import { problems, ProblemError } from "#protocol/api/problem.ts";
 import type { Db, Tx } from "#server/database/connection.ts";
 import { demandReleases } from "./actions.ts";
 import { nextState, type Campaign, type CampaignInput } from "./campaign.ts";
@@ -85,16 +85,19 @@ async function takeDue(tx: Tx, campaign: Campaign, now: Date): Promise<boolean> 
   const lacking = await lackingReleases(tx, campaign);
   return lacking === undefined
     ? take(tx, campaign, "start", now)
-    : take(tx, campaign, "halt", now, { code: "CAMPAIGN_RELEASE_WITHDRAWN", detail: lacking });
+    : take(tx, campaign, "halt", now, lacking);
 }
 
-/** What stands against its start, since it was approved. */
-async function lackingReleases(tx: Tx, campaign: Campaign): Promise<string | undefined> {
+/** What stands against its start since it was approved. */
+async function lackingReleases(tx: Tx, campaign: Campaign): Promise<CampaignReason | undefined> {
   try {
     await demandReleases(tx, campaign);
     return undefined;
   } catch (error) {
-    if (error instanceof ProblemError) return error.message;
+    if (error instanceof ProblemError) {
+      const { code, message } = error;
+      return { code, detail: `${problems[code].title}: ${message}` };
+    }
     throw error;
   }
 }

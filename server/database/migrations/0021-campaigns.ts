@@ -45,9 +45,10 @@ const statements = [
   `create index campaign_state on campaign (state, campaign_id desc)`,
   `create index campaign_changed on campaign (changed_at)`,
 
-  // A vehicle has no row before its first package: membership is a matter of hash and filter.
+  // A vehicle has no row before its first package: membership is a matter of hash and filter. No
+  // foreign key to the campaign, which every vehicle that joins would lock; one with rows stays.
   `create table campaign_vehicle (
-    campaign_id uuid not null references campaign,
+    campaign_id uuid not null,
     vin text not null references vehicle on delete cascade,
     wave smallint not null,
     status text not null,

@@ -319,7 +319,7 @@ describe("the course of campaigns", () => {
     expect(await haltWithdrawn(deps(), at("12:00"))).toBe(0);
     await archive(lights);
     await keepCourse(deps(), at("12:00"));
-    expect(await stateOf(waiting)).toEqual(["paused", "CAMPAIGN_RELEASE_WITHDRAWN"]);
+    expect(await stateOf(waiting)).toEqual(["paused", "CAMPAIGN_RELEASE_UNAVAILABLE"]);
     expect(await haltWithdrawn(deps(), at("12:00"))).toBe(1);
     expect(await haltWithdrawn(deps(), at("12:01"))).toBe(0);
     expect(await stateOf(id)).toEqual(["paused", "CAMPAIGN_RELEASE_WITHDRAWN"]);
