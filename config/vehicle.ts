@@ -69,6 +69,7 @@ export const VehicleConfig = group({
     }),
     model: Label,
     region: Label,
+    time_zone: Type.String({ maxLength: 64, description: "an IANA time zone, or empty" }),
   }),
   state_dir: Folder,
   certs_dir: Folder,
@@ -146,6 +147,13 @@ export const VehicleConfig = group({
     }),
     voltage: Volts,
     driver_consent: Type.Boolean({ description: "true or false" }),
+    update_consent: Type.Boolean({ description: "true or false" }),
+    battery_soc: Type.Union([Type.Number({ minimum: 0, maximum: 100 }), Type.Null()], {
+      description: "percent, 0 to 100, or null",
+    }),
+    free_storage_bytes: Type.Union([Type.Integer({ minimum: 0 }), Type.Null()], {
+      description: "bytes, or null",
+    }),
   }),
   diagnostics: group({
     interlocks: group({

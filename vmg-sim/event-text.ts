@@ -24,6 +24,8 @@ export function describeEvent(event: AgentEvent): string | undefined {
       return `package ${event.offer.package_id}, ${event.offer.size} bytes`;
     case "update_resumed":
       return `update ${event.update_id} goes on: ${event.phase}`;
+    case "update_deferred":
+      return `the update waits: ${event.reasons.map(({ code }) => code).join(", ")}`;
     case "downloaded":
       return `downloaded ${event.received} bytes in ${event.duration_ms} ms`;
     case "verified":

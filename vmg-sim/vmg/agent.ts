@@ -20,6 +20,7 @@ import { insist } from "./insist.ts";
 import { connectMqtt, type MqttLink } from "./mqtt-link.ts";
 import { openOutbox, type Outbox } from "./outbox.ts";
 import { systemPace, type Pace } from "./pace.ts";
+import { freeStorage } from "./readiness.ts";
 import { createRemoteDiagnostics, type RemoteDiagnostics } from "./remote-diagnostics.ts";
 import { openRemoteConfig } from "./remote-config.ts";
 import { startRoutines } from "./routines.ts";
@@ -204,11 +205,12 @@ async function versionParts(
   const onConnected = (connection: Negotiated) =>
     onEvent({ type: "connected", via: "https", negotiated: connection });
   const client = createGatewayClient({ settings: config.gateway, tls, vin, pace, onConnected });
-  const { model, region } = config.vehicle;
+  const { model, region, time_zone } = config.vehicle;
   const request = {
     vin,
     ...(model && { model }),
     ...(region && { region }),
+    ...(time_zone && { time_zone }),
     vmg_version: VMG_VERSION,
   };
   const register = async () => {
@@ -235,6 +237,7 @@ async function versionParts(
     download: config.download,
     healthCheck: config.health_check,
     securityKey: hmacKey(config.uds.security_secrets),
+    supply: config.diagnostics.interlocks,
     ...around,
     send: (status) => base.send("ota/status", status),
   });
@@ -244,7 +247,8 @@ async function versionParts(
 type VersionParts = Awaited<ReturnType<typeof versionParts>>;
 
 async function commandsOf(base: Base, versions: VersionParts) {
-  const work = commandWork({ ...base, ...versions });
+  const freeBytes = () => freeStorage(downloadsOf(base.folder), base.conditions);
+  const work = commandWork({ ...base, ...versions, freeBytes });
   return createCommands({
     ...base,
     journal: await openCommandJournal(join(base.folder, "commands.json")),

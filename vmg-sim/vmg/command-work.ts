@@ -1,7 +1,8 @@
 import type { Command } from "#protocol/mqtt/control.ts";
 import type { CommandResult } from "./commands.ts";
 import type { Pace } from "./pace.ts";
-import type { UpdateSummary } from "./update-summary.ts";
+import { failureOf } from "./failure.ts";
+import { unchanged, type UpdateSummary } from "./update-summary.ts";
 import type { Updater } from "./updater.ts";
 import type { VciReporter } from "./vci-reporter.ts";
 
@@ -19,29 +20,55 @@ export interface CommandWorkDeps {
   updater: Updater;
   reporter: VciReporter;
   pace: Pace;
+  /** Room for packages, in bytes. */
+  freeBytes: () => Promise<number>;
 }
 
 /**
  * What each command does. Repeating one after a restart is safe: an update that was under way is
- * taken up again before, and answers for its command; taking ECUs back looks at what they run.
+ * taken up again before, and answers for its command; taking ECUs back looks at what they run. A
+ * command whose update has to wait is answered at its end.
  */
-export function commandWork({ updater, reporter, pace }: CommandWorkDeps) {
+export function commandWork(deps: CommandWorkDeps) {
+  const { updater, reporter, pace } = deps;
   const timestamp = () => pace.now().toISOString();
+  const updating = async (
+    action: "ota_update" | "ota_rollback",
+    signal: AbortSignal,
+    work: () => Promise<UpdateSummary>,
+  ): Promise<CommandResult> => {
+    try {
+      return updateResult(action, await work(), timestamp());
+    } catch (error) {
+      signal.throwIfAborted();
+      const known = unchanged(reporter.versions);
+      return updateResult(
+        action,
+        { ...known, status: "failed", error: failureOf(error) },
+        timestamp(),
+      );
+    }
+  };
   return async (command: Command, signal: AbortSignal): Promise<CommandResult> => {
     switch (command.command) {
       case "START_OTA_UPDATE":
       case "ota_update": {
-        const options = { reason: "requested", command_id: command.command_id };
-        const ecu_ids = chosenEcus(command);
-        const done = await updater.update({ ...options, ...(ecu_ids && { ecu_ids }) }, signal);
-        return updateResult("ota_update", done, timestamp());
+        return updating("ota_update", signal, async () => {
+          const options = { reason: "requested", command_id: command.command_id };
+          const ecu_ids = chosenEcus(command);
+          const ended = updater.ended(signal);
+          // Unless the update waits, nobody waits for this.
+          ended.catch(() => undefined);
+          const done = await updater.update({ ...options, ...(ecu_ids && { ecu_ids }) }, signal);
+          return done.status === "deferred" ? ended : done;
+        });
       }
-      case "ota_rollback": {
-        const done = await updater.rollBack(chosenEcus(command), signal);
-        return updateResult("ota_rollback", done, timestamp());
-      }
+      case "ota_rollback":
+        return updating("ota_rollback", signal, () =>
+          updater.rollBack(chosenEcus(command), signal),
+        );
       case "ota_status":
-        return { result: statusResult(updater, reporter, timestamp()) };
+        return { result: statusResult(deps, timestamp(), await deps.freeBytes()) };
       default: {
         const answer = await updater.inTurn(() => reporter.submit("requested", signal));
         const { vci_id, outdated_ecus, blocked } = answer;
@@ -60,7 +87,7 @@ export function commandWork({ updater, reporter, pace }: CommandWorkDeps) {
   };
 }
 
-/** `params.ecu_ids`, the only thing that updates and rollbacks take. */
+/** `params.ecu_ids`; what else narrows an update the gateway sees to. */
 function chosenEcus({ params }: Command): string[] | undefined {
   const chosen = params?.["ecu_ids"];
   if (chosen === undefined) return undefined;
@@ -74,39 +101,61 @@ function chosenEcus({ params }: Command): string[] | undefined {
 /** The answer that a VMG gives to an update command, by ECU, and in one when all agree. */
 function updateResult(
   action: "ota_update" | "ota_rollback",
-  done: UpdateSummary,
+  { status, versions, previous_versions, error }: UpdateSummary,
   timestamp: string,
 ): CommandResult {
-  const { status, versions, previous_versions, error } = done;
   const isGood =
     action === "ota_rollback"
       ? status === "rolled_back"
       : !["rolled_back", "failed"].includes(status);
   const version = common(versions);
   const previous_version = common(previous_versions);
+  if (isGood) {
+    const result = {
+      action,
+      status: "success",
+      ...(status === "nothing_outdated" && { message: "nothing is outdated" }),
+      ...(version !== undefined && { version }),
+      ...(previous_version !== undefined && { previous_version }),
+      versions,
+      previous_versions,
+      timestamp,
+    };
+    return { result };
+  }
+  const why = error ?? { code: "VMG_FAILED", message: "the update failed" };
   const result = {
     action,
-    status: isGood ? "success" : "failed",
-    ...(status === "nothing_outdated" && { message: "nothing is outdated" }),
-    ...(version !== undefined && { version }),
-    ...(previous_version !== undefined && { previous_version }),
-    versions,
-    previous_versions,
-    ...(!isGood && { rolled_back: status === "rolled_back" }),
-    ...(error && { error: error.message }),
+    status: "failed",
+    error: why.message,
+    rolled_back: status === "rolled_back",
+    ...(version !== undefined && { current_version: version }),
+    current_versions: versions,
     timestamp,
   };
-  if (isGood) return { result };
-  return { result, error: error ?? { code: "VMG_FAILED", message: "the update failed" } };
+  return { result, error: why };
 }
 
-function statusResult(updater: Updater, reporter: VciReporter, timestamp: string): object {
-  const { record, last } = updater;
+const GIGABYTE = 1e9;
+
+function statusResult(
+  { updater, reporter }: CommandWorkDeps,
+  timestamp: string,
+  freeBytes: number,
+): object {
+  const { record, last, state } = updater;
+  const versions = Object.fromEntries(reporter.versions);
+  const current_version = common(versions);
   return {
     action: "ota_status",
     status: "success",
-    state: updater.state,
+    state,
+    ...(current_version !== undefined && { current_version }),
+    update_status: state,
+    last_update_time: last?.finished_at ?? null,
+    disk_free_gb: Math.round((freeBytes / GIGABYTE) * 10) / 10,
     ...(record && { update_id: record.update_id, progress: record.progress, ecus: record.ecus }),
+    ...(record?.deferral && { reasons: record.deferral }),
     ...(last && {
       last_update: {
         update_id: last.record.update_id,
@@ -115,7 +164,7 @@ function statusResult(updater: Updater, reporter: VciReporter, timestamp: string
         ...(last.record.error && { error: last.record.error }),
       },
     }),
-    versions: Object.fromEntries(reporter.versions),
+    versions,
     timestamp,
   };
 }

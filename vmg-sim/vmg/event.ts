@@ -5,6 +5,7 @@ import type { Vehicle } from "#protocol/api/vehicle.ts";
 import type { Command, CommandResponse } from "#protocol/mqtt/control.ts";
 import type { DiagnosticRequest, DiagnosticResponse } from "#protocol/mqtt/diagnostics.ts";
 import type { Heartbeat } from "#protocol/mqtt/heartbeat.ts";
+import type { Deferral } from "#protocol/mqtt/deferral.ts";
 import type { OtaStatus } from "#protocol/mqtt/ota-status.ts";
 import type { RemoteConfig } from "#protocol/mqtt/remote-config.ts";
 import type { Telemetry } from "#protocol/mqtt/telemetry.ts";
@@ -21,6 +22,7 @@ export type AgentEvent =
   | { type: "checked"; answer: CheckAnswer; duration_ms: number }
   | { type: "package_ready"; offer: PackageAnswer; duration_ms: number }
   | { type: "update_resumed"; update_id: string; phase: UpdatePhase }
+  | { type: "update_deferred"; update_id: string; reasons: Deferral[]; retry_after_s: number }
   | { type: "download_progress"; update_id: string; bytes: number; size: number }
   | {
       type: "downloaded";

@@ -5,6 +5,7 @@ import { Agent, buildConnector, errors, type Dispatcher } from "undici";
 import { negotiated, type Negotiated } from "#crypto/negotiated.ts";
 import { IssuedCertificate } from "#protocol/api/certificate.ts";
 import { CheckAnswer, PackageAnswer, VciAnswer } from "#protocol/api/ota.ts";
+import { ReadinessAnswer, type ReadinessRequest } from "#protocol/api/readiness.ts";
 import { Problem } from "#protocol/api/problem.ts";
 import type { Vci } from "#protocol/api/vci.ts";
 import { Vehicle, type RegisterRequest } from "#protocol/api/vehicle.ts";
@@ -18,6 +19,8 @@ export class GatewayError extends Error {
   readonly status: number | undefined;
   /** Whether the same request may succeed later. */
   readonly temporary: boolean;
+  /** When the gateway would grant it. */
+  readonly retryAfterS: number | undefined;
 
   constructor(code: string, message: string, cause: GatewayErrorCause = {}) {
     super(message, { cause: cause.error });
@@ -25,6 +28,7 @@ export class GatewayError extends Error {
     this.code = code;
     this.status = cause.status;
     this.temporary = cause.temporary ?? false;
+    this.retryAfterS = cause.retryAfterS;
   }
 }
 
@@ -32,6 +36,7 @@ interface GatewayErrorCause {
   error?: unknown;
   status?: number;
   temporary?: boolean;
+  retryAfterS?: number | undefined;
 }
 
 export interface GatewaySettings extends Backoff {
@@ -65,7 +70,13 @@ export interface GatewayClient {
   register(request: RegisterRequest, signal?: AbortSignal): Promise<Vehicle>;
   submitVci(vci: Vci, signal?: AbortSignal): Promise<VciAnswer>;
   check(ecus: Vci["ecus"], signal?: AbortSignal): Promise<CheckAnswer>;
-  requestPackage(ecuIds?: readonly string[], signal?: AbortSignal): Promise<PackageAnswer>;
+  /** @param wanted without ECUs all that are outdated; the command that it is for */
+  requestPackage(
+    wanted?: { ecu_ids?: readonly string[] | undefined; command_id?: string | undefined },
+    signal?: AbortSignal,
+  ): Promise<PackageAnswer>;
+  /** May the vehicle download, or install? */
+  askReadiness(request: ReadinessRequest, signal?: AbortSignal): Promise<ReadinessAnswer>;
   /** A single try: whoever downloads resumes. `etag` guards the range (If-Range). */
   openFile(
     path: string,
@@ -101,13 +112,15 @@ export function createGatewayClient(deps: GatewayClientDeps): GatewayClient {
     submitVci: (vci, signal) =>
       post(`/api/v1/vehicles/${encodeURIComponent(vin)}/vci`, vciAnswer, vci, signal),
     check: (ecus, signal) => post("/api/v1/ota/check", checkAnswer, { vin, ecus }, signal),
-    requestPackage: (ecuIds, signal) =>
+    requestPackage: ({ ecu_ids, command_id } = {}, signal) =>
       post(
         "/api/v1/ota/package",
         packageAnswer,
-        { vin, ...(ecuIds && { ecu_ids: ecuIds }) },
+        { vin, ...(ecu_ids && { ecu_ids }), ...(command_id && { command_id }) },
         signal,
       ),
+    askReadiness: (request, signal) =>
+      post("/api/v1/ota/readiness", readinessAnswer, request, signal),
     openFile: (path, range, signal) => openFile(agent, settings, path, range, signal),
     renewCertificate: (csr, signal) =>
       post("/api/v1/certificates/renew", issuedCertificate, { csr }, signal),
@@ -137,6 +150,7 @@ const vehicle = parser(Vehicle);
 const vciAnswer = parser(VciAnswer);
 const checkAnswer = parser(CheckAnswer);
 const packageAnswer = parser(PackageAnswer);
+const readinessAnswer = parser(ReadinessAnswer);
 const issuedCertificate = parser(IssuedCertificate);
 const problem = parser(Problem);
 
@@ -291,8 +305,8 @@ function refusal({ statusCode: status }: Dispatcher.ResponseData, body: Buffer):
   // 502 to 504 also come from a balancer in front of the gateway, without a problem document.
   const temporary = status === 429 || (status >= 502 && status <= 504);
   try {
-    const { code, title, detail } = problem(body);
-    return new GatewayError(code, detail ?? title, { status, temporary });
+    const { code, title, detail, retry_after_s: retryAfterS } = problem(body);
+    return new GatewayError(code, detail ?? title, { status, temporary, retryAfterS });
   } catch {
     return new GatewayError("GATEWAY_ANSWER_INVALID", `HTTP ${status} without a problem document`, {
       status,

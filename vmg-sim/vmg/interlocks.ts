@@ -14,7 +14,10 @@ export type InterlockRules = Readonly<Record<DiagnosticLevel, readonly Interlock
   readonly voltage_max: number;
 };
 
-export interface Situation extends Conditions {
+export interface Situation extends Pick<
+  Conditions,
+  "speed_kmh" | "gear" | "voltage" | "driver_consent"
+> {
   /** Is an update being installed? */
   updating: boolean;
 }

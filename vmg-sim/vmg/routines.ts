@@ -5,6 +5,7 @@ import type { MqttLink } from "./mqtt-link.ts";
 import type { Pace } from "./pace.ts";
 import { periodically } from "./periodic.ts";
 import type { RemoteConfiguration } from "./remote-config.ts";
+import { freeStorage } from "./readiness.ts";
 import { heartbeat, telemetrySampler } from "./telemetry.ts";
 import type { Updater } from "./updater.ts";
 import type { VciReporter } from "./vci-reporter.ts";
@@ -45,11 +46,13 @@ export function startRoutines(deps: RoutinesDeps): Routines {
   const seconds = {
     heartbeat: () => remote.current.heartbeat_interval_s ?? intervals.heartbeat_s,
     telemetry: () => remote.current.telemetry_interval_s ?? intervals.telemetry_s,
-    check: () => remote.current.check_interval_s ?? intervals.check_s,
+    check: () =>
+      remote.current.check_interval_s ?? reporter.policy?.check_interval_s ?? intervals.check_s,
   };
 
   async function beat(): Promise<void> {
-    const sign = await heartbeat(pace, deps.folder, updater.state, reporter.versions);
+    const free = await freeStorage(deps.folder, deps.conditions);
+    const sign = heartbeat(pace, free, updater.state, reporter.versions);
     if (link.publish("heartbeat", sign)) onEvent({ type: "heartbeat_sent", heartbeat: sign });
   }
   async function measure(): Promise<void> {
@@ -58,19 +61,22 @@ export function startRoutines(deps: RoutinesDeps): Routines {
     else log.debug("telemetry was dropped: too much waits for the gateway");
   }
   async function check(reason: string): Promise<void> {
+    const before = seconds.check();
     if (remote.current.auto_update ?? config.auto_update) await updater.update({ reason }, signal);
     else await updater.inTurn(() => reporter.submit(reason, signal));
+    if (seconds.check() !== before) checks.rearm();
   }
 
+  const checks = periodically(
+    "a check",
+    () => seconds.check() * 1000,
+    () => check("periodic"),
+    log,
+  );
   const timers = [
+    checks,
     periodically("a heartbeat", () => seconds.heartbeat() * 1000, beat, log),
     periodically("telemetry", () => seconds.telemetry() * 1000, measure, log),
-    periodically(
-      "a check",
-      () => seconds.check() * 1000,
-      () => check("periodic"),
-      log,
-    ),
   ];
   return {
     beat() {

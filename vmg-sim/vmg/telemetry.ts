@@ -1,4 +1,3 @@
-import { statfs } from "node:fs/promises";
 import type { Logger } from "pino";
 import type { Heartbeat } from "#protocol/mqtt/heartbeat.ts";
 import type { Telemetry } from "#protocol/mqtt/telemetry.ts";
@@ -48,7 +47,6 @@ export function simulatedDrive(
   const values = new Map(
     names.map((name) => [name, wandering[name].mean + wandering[name].push * centred(random)]),
   );
-  let charge = 55 + random() * 40;
   let odometer = 1000 + random() * 60_000;
   return {
     next(seconds) {
@@ -65,12 +63,13 @@ export function simulatedDrive(
       const distance = ((values.get("speed") ?? 0) * seconds) / 3600;
       odometer += distance;
       // 0.2 percent a kilometre; the simulated driver charges at 15 percent.
-      charge -= distance * 0.2;
-      if (charge < 15) charge = 90;
+      const used = conditions.current.battery_soc - distance * 0.2;
+      const charge = distance > 0 && used < 15 ? 90 : used;
+      conditions.set({ battery_soc: charge });
       const rounded = (name: keyof typeof wandering, digits: number) =>
         round(values.get(name) ?? 0, digits);
       return {
-        battery_soc: round(charge + 0.05 * centred(random), 2),
+        battery_soc: round(Math.min(Math.max(charge + 0.05 * centred(random), 0), 100), 2),
         odometer_km: round(odometer, 3),
         speed: rounded("speed", 1),
         temp: rounded("temp", 1),
@@ -123,19 +122,18 @@ export function telemetrySampler(
 /** A sample carries at most 64 signals. */
 const MAX_SAMPLED_ECUS = 24;
 
-/** A sign of life. @param folder on the storage that packages are downloaded to */
-export async function heartbeat(
+/** A sign of life. @param freeStorage in bytes */
+export function heartbeat(
   pace: Pace,
-  folder: string,
+  freeStorage: number,
   state: string,
   versions: ReadonlyMap<string, string>,
-): Promise<Heartbeat> {
-  const { bavail, bsize } = await statfs(folder);
+): Heartbeat {
   return {
     ts: pace.now().toISOString(),
     state,
     versions: Object.fromEntries(versions),
-    free_storage_bytes: bavail * bsize,
+    free_storage_bytes: freeStorage,
     uptime_s: Math.round(process.uptime()),
   };
 }

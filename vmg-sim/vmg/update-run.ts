@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import type { Logger } from "pino";
+import type { ReadinessPhase } from "#protocol/api/readiness.ts";
 import type { TrustedKeys } from "#protocol/uptane/key.ts";
 import { downloadPackage } from "./download.ts";
 import { failureOf } from "./failure.ts";
@@ -9,9 +10,11 @@ import { verifyPackage, type VerifiedPackage } from "./package-file.ts";
 import type { Backoff } from "./pace.ts";
 import { UptaneError } from "#protocol/uptane/uptane-error.ts";
 import { assignedImages, checkStillAssigned } from "./assigned-image.ts";
+import { holdingBack, type Held } from "./readiness.ts";
 import { rollBackAll } from "./rollback.ts";
 import type { UpdateSession } from "./update-session.ts";
 import { isOver } from "./update-state.ts";
+import type { VehicleConditions } from "./vehicle-conditions.ts";
 import type { VehicleTrust } from "./vehicle-trust.ts";
 
 export interface UpdateRunDeps extends InstallDeps {
@@ -22,36 +25,51 @@ export interface UpdateRunDeps extends InstallDeps {
   /** Keys that sign packages, for a vehicle without trust roots. */
   trustedKeys: TrustedKeys;
   trust: VehicleTrust | undefined;
+  /** Volts between which the supply is fit for an installation. */
+  supply: { voltage_min: number; voltage_max: number };
+  /** What the vehicle is doing. */
+  conditions: VehicleConditions;
+  /** Begins to look at the whole vehicle, for who wants to know what an update changed. */
+  scan: (updateId: string, phase: "before_update" | "after_update") => void;
   /** Has whatever else is going on with these ECUs ended, and waits for it. */
   release: (ecuIds: readonly string[]) => Promise<void>;
   log: Logger;
 }
 
 /**
- * Brings an update from wherever it is to its end: completed, rolled back or failed. Whatever goes
+ * Brings an update from wherever it is to its end: completed, rolled back or failed; or to where it
+ * has to wait, which is noted in the record. Whatever goes
  * wrong becomes part of the record; only a stop of the VMG, and storage that fails, come out as
  * errors and leave the record as it is, to be taken up after the next start.
+ * @returns why and how long it waits; undefined at its end
  * @throws the signal's reason
  */
 export async function runUpdate(
   deps: UpdateRunDeps,
   session: UpdateSession,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<Held | undefined> {
   let verified: VerifiedPackage | undefined;
   const checkedPackage = async () => (verified ??= await verify(deps, session, signal));
 
-  async function step(): Promise<void> {
+  async function step(): Promise<Held | void> {
     switch (session.record.phase) {
-      case "downloading":
+      case "downloading": {
+        const held = await waits(deps, session, "download", signal);
+        if (held) return held;
+        // During the download: the installation need not wait for it.
+        deps.scan(session.record.update_id, "before_update");
         await authorize(deps, session, signal);
         return download(deps, session, signal);
+      }
       case "verifying":
         await checkedPackage();
         // While the ECUs can still be asked to undo what was done with them.
         await release(deps, session);
         return session.apply({ type: "verified" });
       case "backing_up": {
+        const held = await waits(deps, session, "install", signal);
+        if (held) return held;
         await release(deps, session);
         const pkg = await checkedPackage();
         await stayAuthorized(deps, session, signal);
@@ -73,7 +91,8 @@ export async function runUpdate(
 
   while (!isOver(session.record.phase)) {
     try {
-      await step();
+      const held = await step();
+      if (held) return held;
     } catch (error) {
       signal.throwIfAborted();
       const failure = failureOf(error);
@@ -82,6 +101,18 @@ export async function runUpdate(
       await session.apply({ type: "failed", error: failure });
     }
   }
+  return undefined;
+}
+
+async function waits(
+  deps: UpdateRunDeps,
+  session: UpdateSession,
+  phase: ReadinessPhase,
+  signal: AbortSignal,
+): Promise<Held | undefined> {
+  const held = await holdingBack(deps, session.record, phase, signal);
+  await (held ? session.defer(held.reasons) : session.ready());
+  return held;
 }
 
 function release(deps: UpdateRunDeps, { record }: UpdateSession): Promise<void> {

@@ -1,4 +1,5 @@
 import type { Logger } from "pino";
+import type { Deferral } from "#protocol/mqtt/deferral.ts";
 import type { OtaStatus } from "#protocol/mqtt/ota-status.ts";
 import type { AgentEvent } from "./event.ts";
 import type { Pace } from "./pace.ts";
@@ -37,6 +38,10 @@ export interface UpdateSession {
   apply(event: UpdateEvent, detail?: Detail): Promise<void>;
   /** Tells the gateway where the update is. */
   report(detail?: Detail): Promise<void>;
+  /** Notes that the update has to wait, and tells the gateway unless it knows why. */
+  defer(reasons: Deferral[]): Promise<void>;
+  /** Notes that it may go on, and tells the gateway of its phase unless it knows that. */
+  ready(): Promise<void>;
   /** Notes how much of the current phase is done, 0 to 1; reported every few percent. */
   progress(done: number, detail?: Detail): void;
 }
@@ -47,14 +52,18 @@ const REPORT_EVERY = 4;
 export function updateSession(deps: UpdateSessionDeps, begun: UpdateRecord): UpdateSession {
   let record = begun;
   let reported = begun.progress;
+  /** The status that the gateway heard of last. */
+  let told: OtaStatus["status"] | undefined;
 
   async function report(detail: Detail = {}, at: UpdateRecord = record): Promise<void> {
-    const { update_id, phase, progress, error } = at;
+    const { update_id, phase, progress, error, deferral: reasons } = at;
     reported = Math.max(reported, progress);
+    told = reasons ? "deferred" : phase;
     const status: OtaStatus = {
       update_id,
-      status: phase,
+      status: told,
       progress,
+      ...(reasons && { reasons, message: messageOf(reasons) }),
       ...detail,
       ...(error && { error }),
       ts: deps.pace.now().toISOString(),
@@ -79,6 +88,15 @@ export function updateSession(deps: UpdateSessionDeps, begun: UpdateRecord): Upd
     },
     apply,
     report: (detail) => report(detail),
+    async defer(reasons) {
+      const known = told === "deferred" && isSame(record.deferral ?? [], reasons);
+      await apply({ type: "deferred", reasons });
+      if (!known) await report();
+    },
+    async ready() {
+      if (record.deferral) await apply({ type: "ready" });
+      if (told !== record.phase) await report();
+    },
     progress(done, detail) {
       const progress = overallProgress(record.phase, done);
       if (progress === undefined || progress < reported + REPORT_EVERY) return;
@@ -91,4 +109,17 @@ export function updateSession(deps: UpdateSessionDeps, begun: UpdateRecord): Upd
       told.catch((error: unknown) => deps.log.debug({ err: error }, "progress was not reported"));
     },
   };
+}
+
+function messageOf(reasons: readonly Deferral[]): string {
+  return reasons
+    .map(({ code, detail }) => `${code}: ${detail}`)
+    .join("; ")
+    .slice(0, 1024);
+}
+
+/** Are these the same reasons, whatever they say of how far off it is? */
+function isSame(a: readonly Deferral[], b: readonly Deferral[]): boolean {
+  const codes = (reasons: readonly Deferral[]) => reasons.map(({ code }) => code).join();
+  return codes(a) === codes(b);
 }

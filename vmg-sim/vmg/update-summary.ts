@@ -3,7 +3,7 @@ import type { UpdateEcu, UpdateRecord } from "./update-state.ts";
 
 /** What an update came to, with the versions after and before it, by ECU. */
 export interface UpdateSummary {
-  status: "nothing_outdated" | "completed" | "rolled_back" | "failed";
+  status: "nothing_outdated" | "completed" | "rolled_back" | "failed" | "deferred";
   versions: Record<string, string>;
   previous_versions: Record<string, string>;
   error?: Failure;
@@ -24,6 +24,11 @@ export function summary(record: UpdateRecord, before?: ReadonlyMap<string, strin
 export function unchanged(versions: ReadonlyMap<string, string>): UpdateSummary {
   const same = Object.fromEntries(versions);
   return { status: "nothing_outdated", versions: same, previous_versions: same };
+}
+
+/** It waits, and will go on by itself. */
+export function waiting(versions: ReadonlyMap<string, string>): UpdateSummary {
+  return { ...unchanged(versions), status: "deferred" };
 }
 
 /** These ECUs went back on command. */

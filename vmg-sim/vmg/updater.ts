@@ -1,26 +1,28 @@
 import { join } from "node:path";
 import { Type, type Static } from "typebox";
-import type { PackageAnswer, VciAnswer } from "#protocol/api/ota.ts";
+import type { VciAnswer } from "#protocol/api/ota.ts";
 import type { OtaStatus } from "#protocol/mqtt/ota-status.ts";
 import { discardDownload } from "./download.ts";
 import { GatewayError } from "./gateway-client.ts";
 import { insist } from "./insist.ts";
 import { softwareVersions } from "./inventory.ts";
 import { backoffMs } from "./pace.ts";
+import type { Held } from "./readiness.ts";
 import { rollBackEcu } from "./rollback.ts";
 import { serially, stateFile, type StateFile } from "./state-file.ts";
 import { packageFile, runUpdate, type UpdateRunDeps } from "./update-run.ts";
 import { updateSession, type UpdateSession } from "./update-session.ts";
 import { isOver, startUpdate, touchesEcus, UpdateRecord } from "./update-state.ts";
-import { rolledBack, summary, unchanged, type UpdateSummary } from "./update-summary.ts";
+import { rolledBack, summary, unchanged, waiting, type UpdateSummary } from "./update-summary.ts";
 import type { VciReporter } from "./vci-reporter.ts";
+import { waitingUpdate, type WaitingUpdate } from "./waiting-update.ts";
 
 export interface UpdaterDeps extends UpdateRunDeps {
   reporter: VciReporter;
   /** Folder for what survives a restart. */
   folder: string;
-  /** Begins to look at the whole vehicle, for who wants to know what an update changed. */
-  scan: (updateId: string, phase: "before_update" | "after_update") => void;
+  /** Aborted when the VMG stops. */
+  signal: AbortSignal;
   /** Hands a status to the outbox. */
   send: (status: OtaStatus) => Promise<void>;
 }
@@ -48,7 +50,7 @@ export class RollbackNothingError extends Error {
 
 /** Everything that concerns versions: one thing at a time, in the order it was asked for. */
 export interface Updater {
-  /** `idle`, or the phase of the update under way. */
+  /** `idle`, the phase of the update under way, or `deferred` when it waits. */
   readonly state: string;
   readonly record: UpdateRecord | undefined;
   readonly last: LastUpdate | undefined;
@@ -56,8 +58,13 @@ export interface Updater {
   isBusy(ecuId: string): boolean;
   /** Does other work in the same order. */
   inTurn<Result>(work: () => Promise<Result>): Promise<Result>;
-  /** Checks for updates and installs what there is, stepping through intermediate versions. */
+  /**
+   * Checks for updates and installs what there is, stepping through intermediate versions. One that
+   * may not go on yet is taken up by itself, at the latest with the next of these.
+   */
   update(options: UpdateOptions, signal: AbortSignal): Promise<UpdateSummary>;
+  /** What the update that waits comes to. @throws the signal's reason */
+  ended(signal: AbortSignal): Promise<UpdateSummary>;
   /** Takes up the update that a restart interrupted, if there was one. */
   resume(signal: AbortSignal): Promise<void>;
   /** Takes the ECUs of the last update back. @throws RollbackNothingError, RollbackError */
@@ -75,6 +82,8 @@ interface UpdaterState extends UpdaterDeps {
   lastFile: StateFile<LastUpdate>;
   last: LastUpdate | undefined;
   session: UpdateSession | undefined;
+  waiting: WaitingUpdate;
+  inTurn: Updater["inTurn"];
   /** ECUs that a command takes back. */
   rollingBack: readonly string[];
 }
@@ -88,15 +97,17 @@ export async function createUpdater(deps: UpdaterDeps): Promise<Updater> {
     lastFile,
     last: await lastFile.read(),
     session: undefined,
+    waiting: waitingUpdate(deps),
+    inTurn: serially(),
     rollingBack: [],
   };
-  const inTurn = serially();
+  const { inTurn } = state;
   if (state.last) state.reporter.noteAttacks(attacksOn(state.last.record));
   return {
     get state() {
-      return (
-        state.session?.record.phase ?? (state.rollingBack.length > 0 ? "rolling_back" : "idle")
-      );
+      if (state.session) return state.session.record.phase;
+      if (state.rollingBack.length > 0) return "rolling_back";
+      return state.waiting.isWaiting ? "deferred" : "idle";
     },
     get record() {
       return state.session?.record;
@@ -107,6 +118,7 @@ export async function createUpdater(deps: UpdaterDeps): Promise<Updater> {
     isBusy: (ecuId) => isBusy(state, ecuId),
     inTurn,
     update: (options, signal) => inTurn(() => update(state, options, signal)),
+    ended: (signal) => state.waiting.ended(signal),
     resume: (signal) => inTurn(() => resume(state, signal)),
     rollBack: (ecuIds, signal) => inTurn(() => rollBack(state, ecuIds, signal)),
   };
@@ -131,56 +143,108 @@ async function update(
   if (command_id !== undefined && last?.record.command_id === command_id) {
     return summary(last.record);
   }
-  let answer: VciAnswer | undefined = await reporter.submit(reason, signal);
-  const before = reporter.versions;
-  let done: UpdateRecord | undefined;
-  for (let step = 0; answer && step < MAX_STEPS; step++) {
-    const offer = await offerFor(state, options.ecu_ids, answer, signal);
-    if (!offer) break;
-    const session = updateSession(state, startUpdate(offer, command_id));
-    await state.file.write(session.record);
-    await session.report();
-    answer = await conclude(state, session, signal);
-    done = session.record;
-    if (done.phase !== "completed") break;
-  }
-  return done ? summary(done, before) : unchanged(reporter.versions);
+  const answer = await reporter.submit(reason, signal);
+  return installAll(state, options, { answer }, signal);
 }
 
-/** Undefined when there is nothing to install. */
-async function offerFor(
-  { client, pace, onEvent }: UpdaterState,
-  ecuIds: readonly string[] | undefined,
-  { outdated_ecus }: VciAnswer,
+/** Goes on with what the gateway offers, or with an update that was begun, as far as it may. */
+async function installAll(
+  state: UpdaterState,
+  options: UpdateOptions,
+  begun: { answer?: VciAnswer | undefined; session?: UpdateSession },
   signal: AbortSignal,
-): Promise<PackageAnswer | undefined> {
-  if (!outdated_ecus.some(({ ecu_id }) => ecuIds?.includes(ecu_id) ?? true)) return undefined;
+): Promise<UpdateSummary> {
+  const { reporter, waiting: kept } = state;
+  const before = reporter.versions;
+  let { answer, session } = begun;
+  let done: UpdateRecord | undefined;
+  const wait = (held: Held) => {
+    kept.wait(held, () => state.inTurn(() => goOn(state, options)));
+    return waiting(reporter.versions);
+  };
+  for (let step = 0; step < MAX_STEPS; step++) {
+    if (!session && answer) {
+      const next = await nextSession(state, options, answer, signal);
+      if (next && "held" in next) return wait(next.held);
+      session = next?.session;
+    }
+    if (!session) break;
+    kept.taken();
+    const concluded = await conclude(state, session, signal);
+    if (concluded.held) return wait(concluded.held);
+    ({ answer } = concluded);
+    done = session.record;
+    session = undefined;
+    if (done.phase !== "completed") break;
+  }
+  // What waits is something else, and goes on waiting.
+  if (!done && kept.isWaiting) return unchanged(reporter.versions);
+  const result = done ? summary(done, before) : unchanged(reporter.versions);
+  kept.end(result);
+  return result;
+}
+
+/** Asks once more for what had to wait. */
+async function goOn(state: UpdaterState, options: UpdateOptions): Promise<void> {
+  const { signal } = state;
+  const record = await state.file.read();
+  if (!record) return void (await update(state, options, signal));
+  await installAll(state, options, { session: updateSession(state, record) }, signal);
+}
+
+/** What to install next; undefined when there is nothing, or it waits for a command. */
+async function nextSession(
+  state: UpdaterState,
+  options: UpdateOptions,
+  { outdated_ecus, policy }: VciAnswer,
+  signal: AbortSignal,
+): Promise<{ session: UpdateSession } | { held: Held } | undefined> {
+  const { client, pace, onEvent } = state;
+  const { ecu_ids, command_id } = options;
+  if (!outdated_ecus.some(({ ecu_id }) => ecu_ids?.includes(ecu_id) ?? true)) return undefined;
+  const kept = await state.file.read();
+  const command = command_id ?? kept?.command_id;
+  if (policy?.mode === "manual" && command === undefined) return undefined;
   const started = pace.now().getTime();
   try {
-    const offer = await client.requestPackage(ecuIds, signal);
+    const offer = await client.requestPackage({ ecu_ids, command_id: command }, signal);
     onEvent({ type: "package_ready", offer, duration_ms: pace.now().getTime() - started });
-    return offer;
+    const isSame = kept?.update_id === offer.update_id;
+    if (kept && kept.package_id !== offer.package_id) {
+      await discardDownload(packageFile(state.downloads, kept.package_id));
+    }
+    const record =
+      isSame && command !== undefined ? { ...kept, command_id: command } : isSame && kept;
+    const session = updateSession(state, record || startUpdate(offer, command));
+    await state.file.write(session.record);
+    return { session };
   } catch (error) {
-    if (error instanceof GatewayError && error.code === "PACKAGE_NOTHING_OUTDATED")
-      return undefined;
-    throw error;
+    if (!(error instanceof GatewayError)) throw error;
+    if (error.code === "PACKAGE_NOTHING_OUTDATED") return undefined;
+    const { code, message: detail, retryAfterS: retry_after_s } = error;
+    if (retry_after_s === undefined) throw error;
+    return { held: { reasons: [{ code, detail, retry_after_s }], retry_after_s } };
   }
 }
 
 /**
- * Runs the update to its end, and on to the VCI that the gateway is owed after it.
- * @returns the gateway's answer; undefined when no ECU was touched
+ * Runs the update to its end, and on to the VCI that the gateway is owed after it; or to where it
+ * has to wait.
+ * @returns the gateway's answer; none when no ECU was touched
  */
 async function conclude(
   state: UpdaterState,
   session: UpdateSession,
   signal: AbortSignal,
-): Promise<VciAnswer | undefined> {
+): Promise<{ answer?: VciAnswer | undefined; held?: Held }> {
   state.session = session;
-  // During the download: the installation need not wait for it.
-  if (session.record.phase === "downloading") state.scan(session.record.update_id, "before_update");
   try {
-    await runUpdate(state, session, signal);
+    const held = await runUpdate(state, session, signal);
+    if (held) {
+      const { update_id } = session.record;
+      state.onEvent({ type: "update_deferred", update_id, ...held });
+      return { held };
+    }
     const { record } = session;
     const isTouched = record.ecus.some(({ step }) => step !== "waiting");
     // The gateway counts an update only by the VCI after it: nothing else goes on before that.
@@ -195,7 +259,7 @@ async function conclude(
     const { update_id, phase, error } = record;
     if (isTouched) state.scan(update_id, "after_update");
     state.onEvent({ type: "update_finished", update_id, outcome: phase, ...(error && { error }) });
-    return answer;
+    return { answer };
   } finally {
     state.session = undefined;
   }
@@ -223,8 +287,12 @@ async function resume(state: UpdaterState, signal: AbortSignal): Promise<void> {
     const versions = await versionsOf(state, record, signal);
     await session.apply({ type: "resumed", versions });
   }
-  if (!isOver(session.record.phase)) await session.report({ message: "the VMG was restarted" });
-  await conclude(state, session, signal);
+  const { phase, deferral } = session.record;
+  if (!isOver(phase) && !deferral) await session.report({ message: "the VMG was restarted" });
+  const { held } = await conclude(state, session, signal);
+  const { command_id } = record;
+  const options = { reason: "deferred", ...(command_id !== undefined && { command_id }) };
+  if (held) state.waiting.wait(held, () => state.inTurn(() => goOn(state, options)));
 }
 
 /** The versions that the ECUs of an update run now; one that stays silent is left out. */

@@ -1,5 +1,6 @@
 import type { Logger } from "pino";
 import type { VciAnswer } from "#protocol/api/ota.ts";
+import type { PolicyAnswer } from "#protocol/api/policy.ts";
 import type { VciEcu } from "#protocol/api/vci.ts";
 import type { AgentEvent } from "./event.ts";
 import type { GatewayClient } from "./gateway-client.ts";
@@ -26,6 +27,8 @@ export interface VciReporter {
   readonly versions: ReadonlyMap<string, string>;
   /** The ECUs as they were last collected, or are now. @throws InventoryError, the signal's reason */
   ecus(signal: AbortSignal): Promise<readonly VciEcu[]>;
+  /** What the gateway has last said of when to update. */
+  readonly policy: PolicyAnswer | undefined;
   /** What the next VCIs tell of attacks, by ECU id. */
   noteAttacks(attacks: ReadonlyMap<string, string>): void;
   /** Collects a VCI and submits it. @throws InventoryError, GatewayError, the signal's reason */
@@ -36,10 +39,14 @@ export function vciReporter(deps: VciReporterDeps): VciReporter {
   const { client, proof, pace, onEvent, registered } = deps;
   let versions: ReadonlyMap<string, string> = new Map();
   let ecus: readonly VciEcu[] | undefined;
+  let policy: PolicyAnswer | undefined;
   let attacks: ReadonlyMap<string, string> = new Map();
   return {
     get versions() {
       return versions;
+    },
+    get policy() {
+      return policy;
     },
     async ecus(signal) {
       ecus ??= (await collectInventory(deps, "verification", signal)).vci.ecus;
@@ -58,6 +65,7 @@ export function vciReporter(deps: VciReporterDeps): VciReporter {
       const collected = pace.now().getTime();
       onEvent({ type: "vci_collected", vci, silent, duration_ms: collected - started });
       const answer = await client.submitVci(vci, signal);
+      ({ policy } = answer);
       const duration_ms = pace.now().getTime() - collected;
       onEvent({ type: "vci_answered", vci, answer, duration_ms });
       return answer;

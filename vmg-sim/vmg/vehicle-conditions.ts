@@ -8,6 +8,12 @@ export interface Conditions {
   voltage: number;
   /** Whether the driver has agreed to remote diagnostics. */
   driver_consent: boolean;
+  /** Whether the driver has agreed to updates. */
+  update_consent: boolean;
+  /** Charge of the traction battery, in percent. */
+  battery_soc: number;
+  /** Room for packages, in bytes; null: as much as there is. */
+  free_storage_bytes: number | null;
 }
 
 /** The conditions of one vehicle: the simulated drive moves them on, the interlocks look at them. */
@@ -18,16 +24,16 @@ export interface VehicleConditions {
 
 const CRUISE_KMH = 62;
 
-/** Begins as the configuration says. */
-export function vehicleConditions({
-  drive,
-  voltage,
-  driver_consent,
-}: VehicleConfig["vehicle_conditions"]): VehicleConditions {
+/** Begins as the configuration says, with some charge where it says none. */
+export function vehicleConditions(
+  { drive, battery_soc, ...said }: VehicleConfig["vehicle_conditions"],
+  random: () => number = Math.random,
+): VehicleConditions {
+  const charged = { ...said, battery_soc: battery_soc ?? Math.round(55 + random() * 40) };
   let current: Conditions =
     drive === "driving"
-      ? { speed_kmh: CRUISE_KMH, gear: "D", voltage, driver_consent }
-      : { speed_kmh: 0, gear: "P", voltage, driver_consent };
+      ? { speed_kmh: CRUISE_KMH, gear: "D", ...charged }
+      : { speed_kmh: 0, gear: "P", ...charged };
   return {
     get current() {
       return current;

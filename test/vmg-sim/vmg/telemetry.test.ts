@@ -1,10 +1,10 @@
 import pino from "pino";
 import { Compile } from "typebox/compile";
 import { describe, expect, it } from "vitest";
+import { loadVehicleConfig } from "#config/vehicle.ts";
 import { loadServerConfig } from "#config/server.ts";
 import { Heartbeat } from "#protocol/mqtt/heartbeat.ts";
 import { Telemetry } from "#protocol/mqtt/telemetry.ts";
-import { testFolder } from "#test/helpers/folder.ts";
 import { heartbeat, simulatedDrive, telemetrySampler } from "#vmg-sim/vmg/telemetry.ts";
 import { vehicleConditions } from "#vmg-sim/vmg/vehicle-conditions.ts";
 import { hardwareNetwork } from "./hardware-network.ts";
@@ -22,7 +22,7 @@ function seeded(seed: number): () => number {
 }
 
 const doing = (drive: "parked" | "driving") =>
-  vehicleConditions({ drive, voltage: 13.6, driver_consent: false });
+  vehicleConditions({ ...loadVehicleConfig({}).vehicle_conditions, drive, battery_soc: 60 });
 
 describe("telemetry", () => {
   it("stays within what the gateway takes for normal, and never jumps", () => {
@@ -82,7 +82,7 @@ describe("telemetry", () => {
 
   it("makes a heartbeat that the gateway takes", async () => {
     const versions = new Map([["ECU_001", "1.0.0"]]);
-    const beat = await heartbeat(stillPace(), testFolder(), "idle", versions);
+    const beat = heartbeat(stillPace(), 5_000_000_000, "idle", versions);
     expect(Compile(Heartbeat).Errors(beat)).toEqual([]);
     expect(beat).toMatchObject({ state: "idle", versions: { ECU_001: "1.0.0" } });
   });

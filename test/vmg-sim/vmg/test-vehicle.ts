@@ -36,7 +36,7 @@ function testVehicleConfig(gateway: TestGateway, vin: string, stateDir: string) 
   const backoff = { backoff_ms: 20, max_backoff_ms: 200 };
   return {
     ...config,
-    vehicle: { id: vin, model: "Test", region: "" },
+    vehicle: { id: vin, model: "Test", region: "", time_zone: "Europe/Berlin" },
     state_dir: stateDir,
     certs_dir: gateway.config.certs_dir,
     gateway: {

@@ -148,9 +148,6 @@ describe("update", () => {
     expect(vci.result["outdated"]).toEqual(["ECU_001", "ECU_003"]);
     const { result } = await command(vehicle, "ota_status");
     expect(result).toMatchObject({ state: "idle", last_update: { status: "completed" } });
-
-    const { error } = await command(vehicle, "ota_update", { ecu_ids: "ECU_001" });
-    expect(error?.code).toBe("COMMAND_PARAMS_INVALID");
   });
 
   it("goes back to the bank before on command, once", async () => {
@@ -169,6 +166,13 @@ describe("update", () => {
     expect(await command(vehicle, "ota_rollback")).toMatchObject({
       status: "failed",
       error: { code: "ROLLBACK_NOTHING" },
+      result: {
+        action: "ota_rollback",
+        status: "failed",
+        error: "no ECU runs what the last update installed",
+        rolled_back: false,
+        current_version: "1.0.0",
+      },
     });
     const { json } = await gateway.admin.send("GET", "/api/v1/vehicles/VMG-103/vci");
     expect(
@@ -217,7 +221,14 @@ describe("update", () => {
     expect(await command(vehicle, "ota_update")).toMatchObject({
       status: "failed",
       error: { code: "HEALTH_CHECK_FAILED" },
-      result: { status: "failed", rolled_back: true, version: "1.0.0" },
+      result: {
+        action: "ota_update",
+        status: "failed",
+        error: expect.stringContaining("ECU_001"),
+        rolled_back: true,
+        current_version: "1.0.0",
+        timestamp: expect.any(String),
+      },
     });
   });
 
