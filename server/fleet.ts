@@ -2,6 +2,9 @@ import type { ServerConfig } from "#config/server.ts";
 import { explainRoutes } from "#server/campaigns/explain-routes.ts";
 import type { Db } from "#server/database/connection.ts";
 import type { ReleaseBook } from "#server/firmware/release-book.ts";
+import { createHistory } from "#server/history/recording.ts";
+import { registerRoutes } from "#server/history/register-routes.ts";
+import { historyRoutes } from "#server/history/routes.ts";
 import type { Http } from "#server/http/http.ts";
 import type { Assembler } from "#server/packages/assemble.ts";
 import { openPolicyBook } from "#server/policies/policy-book.ts";
@@ -41,7 +44,7 @@ export async function composeFleet(deps: FleetDeps) {
     ...deps,
     policies,
     mayGoOn: (tx, update) => offers.mayGoOn(tx, update),
-    listeners: [campaigns.progress],
+    listeners: [campaigns.progress, createHistory()],
     checkIns: createCheckIns({ db, releases, offers, policies }),
     ttlHours: config.packages.ttl_h,
     deadlineMinutes: config.updates.install_deadline_min,
@@ -51,6 +54,8 @@ export async function composeFleet(deps: FleetDeps) {
     readinessRoutes(updates),
     updatePolicyRoutes({ db, policies }),
     ...campaigns.routes,
+    historyRoutes({ db }),
+    registerRoutes({ db }),
     explainRoutes({ db, releases, offers, policies }),
   ];
   return {

@@ -53,6 +53,8 @@ export interface HistoryFilter {
   to?: Date | undefined;
 }
 
+const filterColumns = ["vin", "ecu_type", "firmware_id", "campaign_id", "status"] as const;
+
 export type HistoryRow = HistoryItem & { history_id: number };
 
 /** ECUs whose updates have ended, the last one first, from behind `after` on. */
@@ -61,8 +63,8 @@ export async function listHistory(
   { from, to, ...equal }: HistoryFilter,
   { after, limit }: { after: HistoryPosition | undefined; limit: number },
 ): Promise<HistoryRow[]> {
-  const conditions: RawBuilder<unknown>[] = Object.entries(equal).flatMap(([column, value]) =>
-    value === undefined ? [] : [sql`${sql.ref(column)} = ${value}`],
+  const conditions: RawBuilder<unknown>[] = filterColumns.flatMap((column) =>
+    equal[column] === undefined ? [] : [sql`${sql.ref(column)} = ${equal[column]}`],
   );
   if (from !== undefined) conditions.push(sql`completed_at >= ${from}`);
   if (to !== undefined) conditions.push(sql`completed_at < ${to}`);

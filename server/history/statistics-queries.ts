@@ -69,6 +69,8 @@ export interface StatisticsFilter {
   ecu_type?: string | undefined;
 }
 
+const filterColumns = ["firmware_id", "campaign_id", "ecu_type"] as const;
+
 /** The numbers, with what has come since they were last added to. */
 export async function countHistory(
   db: Db,
@@ -76,8 +78,8 @@ export async function countHistory(
   { from, to, ...equal }: StatisticsFilter,
 ): Promise<Counted[]> {
   const { key, of } = counted[by];
-  const fits = Object.entries(equal).flatMap(([column, value]) =>
-    value === undefined ? [] : [sql`and ${sql.ref(column)} = ${value}`],
+  const fits = filterColumns.flatMap((column) =>
+    equal[column] === undefined ? [] : [sql`and ${sql.ref(column)} = ${equal[column]}`],
   );
   const { rows } = await sql<Counted>`
     with counted as (

@@ -2,6 +2,8 @@ import type { ServerConfig } from "#config/server.ts";
 import { expireCommands } from "#server/commands/queries.ts";
 import type { Db } from "#server/database/connection.ts";
 import type { Approvals } from "#server/diagnostic-policy/approvals.ts";
+import { emitAll } from "#server/events/outbox.ts";
+import { keepHistory } from "#server/history/upkeep.ts";
 import type { Log } from "#server/runtime/log.ts";
 import type { StateTracker } from "#server/runtime/state.ts";
 import { endOverdueUpdate, endSilentUpdate, type UpdateDeps } from "#server/updates/service.ts";
@@ -33,6 +35,8 @@ export interface MaintenanceReport {
   requestsExpired: number;
   commandsExpired: number;
   diagnosticsExpired: number;
+  /** Of the register, in the audit log. */
+  recordsEntered: number;
   rowsTrimmed: number;
 }
 
@@ -64,15 +68,27 @@ export async function maintain(
   }
   await deps.renewTrust(now);
   return {
-    offline: await markOffline(db, ago(config.vehicles.offline_after_s * 1000)),
+    offline: await goOffline(db, ago(config.vehicles.offline_after_s * 1000)),
     updatesEnded,
     campaignsMoved: await deps.campaigns.maintain(now, mayGoOn),
     approvalsExpired: await deps.approvals.maintain(now),
     requestsExpired: await deps.requests.expire(),
     commandsExpired: await expireCommands(db),
     diagnosticsExpired: await deps.remote.expire(),
+    recordsEntered: await keepHistory(db, now, mayGoOn),
     rowsTrimmed: await trimAll(db, config, now, mayGoOn),
   };
+}
+
+async function goOffline(db: Db, since: Date): Promise<string[]> {
+  return db.transaction().execute(async (tx) => {
+    const vins = await markOffline(tx, since);
+    await emitAll(
+      tx,
+      vins.map((vin) => ({ kind: "vehicle.offline", vin })),
+    );
+    return vins;
+  });
 }
 
 /**

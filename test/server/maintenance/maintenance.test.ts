@@ -71,6 +71,8 @@ describe("a vehicle", () => {
     expect((await later(121_000)).offline).toEqual([vin]);
     expect(await status()).toBe("offline");
     expect((await later(122_000)).offline).toEqual([]);
+    const told = own.db.selectFrom("event").select("vin").where("kind", "=", "vehicle.offline");
+    expect(await told.execute()).toEqual([{ vin }]);
     await noteSightings(own.db, [{ vin, at: new Date() }]);
     expect(await status()).toBe("online");
   });
