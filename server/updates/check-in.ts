@@ -1,6 +1,7 @@
 import type { CheckAnswer } from "#protocol/api/ota.ts";
 import { ProblemError } from "#protocol/api/problem.ts";
 import type { Db } from "#server/database/connection.ts";
+import type { ReleaseBook } from "#server/firmware/release-book.ts";
 import type { PolicyBook } from "#server/policies/policy-book.ts";
 import { boundedCache } from "#server/runtime/bounded-cache.ts";
 import type { TargetVehicle } from "#server/targeting/vehicle.ts";
@@ -27,6 +28,8 @@ export interface CheckIns {
    * The plan for a vehicle with these ECUs.
    */
   planFor(vin: string, ecus: readonly InventoryEcu[], narrowing?: Narrowing): Promise<CheckedPlan>;
+  /** Reads what has changed in the catalogue. */
+  refresh(): Promise<void>;
 }
 
 /** Inventories that are kept: far more than a fleet has kinds of vehicles at a time. */
@@ -34,11 +37,12 @@ const MAX_INVENTORIES = 20_000;
 
 export interface CheckInDeps extends PlansDeps {
   db: Db;
+  releases: Pick<ReleaseBook, "current" | "refresh">;
   policies: Pick<PolicyBook, "policyFor">;
 }
 
 export function createCheckIns(deps: CheckInDeps): CheckIns {
-  const { db, offers, policies } = deps;
+  const { db, releases, offers, policies } = deps;
   const plans = createPlans(deps);
   const inventories = boundedCache<string, Inventory>(MAX_INVENTORIES);
 
@@ -65,6 +69,7 @@ export function createCheckIns(deps: CheckInDeps): CheckIns {
 
   return {
     planFor,
+    refresh: () => releases.refresh(),
     async check(vin, ecus) {
       if (ecus) return checkAnswer(await planFor(vin, ecus));
       const found = await checkedIn(db, vin, offers);

@@ -52,6 +52,8 @@ export async function requestPackage(
   if (wanted.length === 0) throw new ProblemError("PACKAGE_NOTHING_OUTDATED");
   demandPermission(policy, vehicle, command, new Date());
   const found = await packageFor(deps, wanted);
+  // Another gateway has archived an image meanwhile: plan again without it.
+  if (found === undefined) return requestPackage(deps, vin, ecuIds, command);
   const expires_at = new Date(Date.now() + deps.ttlHours * 3_600_000);
   const { package_id, sha256 } = found;
   const assigned = { vci_id, package_id, sha256, wanted, offer, expires_at };
@@ -63,10 +65,11 @@ export async function requestPackage(
   return packageAnswer(found, wanted, update_id, expires_at);
 }
 
+/** @returns undefined when an image has been archived since it was planned; the catalogue is read anew */
 async function packageFor(
-  { db, assembler }: IssueDeps,
+  { db, assembler, checkIns }: IssueDeps,
   wanted: readonly PlannedEcu[],
-): Promise<Package> {
+): Promise<Package | undefined> {
   const firmware = await firmwareByIds(db, [
     ...new Set(wanted.map(({ release }) => release.firmware_id)),
   ]);
@@ -75,7 +78,13 @@ async function packageFor(
     const image = byId.get(release.firmware_id);
     return image ? [{ ecu_id: ecu.ecu_id, zone_id: ecu.zone_id, firmware: image }] : [];
   });
-  return assembler.packageOf(contents);
+  try {
+    return await assembler.packageOf(contents);
+  } catch (error) {
+    if (!(error instanceof ProblemError && error.code === "FIRMWARE_ARCHIVED")) throw error;
+    await checkIns.refresh();
+    return undefined;
+  }
 }
 
 interface PlannedUpdate {

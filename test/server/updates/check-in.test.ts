@@ -26,7 +26,7 @@ beforeAll(async () => {
   const { policies } = await updateDeps(own);
   checkIns = createCheckIns({
     db: own.db,
-    releases: { current },
+    releases: { current, refresh: async () => {} },
     policies,
     offers: {
       state: sql`json_build_object('seen', vehicle.vin)`,

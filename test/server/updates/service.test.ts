@@ -4,7 +4,7 @@ import { sql } from "kysely";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import type { BlobStore } from "#server/blobs/blob-store.ts";
 import { openDiskStore } from "#server/blobs/disk-store.ts";
-import { insertFirmware, setPublished } from "#server/firmware/queries.ts";
+import { archiveFirmware, insertFirmware, setPublished } from "#server/firmware/queries.ts";
 import type { Log } from "#server/runtime/log.ts";
 import type { ReleaseBook } from "#server/firmware/release-book.ts";
 import { requestPackage } from "#server/updates/issue.ts";
@@ -291,9 +291,10 @@ describe("an update", () => {
 });
 
 describe("a package", () => {
+  const firmware_id = randomUUIDv7();
+
   beforeAll(async () => {
     const { sha256, length } = await putBlob(blobs, Buffer.from("compressed"));
-    const firmware_id = randomUUIDv7();
     await insertFirmware(
       own.db,
       {
@@ -375,6 +376,14 @@ describe("a package", () => {
     const { zones } = await overtakenBy(sampleVci({ ECU_001: "1.1.0" }));
     expect(zones.flatMap(({ ecus }) => ecus)).toMatchObject([{ current_version: "1.1.0" }]);
     await expect(overtakenBy(sampleVci({ ECU_001: "1.2.3" }))).rejects.toMatchObject({
+      code: "PACKAGE_NOTHING_OUTDATED",
+    });
+  });
+
+  it("is planned again when another gateway has archived what it was to hold", async () => {
+    await own.db.transaction().execute((tx) => archiveFirmware(tx, firmware_id));
+    expect(releases.current().byId.has(firmware_id)).toBe(true);
+    await expect(requestPackage(deps, vin, undefined)).rejects.toMatchObject({
       code: "PACKAGE_NOTHING_OUTDATED",
     });
   });
