@@ -29,7 +29,7 @@ const managed = {
   start: "Starts an approved campaign now",
   pause: "Gives no vehicle anything further; what is being written goes on",
   resume: "Goes on with a paused campaign",
-  finish: "Lets no further vehicle join; it is finished when those that have begun have ended",
+  finish: "Lets no further vehicle join; it is finished when none is under way any more",
   stop: "Ends it for all vehicles that write no flash yet, and for good",
 } as const satisfies Partial<Record<OperatorInput, string>>;
 
