@@ -81,11 +81,8 @@ function nextWaveOf(
       return { wave, opens_at: now.toISOString(), waits_for: "time" };
     case "due":
       return { wave, opens_at: next.at.toISOString(), waits_for: "time" };
-    case "gated": {
-      const isFew = next.because === "TOO_FEW_FINISHED";
-      const waits_for = isFew ? "finished_vehicles" : "fewer_failures";
-      return { wave, opens_at: null, waits_for };
-    }
+    case "gated":
+      return { wave, opens_at: null, waits_for: next.waits_for };
   }
 }
 

@@ -22,8 +22,8 @@ export type NextWave =
   | { kind: "open"; wave: number }
   /** By time alone, or the gate is met and has to hold until then. */
   | { kind: "due"; wave: number; at: Date; gate_met_at: Date | null }
-  /** The vehicles of the wave before have to do something. */
-  | { kind: "gated"; wave: number; because: "TOO_FEW_FINISHED" | "TOO_MANY_FAILED" };
+  /** It waits for more vehicles of the wave before to end, or for fewer of them to have failed. */
+  | { kind: "gated"; wave: number; waits_for: "finished_vehicles" | "fewer_failures" };
 
 const MINUTE = 60_000;
 
@@ -44,9 +44,9 @@ export function nextWave(state: WaveState, before: WaveOutcomes, now: Date): Nex
   }
   const { min_finished, max_failure_rate, soak_min } = next.gate;
   const finished = before.succeeded + before.failed;
-  if (finished < min_finished) return { kind: "gated", wave, because: "TOO_FEW_FINISHED" };
+  if (finished < min_finished) return { kind: "gated", wave, waits_for: "finished_vehicles" };
   if (before.failed / finished > max_failure_rate) {
-    return { kind: "gated", wave, because: "TOO_MANY_FAILED" };
+    return { kind: "gated", wave, waits_for: "fewer_failures" };
   }
   const met = state.gate_met_at ?? now;
   return dueOrOpen(wave, new Date(met.getTime() + soak_min * MINUTE), met, now);

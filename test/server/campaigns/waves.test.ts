@@ -49,15 +49,15 @@ describe("by time", () => {
 
 describe("by what became of the wave before", () => {
   it.for([
-    [{ succeeded: 9, failed: 0 }, "TOO_FEW_FINISHED"],
-    [{ succeeded: 0, failed: 9 }, "TOO_FEW_FINISHED"],
-    [{ succeeded: 8, failed: 2 }, "TOO_MANY_FAILED"],
-    [{ succeeded: 0, failed: 10 }, "TOO_MANY_FAILED"],
-  ] as const)("%o holds it back: %s", ([before, because]) => {
+    [{ succeeded: 9, failed: 0 }, "finished_vehicles"],
+    [{ succeeded: 0, failed: 9 }, "finished_vehicles"],
+    [{ succeeded: 8, failed: 2 }, "fewer_failures"],
+    [{ succeeded: 0, failed: 10 }, "fewer_failures"],
+  ] as const)("%o holds it back: %s", ([before, waits_for]) => {
     expect(nextWave(state(gated, [0]), before, after(500))).toEqual({
       kind: "gated",
       wave: 1,
-      because,
+      waits_for,
     });
   });
 
