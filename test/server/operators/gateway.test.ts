@@ -1,6 +1,5 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Account } from "#protocol/api/operator.ts";
 import { startGateway, type Answer, type Caller, type TestGateway } from "#test/helpers/gateway.ts";
 import { problemOf } from "#test/server/problem-of.ts";
 import { accounts, granted, operatorsOf, password } from "./operators-of.ts";
@@ -12,7 +11,7 @@ let issuer: Awaited<ReturnType<typeof startIssuer>>;
 let key: SigningKey;
 let gateway: TestGateway;
 let nobody: Caller;
-let { login, refresh, me, person } = {} as ReturnType<typeof operatorsOf>;
+let { login, refresh, me, person, audited, accountOf } = {} as ReturnType<typeof operatorsOf>;
 let firstAdmin: { name: string; password: string } | undefined;
 
 beforeAll(async () => {
@@ -28,18 +27,13 @@ beforeAll(async () => {
     },
   });
   nobody = gateway.operator("");
-  ({ login, refresh, me, person } = operatorsOf(gateway));
+  ({ login, refresh, me, person, audited, accountOf } = operatorsOf(gateway));
   firstAdmin = gateway.app.firstAdmin;
 });
 afterAll(async () => {
   await gateway.close();
   await issuer.close();
 });
-
-async function audited(query: string) {
-  const { json } = await gateway.admin.send("GET", `/api/v1/audit?${query}`);
-  return (json as { items: { actor: string; subject: string; detail: object }[] }).items;
-}
 
 describe("the first start", () => {
   it("makes an admin, whose password is told once and is good for setting another", async () => {
@@ -351,10 +345,7 @@ describe("somebody whom the issuer vouches for", () => {
     const { keys } = issuer.asked;
     expect((await me(token)).status).toBe(200);
     expect(issuer.asked.keys).toBe(keys);
-    const { json: list } = await gateway.admin.send("GET", `${accounts}?limit=500`);
-    const account = (list.items as Account[]).find(
-      ({ name }) => name === claims.preferred_username,
-    );
+    const account = await accountOf(claims.preferred_username);
     expect(account).toMatchObject({ external: true, role: "diagnostician" });
     const path = `${accounts}/${account?.account_id}`;
     // Another role comes from the issuer alone, and holds for what there is.
@@ -377,10 +368,7 @@ describe("somebody whom the issuer vouches for", () => {
     const claims = sub();
     const token = await issuer.token(key, claims);
     expect((await me(token)).status).toBe(200);
-    const { json } = await gateway.admin.send("GET", `${accounts}?limit=500`);
-    const account = (json.items as Account[]).find(
-      ({ name }) => name === claims.preferred_username,
-    );
+    const account = await accountOf(claims.preferred_username);
     const path = `${accounts}/${account?.account_id}/sessions`;
     const { json: sessions } = await gateway.admin.send("GET", path);
     expect(sessions.items).toEqual([expect.objectContaining({ kind: "oidc" })]);

@@ -24,6 +24,14 @@ export function operatorsOf(gateway: TestGateway) {
     refresh: async (refresh_token: string) =>
       nobody.send("POST", "/api/v1/auth/refresh", { body: { refresh_token } }),
     me: async (token: string) => gateway.operator(token).send("GET", "/api/v1/auth/me"),
+    async audited(query: string) {
+      const { json } = await gateway.admin.send("GET", `/api/v1/audit?${query}`);
+      return (json as { items: { actor: string; subject: string; detail: object }[] }).items;
+    },
+    async accountOf(name: string) {
+      const { json } = await gateway.admin.send("GET", `${accounts}?limit=500`);
+      return (json as { items: Account[] }).items.find((account) => account.name === name);
+    },
     /** Makes an account that has logged in for the first time. */
     async person(role: string, change: object = {}) {
       const name = `${role} ${randomUUID().slice(0, 8)}`;

@@ -1,0 +1,105 @@
+import { randomUUIDv7 } from "node:crypto";
+import { sql } from "kysely";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createAuditLog } from "#server/audit/audit-log.ts";
+import { trim } from "#server/maintenance/queries.ts";
+import { insertAccount } from "#server/operators/account-queries.ts";
+import { beginAttempt } from "#server/operators/login-queries.ts";
+import { insertToken, operatorById, operatorByToken } from "#server/operators/queries.ts";
+import { createSessions, type Sessions } from "#server/operators/sessions.ts";
+import { hashToken } from "#server/operators/token.ts";
+import { ownDatabase, type OwnDatabase } from "#test/server/own-database.ts";
+
+const times = { accessS: 900, idleS: 3600, wholeS: 4000 };
+const account = { account_id: randomUUIDv7(), name: "alice" };
+const revoked: string[] = [];
+let own: OwnDatabase;
+let sessions: Sessions;
+
+beforeAll(async () => {
+  own = await ownDatabase();
+  const { db } = own;
+  const rights = { role: "viewer", diagnostic_level: null } as const;
+  await insertAccount(db, { ...account, ...rights, display_name: null, password_hash: null });
+  const onTokenRevoked = async ({ token_id }: { token_id: string }) => void revoked.push(token_id);
+  sessions = createSessions({ db, audit: createAuditLog({ db }), times, onTokenRevoked });
+});
+afterAll(() => own.remove());
+
+async function begun() {
+  const granted = await sessions.begin({ ...account, source: "192.0.2.1", by: "password" });
+  if (granted === undefined) throw new Error("no session");
+  return granted;
+}
+
+/** As if the session's life so far had been so much earlier. */
+async function pass(seconds: number): Promise<void> {
+  const by = sql`${seconds} * interval '1 second'`;
+  await sql`update operator_token set access_expires_at = access_expires_at - ${by},
+    expires_at = expires_at - ${by}, ends_at = ends_at - ${by}`.execute(own.db);
+}
+
+const byToken = async (token: string) => operatorByToken(own.db, hashToken(token));
+
+describe("a session", () => {
+  it("is there for longer than its access token, and ends when nobody refreshes it", async () => {
+    const { access_token, refresh_token, session_id } = await begun();
+    expect(await byToken(access_token)).toMatchObject({ ...nameAndRole, token_id: session_id });
+    await pass(901);
+    expect(await byToken(access_token)).toBeUndefined();
+    // What it has begun goes on.
+    expect(await operatorById(own.db, session_id)).toMatchObject(nameAndRole);
+    const next = await sessions.refresh(refresh_token, "192.0.2.2");
+    expect(await byToken(next.access_token)).toMatchObject(nameAndRole);
+    await pass(3601);
+    expect(await operatorById(own.db, session_id)).toBeUndefined();
+    await expect(sessions.refresh(next.refresh_token, "")).rejects.toMatchObject({
+      code: "REFRESH_TOKEN_INVALID",
+    });
+  });
+
+  it("ends after its whole time, however often it is refreshed", async () => {
+    const { refresh_token } = await begun();
+    await pass(3500);
+    const next = await sessions.refresh(refresh_token, "");
+    expect(await byToken(next.access_token)).toMatchObject(nameAndRole);
+    await pass(501);
+    expect(await byToken(next.access_token)).toBeUndefined();
+    await expect(sessions.refresh(next.refresh_token, "")).rejects.toMatchObject({
+      code: "REFRESH_TOKEN_INVALID",
+    });
+  });
+
+  it("has one next token when two ask for it at once, and then ends with what it began", async () => {
+    const { refresh_token, session_id } = await begun();
+    const both = await Promise.allSettled([
+      sessions.refresh(refresh_token, ""),
+      sessions.refresh(refresh_token, ""),
+    ]);
+    expect(both.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
+    expect(revoked).toEqual([session_id]);
+    expect(await operatorById(own.db, session_id)).toBeUndefined();
+  });
+
+  const nameAndRole = { name: "alice", role: "viewer", diagnostic_level: "none" };
+});
+
+describe("what is over", () => {
+  it("is trimmed: sessions by their very end, failed logins; API tokens stay", async () => {
+    await sql`delete from operator_token`.execute(own.db);
+    const { session_id } = await begun();
+    const api = { token_id: randomUUIDv7(), name: "ci", role: "viewer" } as const;
+    await insertToken(own.db, { ...api, token_sha256: hashToken("ci"), expires_at: new Date(0) });
+    await beginAttempt(own.db, hashToken("nobody"));
+    const before = (seconds: number) => new Date(Date.now() + seconds * 1000);
+    const trimmed = async (table: "operator_token" | "operator_login", seconds: number) =>
+      trim(own.db, table, before(seconds), 100);
+    // Idle, but a refresh token that is stolen is still to be known again.
+    await trimmed("operator_token", 3700);
+    expect(await operatorById(own.db, session_id)).toBeDefined();
+    expect(await trimmed("operator_token", 4010)).toBe(1);
+    expect(await operatorById(own.db, session_id)).toBeUndefined();
+    expect(await trimmed("operator_login", -10)).toBe(0);
+    expect(await trimmed("operator_login", 10)).toBe(1);
+  });
+});
