@@ -10,6 +10,9 @@ import {
 } from "./state-file.ts";
 
 const READ_BYTES = 1024 * 1024;
+const HEADER_BYTES = 256;
+/** In the header of an image that is to fail, for those who want to see what comes of a bad release. */
+const FAULTY = "self-test: fails";
 
 /** The two banks of an ECU: one runs, the spare one can be written. */
 export interface FlashMemory {
@@ -20,6 +23,8 @@ export interface FlashMemory {
   /** The running image was started on trial and is still neither confirmed nor given up. */
   readonly onTrial: boolean;
   readonly spare: BankState;
+  /** Does the running image say of itself that it does not pass its self test? */
+  isFaulty(): Promise<boolean>;
   /** Picks the bank to run, as a start of the ECU does. */
   boot(): Promise<void>;
   /** Empties the spare bank. */
@@ -64,6 +69,7 @@ export function flashMemory(folder: string, store: StateStore): FlashMemory {
     get spare() {
       return store.current.banks[other(running)];
     },
+    isFaulty: async () => (await headerOf(file(running))).includes(FAULTY),
     async boot() {
       const { trial, active, banks } = store.current;
       const candidate = other(active);
@@ -123,6 +129,17 @@ async function isWhole(file: string, bank: BankState): Promise<boolean> {
   if (bank.length === 0) return bank.status === "proven";
   const found = await stat(file).catch(() => undefined);
   return found?.size === bank.length;
+}
+
+/** Empty for the factory's image. */
+async function headerOf(file: string): Promise<Buffer> {
+  const handle = await open(file, "r").catch(() => undefined);
+  try {
+    const read = await handle?.read(Buffer.alloc(HEADER_BYTES), 0, HEADER_BYTES, 0);
+    return read?.buffer ?? Buffer.alloc(0);
+  } finally {
+    await handle?.close();
+  }
 }
 
 async function hashFile(file: string): Promise<Buffer> {

@@ -156,7 +156,9 @@ async function verifyMetadata(ecu: EcuRuntime): Promise<RoutineResult> {
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
 
 async function selfTest(ecu: EcuRuntime): Promise<RoutineResult> {
-  const unhealthy = ecu.flash.onTrial && ecu.behaviour.unhealthyAfterUpdate === true;
+  const { flash, behaviour } = ecu;
+  const unhealthy =
+    flash.onTrial && (behaviour.unhealthyAfterUpdate === true || (await flash.isFaulty()));
   ecu.now.selfTestPassed = !unhealthy;
   return unhealthy ? failed : passed;
 }

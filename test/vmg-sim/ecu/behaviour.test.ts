@@ -150,6 +150,18 @@ describe("an ECU that is", () => {
     expect(await rig.version()).toBe("1.0.0");
   });
 
+  test("an image that says so of itself fails its self test, whatever the ECU is like", async () => {
+    const faulty = Buffer.concat([Buffer.from("Image 2.0.0\nself-test: fails\n"), image]);
+    await rig.enterProgramming();
+    await rig.program(faulty, "2.0.0");
+    await rig.expectPositive("1101", "1003");
+    expect(await rig.ask("31010205")).toEqual(["7101020501"]);
+    await rig.unlock();
+    await rig.expectPositive("31010206", "1101", "1003");
+    expect(await rig.version()).toBe("1.0.0");
+    expect(await rig.ask("31010205")).toEqual(["7101020500"]);
+  });
+
   test("booting is away for its time", async () => {
     rig.ecu.setBehaviour({ bootMs: 500 });
     const reset = rig.ask("1101");
