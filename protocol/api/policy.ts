@@ -91,7 +91,7 @@ const GroupContent = {
     minLength: 1,
     maxLength: 4096,
     description: "For which vehicles it is",
-    examples: ['region = "EU" and tag = "pilot"'],
+    examples: ['region == "EU" and tag == "pilot"'],
   }),
   settings: PolicyChange,
 };

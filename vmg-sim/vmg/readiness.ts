@@ -58,7 +58,8 @@ export async function holdingBack(
   if (!answer.ready && final) throw new UpdateRefusedError(final);
   // As it is by now.
   const own = phase === "install" ? unsafe(deps) : tooLarge(size, free_storage_bytes);
-  const reasons = [...answer.reasons, ...own];
+  const known = new Set(answer.reasons.map(({ code }) => code));
+  const reasons = [...answer.reasons, ...own.filter(({ code }) => !known.has(code))];
   if (answer.ready && own.length === 0) return undefined;
   return { reasons, retry_after_s: Math.max(answer.retry_after_s ?? 0, own.length && AGAIN_S) };
 }

@@ -53,7 +53,7 @@ export function updateSession(deps: UpdateSessionDeps, begun: UpdateRecord): Upd
   let record = begun;
   let reported = begun.progress;
   /** The status that the gateway heard of last. */
-  let told: OtaStatus["status"] | undefined;
+  let told: OtaStatus["status"] | undefined = begun.deferral && "deferred";
 
   async function report(detail: Detail = {}, at: UpdateRecord = record): Promise<void> {
     const { update_id, phase, progress, error, deferral: reasons } = at;
