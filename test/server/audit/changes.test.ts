@@ -60,5 +60,8 @@ describe("a change by an operator", () => {
       action: "PATCH /vehicles/{vin}",
       detail: { status: 200, body },
     });
+    expect((await gateway.admin.send("DELETE", "/api/v1/vehicles/VMG-001")).status).toBe(204);
+    const [removed] = await audited("vin=VMG-001");
+    expect(removed).toMatchObject({ action: "DELETE /vehicles/{vin}", detail: { status: 204 } });
   });
 });
