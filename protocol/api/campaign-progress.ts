@@ -32,7 +32,7 @@ const whole = {
   updating: Count(),
 };
 
-export const NextWave = Type.Object({
+const NextWave = Type.Object({
   wave: Count("Counted from 0"),
   opens_at: orNull(Timestamp),
   waits_for: Type.Enum(["time", "finished_vehicles", "fewer_failures", "campaign"], {

@@ -56,16 +56,7 @@ export async function maintain(
 ): Promise<MaintenanceReport> {
   const { db, config } = deps;
   const ago = (ms: number) => new Date(now.getTime() - ms);
-  const silence = ago(config.updates.silence_timeout_min * MINUTE);
-  const untouched = ago(config.packages.ttl_h * HOUR);
-  const silent = await silentUpdates(db, { silence, untouched, limit: 100 });
-  let updatesEnded = 0;
-  for (const { vin, update_id, since } of silent) {
-    if (await endSilentUpdate(deps.updates, vin, update_id, since)) updatesEnded++;
-  }
-  for (const { vin, update_id } of await overdueUpdates(db, now, 100)) {
-    if (await endOverdueUpdate(deps.updates, vin, update_id, now)) updatesEnded++;
-  }
+  const updatesEnded = await endUpdates(deps, now, mayGoOn);
   await deps.renewTrust(now);
   return {
     offline: await goOffline(db, ago(config.vehicles.offline_after_s * 1000)),
@@ -78,6 +69,35 @@ export async function maintain(
     recordsEntered: await keepHistory(db, now, mayGoOn),
     rowsTrimmed: await trimAll(db, config, now, mayGoOn),
   };
+}
+
+const BATCH = 100;
+
+/** Ends updates that nothing was heard of, and those whose proof is overdue; together they may be many. */
+async function endUpdates(
+  { db, config, updates }: MaintenanceDeps,
+  now: Date,
+  mayGoOn: () => boolean,
+): Promise<number> {
+  const silence = new Date(now.getTime() - config.updates.silence_timeout_min * MINUTE);
+  const untouched = new Date(now.getTime() - config.packages.ttl_h * HOUR);
+  let all = 0;
+  let ended: number;
+  do {
+    ended = 0;
+    for (const { vin, update_id } of await overdueUpdates(db, now, BATCH)) {
+      if (await endOverdueUpdate(updates, vin, update_id, now)) ended++;
+    }
+    for (const { vin, update_id, since } of await silentUpdates(db, {
+      silence,
+      untouched,
+      limit: BATCH,
+    })) {
+      if (await endSilentUpdate(updates, vin, update_id, since)) ended++;
+    }
+    all += ended;
+  } while (ended >= BATCH && mayGoOn());
+  return all;
 }
 
 async function goOffline(db: Db, since: Date): Promise<string[]> {

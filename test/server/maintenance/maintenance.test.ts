@@ -111,6 +111,25 @@ describe("an update", () => {
       ts: "2026-05-04T10:00:00Z",
     });
 
+  it("ends when its proof is overdue, however many are at once", async () => {
+    await sql`
+      with many as (
+        insert into vehicle (vin) select 'MANY-' || n from generate_series(1, 120) n returning vin
+      )
+      insert into vehicle_update (
+        update_id, vin, package_id, status, targets, deadline_at, last_report_at
+      )
+      select gen_random_uuid(), vin, 'pkg-1', 'installing', '[]', now() + interval '30 min',
+        now() + interval '20 min'
+      from many
+    `.execute(own.db);
+    expect((await later(29 * MINUTE)).updatesEnded).toBe(0);
+    expect((await later(31 * MINUTE)).updatesEnded).toBe(120);
+    const errors = own.db.selectFrom("vehicle_update").select("error").distinct();
+    const found = await errors.where("vin", "like", "MANY-%").execute();
+    expect(found.map(({ error }) => error?.code)).toEqual(["UPDATE_DEADLINE"]);
+  });
+
   it("under way and silent has failed, and says so", async () => {
     const update_id = await openUpdate();
     await report(update_id, "downloading");
@@ -135,13 +154,14 @@ describe("an update", () => {
     },
   );
 
-  it("one of more than a round takes is ended in the next round", async () => {
+  it("one of more than a batch is ended in the next round where this one may not go on", async () => {
     for (let i = 0; i < 120; i++) {
       vin = `VMG-MANY-${i}`;
       await registerVehicle(own.db, { vin });
       await openUpdate();
     }
-    expect((await later(169 * HOUR)).updatesEnded).toBe(100);
+    const short = await maintain(deps, new Date(Date.now() + 169 * HOUR), () => false);
+    expect(short.updatesEnded).toBe(100);
     expect((await later(169 * HOUR)).updatesEnded).toBe(20);
   });
 
