@@ -5,7 +5,7 @@ import type { Db, Tx } from "#server/database/connection.ts";
 import { inventoriesById, type Inventory } from "#server/vehicles/inventory.ts";
 import { compile } from "./compile.ts";
 import { conditionOf, splitCondition } from "./condition.ts";
-import { shareOf } from "./membership.ts";
+import { reachedOf } from "./membership.ts";
 import { childrenOf, type Predicate } from "./predicate.ts";
 import type { TargetVehicle } from "./vehicle.ts";
 
@@ -57,6 +57,14 @@ export async function eachGroup(
     .setIsolationLevel("repeatable read")
     .setAccessMode("read only")
     .execute(async (tx) => {
+      // How many groups there are can't be told from statistics. Sorting all vehicles, which is
+      // chosen for caution, takes several times as long as a hash table of the groups. And all that
+      // the cursor has will be fetched.
+      await sql`
+        select set_config('enable_sort', 'off', true),
+          set_config('enable_incremental_sort', 'off', true),
+          set_config('cursor_tuple_fraction', '1', true)
+      `.execute(tx);
       await sql`declare vehicle_group no scroll cursor for ${plan.statement}`.execute(tx);
       const inventories = inventoryReader(tx);
       let turn = performance.now();
@@ -201,10 +209,15 @@ function statementOf(
   if (needsInventory) asked.add("inventory");
   const told = (field: GroupField, name: string) =>
     asked.has(field) ? sql.ref(`vehicle.${name}`) : sql`null::text`;
-  const reached = shares.map(
-    ({ salt, bounds }) =>
-      sql`width_bucket(${shareOf(salt, sql.ref("vehicle.vin"))}, ${[...bounds]}::double precision[])`,
-  );
+  const reached = shares.map(({ salt, bounds }) => reachedOf(salt, sql.ref("vehicle.vin"), bounds));
+  const isAsked = [
+    ...columnFields.map((field) => asked.has(field)),
+    reached.length > 0,
+    decided.length > 0,
+  ];
+  const places = isAsked.flatMap((is, index) => (is ? [FIRST_PLACE + index] : []));
+  const groupBy =
+    places.length === 0 ? sql`` : sql`group by ${sql.join(places.map((place) => sql.lit(place)))}`;
   return sql`
     select
       count(*) as count,
@@ -218,9 +231,15 @@ function statementOf(
       ${arrayOf(decided, "boolean")} as decided
     from vehicle
     where ${where}
-    group by 4, 5, 6, 7, 8, 9
+    ${groupBy}
+    having count(*) > 0
   `;
 }
+
+/** Columns of the statement that groups are told apart by, in their order, before `reached`. */
+const columnFields = ["inventory", "model", "region", "channel"] as const;
+/** Place of the first of them. */
+const FIRST_PLACE = 4;
 
 function arrayOf(parts: readonly RawBuilder<unknown>[], type: string): RawBuilder<unknown> {
   return sql`array[${sql.join(parts)}]::${sql.raw(type)}[]`;

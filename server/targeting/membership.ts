@@ -18,4 +18,26 @@ export function shareOf(salt: string, vin: Expression<string>): RawBuilder<numbe
   )`;
 }
 
+/**
+ * How many of the ascending bounds a column's share has reached. Compares bytes, which takes less
+ * than to make a number of them for every row; and no hash where every bound is out of reach.
+ */
+export function reachedOf(
+  salt: string,
+  vin: Expression<string>,
+  bounds: readonly number[],
+): RawBuilder<number> {
+  const reachable = bounds.map((bound) => Math.ceil(bound * RANGE)).filter((each) => each < RANGE);
+  if (reachable.length === 0) return sql<number>`0`;
+  const prefixes = reachable.map((bound) => {
+    const prefix = Buffer.alloc(4);
+    prefix.writeUInt32BE(Math.max(0, bound));
+    return prefix;
+  });
+  // A digest is not less than what it begins with.
+  return sql<number>`
+    width_bucket(sha256(convert_to(${`${salt}:`} || ${vin}, 'UTF8')), ${prefixes}::bytea[])
+  `;
+}
+
 const RANGE = 2 ** 32;

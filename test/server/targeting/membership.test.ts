@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { share, shareOf } from "#server/targeting/membership.ts";
+import { reachedOf, share, shareOf } from "#server/targeting/membership.ts";
 import { ownDatabase, type OwnDatabase } from "#test/server/own-database.ts";
 
 let own: OwnDatabase;
@@ -24,6 +24,22 @@ describe("a vehicle's share", () => {
       select vin, ${shareOf(salt, sql.ref("vin"))} as share from unnest(${vins}::text[]) as each (vin)
     `.execute(own.db);
     expect(rows).toEqual(vins.map((vin) => ({ vin, share: share(salt, vin) })));
+  });
+
+  it("has reached in the database the bounds that it has reached here", async () => {
+    const [first = 0, second = 0] = vins.map((vin) => share("s", vin)).toSorted((a, b) => a - b);
+    for (const bounds of [[0.1, 0.5, 1], [0, second], [first], [1], [], [0.3, 1.000001]]) {
+      const { rows } = await sql<{ vin: string; reached: number }>`
+        select vin, ${reachedOf("s", sql.ref("vin"), bounds)} as reached
+        from unnest(${vins}::text[]) as each (vin)
+      `.execute(own.db);
+      expect(rows).toEqual(
+        vins.map((vin) => ({
+          vin,
+          reached: bounds.filter((bound) => share("s", vin) >= bound).length,
+        })),
+      );
+    }
   });
 
   it("spreads vehicles evenly, and by another salt otherwise", () => {
