@@ -249,7 +249,8 @@ export async function fanOut(db: Db, now: Date, limit: number): Promise<number> 
         case when p.txid < w.since_txid then 0 else p.event_id end as event_id
       from webhook_position p,
         (select since_txid from webhook where active order by since_txid limit 1) w
-      for update of p skip locked
+      -- There is one, and the planner knows by this.
+      limit 1 for update of p skip locked
     ),
     batch as materialized (
       select event.* from begun, lateral (

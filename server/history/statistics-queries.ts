@@ -22,7 +22,8 @@ const settled = sql`txid < pg_snapshot_xmin(pg_current_snapshot())`;
 export async function addToStatistics(db: Db, limit: number): Promise<number> {
   const { rows } = await sql<{ count: number }>`
     with begun as (
-      select txid, history_id from update_statistic_position for update skip locked
+      -- The limit tells the planner that there is one.
+      select txid, history_id from update_statistic_position limit 1 for update skip locked
     ),
     batch as materialized (
       select history.* from begun, lateral (
