@@ -20,6 +20,7 @@ beforeAll(async () => {
     anna: { role: "campaign_manager", diagnostic_level: "none" },
     ben: { role: "campaign_manager", diagnostic_level: "none" },
     Anna: { role: "approver", diagnostic_level: "none" },
+    BEN: { role: "approver", diagnostic_level: "none" },
     cleo: { role: "approver", diagnostic_level: "none" },
     root: { role: "admin", diagnostic_level: "none" },
     viewer: { role: "viewer", diagnostic_level: "none" },
@@ -164,7 +165,7 @@ describe("approval", () => {
     const submitted = (await act("ben", made, "submit", { revision: 2 })).json as Campaign;
     expect(submitted).toMatchObject({ state: "awaiting_approval", submitted_by: "ben" });
     const { revision } = submitted;
-    for (const who of ["Anna", "root"]) {
+    for (const who of ["Anna", "BEN", "root"]) {
       expect(codeOf(await act(who, made, "approve", { revision }))).toBe("CAMPAIGN_OWN_APPROVAL");
     }
     expect(codeOf(await act("cleo", made, "approve", { revision: 2 }))).toBe("CAMPAIGN_CHANGED");
