@@ -46,6 +46,31 @@ export function ofWave(counts: readonly WaveCounts[], wave: number): Counts {
   return own?.counts ?? nothing();
 }
 
+const judged = [
+  "campaign_id",
+  "state",
+  "started_at",
+  "stop_rule",
+  "waves",
+  "waves_opened",
+  "gate_met_at",
+] as const;
+
+/** What is decided of a campaign, and by what, beside its counters. */
+export type JudgedCampaign = Pick<Campaign, (typeof judged)[number]>;
+
+/** Without what may be long. */
+export async function judgedCampaign(
+  db: Db,
+  campaignId: string,
+): Promise<JudgedCampaign | undefined> {
+  return db
+    .selectFrom("campaign")
+    .select(judged)
+    .where("campaign_id", "=", campaignId)
+    .executeTakeFirst();
+}
+
 /** Opens a campaign's next wave; for books of other gateways it has changed. */
 export async function openWave(tx: Tx, campaignId: string, now: Date): Promise<void> {
   await tx

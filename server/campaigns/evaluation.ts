@@ -3,9 +3,16 @@ import type { Db, Tx } from "#server/database/connection.ts";
 import { emit } from "#server/events/outbox.ts";
 import type { Log } from "#server/runtime/log.ts";
 import { activeStates, type Campaign } from "./campaign.ts";
-import { activeCampaigns, countsOfCampaign, noteGate, openWave } from "./counter-queries.ts";
+import {
+  activeCampaigns,
+  countsOfCampaign,
+  judgedCampaign,
+  noteGate,
+  openWave,
+  type JudgedCampaign,
+} from "./counter-queries.ts";
 import { moveCampaign } from "./move.ts";
-import { campaignById, lockCampaign } from "./queries.ts";
+import { lockCampaign } from "./queries.ts";
 import { verdictOf, waveToCome } from "./verdict.ts";
 
 export interface EvaluationDeps {
@@ -103,7 +110,7 @@ export async function evaluate(
 
 /** Looks without a lock: most of the time there is nothing to do. */
 async function needsAction(db: Db, campaignId: string, now: Date): Promise<boolean> {
-  const campaign = await campaignById(db, campaignId);
+  const campaign = await judgedCampaign(db, campaignId);
   return campaign !== undefined && (await decide(db, campaign, now)).kind !== "nothing";
 }
 
@@ -113,7 +120,7 @@ type Decision =
   | { kind: "open"; wave: number }
   | { kind: "gate"; metAt: Date | null };
 
-async function decide(db: Db, campaign: Campaign, now: Date): Promise<Decision> {
+async function decide(db: Db, campaign: JudgedCampaign, now: Date): Promise<Decision> {
   const { campaign_id, state, started_at, gate_met_at } = campaign;
   const isActive = started_at !== null && (activeStates as readonly string[]).includes(state);
   if (!isActive) return { kind: "nothing" };

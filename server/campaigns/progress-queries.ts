@@ -26,6 +26,18 @@ export async function lockCampaignVehicle(
     .executeTakeFirst();
 }
 
+/** What a vehicle's wave follows from, for one that has no place yet. */
+export async function sharesOf(
+  tx: Tx,
+  campaignId: string,
+): Promise<Pick<Campaign, "percentage" | "waves"> | undefined> {
+  return tx
+    .selectFrom("campaign")
+    .select(["percentage", "waves"])
+    .where("campaign_id", "=", campaignId)
+    .executeTakeFirst();
+}
+
 /** A vehicle's places in the campaigns that a new VCI of it means something to. */
 export async function lockConcerned(tx: Tx, vin: string): Promise<LockedVehicle[]> {
   return lockedVehicles(tx)

@@ -22,10 +22,10 @@ import {
   lockConcerned,
   releasesBrought,
   saveStandings,
+  sharesOf,
   targetsInCampaign,
   type LockedVehicle,
 } from "./progress-queries.ts";
-import { campaignById } from "./queries.ts";
 import type { NewDtc } from "./table.ts";
 
 /** How vehicles come to count in their campaigns. */
@@ -114,9 +114,9 @@ async function newPlace(
   { vin, from }: UpdateMoved,
 ): Promise<Place | undefined> {
   if (from !== null) return undefined;
-  const campaign = await campaignById(tx, campaign_id);
-  if (campaign === undefined) return undefined;
-  return { campaign_id, vin, wave: waveOf(campaign, share(campaign_id, vin)) ?? 0 };
+  const shares = await sharesOf(tx, campaign_id);
+  if (shares === undefined) return undefined;
+  return { campaign_id, vin, wave: waveOf(shares, share(campaign_id, vin)) ?? 0 };
 }
 
 async function broughtBy(
