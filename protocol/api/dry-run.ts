@@ -9,11 +9,11 @@ const Sample = Type.Array(VehicleId, { description: "Some of the vehicles" });
 
 /** Why firmware that a campaign is to bring can't be brought by it. */
 export const releaseProblems = [
-  "UNKNOWN",
-  "ARCHIVED",
-  "AWAITING_SIGNATURE",
+  "unknown",
+  "archived",
+  "awaiting_signature",
   /** Its availability is `channel`: every vehicle on the channel is offered it anyway. */
-  "OPEN",
+  "open",
 ] as const;
 
 const DryRunRelease = Type.Object({

@@ -18,8 +18,8 @@ export async function releasesOf(
 }
 
 function problemOf(firmware: CampaignFirmware | undefined) {
-  if (firmware === undefined) return "UNKNOWN";
-  if (firmware.status === "archived") return "ARCHIVED";
-  if (firmware.publication === "awaiting_signature") return "AWAITING_SIGNATURE";
-  return firmware.availability === "channel" ? "OPEN" : null;
+  if (firmware === undefined) return "unknown";
+  if (firmware.status === "archived") return "archived";
+  if (firmware.publication === "awaiting_signature") return "awaiting_signature";
+  return firmware.availability === "channel" ? "open" : null;
 }

@@ -138,9 +138,9 @@ describe("a dry run", () => {
     const unknown = randomUUID();
     const found = await run({ releases: [withdrawn.firmware_id, open.firmware_id, unknown] });
     expect(found.releases.map(({ problem }) => problem)).toEqual([
-      "ARCHIVED",
-      "AWAITING_SIGNATURE",
-      "UNKNOWN",
+      "archived",
+      "awaiting_signature",
+      "unknown",
     ]);
     expect(found).toMatchObject({ members: 12, planned: { vehicles: 0 } });
   });

@@ -146,6 +146,33 @@ describe("tags of many vehicles", () => {
   });
 });
 
+describe("what would become of vehicles", () => {
+  it("is told for a campaign, and for one vehicle and firmware", async () => {
+    const fields = { availability: "campaign" };
+    const { firmware_id } = await publish(admin, { ecu_type: "lights", version: "3.0.0", fields });
+    const content = { name: "Lights", releases: [firmware_id], filter: 'model == "One"' };
+    const dryRun = await admin.send("POST", "/api/v1/campaigns/dry-run", { body: content });
+    expect([dryRun.status, dryRun.json]).toMatchObject([
+      200,
+      { matched: 2, members: 2, planned: { vehicles: 2 }, releases: [{ problem: null }] },
+    ]);
+    const made = await admin.send("POST", "/api/v1/campaigns", { body: content });
+    const { campaign_id } = made.json as { campaign_id: string };
+    const stored = await admin.send("POST", `/api/v1/campaigns/${campaign_id}/dry-run`, {});
+    expect(stored.json).toEqual(dryRun.json);
+    const query = "ecu_type=lights&version=3.0.0";
+    const explained = await admin.send("GET", `${vehicles}/VMG-003/explain?${query}`);
+    expect([explained.status, explained.json]).toMatchObject([
+      200,
+      {
+        firmware: { firmware_id },
+        verdict: "not_offered",
+        campaigns: [{ campaign_id, state: "draft", unmatched: ['model == "One"'] }],
+      },
+    ]);
+  });
+});
+
 describe("a vehicle that leaves", () => {
   it("is gone, and what was done to it stays", async () => {
     await publish(admin, { ecu_type: "brake", version: "1.5.0" });
