@@ -1,7 +1,7 @@
 import Type, { type Static } from "typebox";
 import { EcuType, HardwareVersion, Timestamp, Uuid, VehicleId } from "./identifier.ts";
 
-export const campaignLimits = {
+const campaignLimits = {
   name: 200,
   description: 10_000,
   releases: 64,
@@ -39,7 +39,7 @@ export const CampaignState = Type.Enum(campaignStates, {
 export type CampaignState = Static<typeof CampaignState>;
 
 /** When a wave opens: so long after the one before, or by what became of the vehicles in that. */
-export const WaveGate = Type.Union([
+const WaveGate = Type.Union([
   Type.Object(
     { after_min: Minutes("From the opening of the wave before") },
     { additionalProperties: false },
@@ -57,7 +57,6 @@ export const WaveGate = Type.Union([
     { additionalProperties: false },
   ),
 ]);
-export type WaveGate = Static<typeof WaveGate>;
 
 export const Wave = Type.Object(
   {
@@ -302,7 +301,7 @@ export const Campaign = Type.Object({
 });
 export type Campaign = Static<typeof Campaign>;
 
-export const campaignVehicleStatuses = [
+const campaignVehicleStatuses = [
   "waiting",
   "updating",
   "soaking",

@@ -79,7 +79,7 @@ export function createOffers(deps: {
 const RETRY_S = 300;
 
 /** The vehicle's place in these campaigns, as a {@link VehicleState} over `vehicle.vin`. */
-export function stateOf(campaignIds: readonly string[]) {
+function stateOf(campaignIds: readonly string[]) {
   // Most of the time there is none, and nothing to look up.
   if (campaignIds.length === 0) return sql<VehicleState | null>`null::jsonb`;
   return sql<VehicleState | null>`(
