@@ -235,7 +235,7 @@ export async function insertTest(tx: Tx, webhookId: string, due: Date): Promise<
   return row.delivery_id;
 }
 
-export const TEST_KIND = "webhook.test";
+const TEST_KIND = "webhook.test";
 
 /**
  * Gives webhooks the next events that fit them, each event once whichever gateway does it.

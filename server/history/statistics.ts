@@ -4,7 +4,7 @@ import type { Statistic } from "#protocol/api/history.ts";
 export interface Counted {
   key: string | null;
   status: string;
-  /** {@link durationOf} a success; -1 where nothing took its time. */
+  /** How long a success took, as {@link BUCKET_BASE} counts; -1 where nothing took its time. */
   bucket: number;
   count: number;
 }
@@ -38,7 +38,7 @@ export function summarize(counted: readonly Counted[]): Statistic[] {
 export const BUCKET_BASE = 1.2;
 
 /** What a bucket stands for, in seconds. */
-export function durationOf(bucket: number): number {
+function durationOf(bucket: number): number {
   return Number((BUCKET_BASE ** bucket).toPrecision(3));
 }
 
