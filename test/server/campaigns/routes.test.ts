@@ -2,6 +2,7 @@ import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Campaign } from "#protocol/api/campaign.ts";
 import { listEntries } from "#server/audit/queries.ts";
+import { act as actOn } from "#server/campaigns/actions.ts";
 import { campaignRoutes } from "#server/campaigns/routes.ts";
 import { ownDatabase, type OwnDatabase } from "#test/server/own-database.ts";
 import { serveRoutes, type RouteAnswer } from "#test/server/own-routes.ts";
@@ -202,6 +203,21 @@ describe("approval", () => {
     const started = await approved({ starts_at: "2026-01-01T00:00:00Z" });
     expect(started).toMatchObject({ state: "running", approved_by: "cleo" });
     expect(started.waves_opened).toEqual([started.started_at]);
+  });
+
+  it("is not asked for where the configuration says so", async () => {
+    const { campaign_id } = await draft();
+    const deps = { db: own.db, approval: false, changed: async () => {} };
+    const anna = { name: "anna", role: "campaign_manager", token_id: "of anna" } as const;
+    const operator = { ...anna, diagnostic_level: "none" } as const;
+    const submitted = await actOn(deps, campaign_id, "submit", operator, {});
+    expect(submitted).toMatchObject({
+      state: "scheduled",
+      submitted_by: "anna",
+      approved_by: null,
+    });
+    const [last] = await listEntries(own.db, { subject: campaign_id, limit: 1 });
+    expect(last).toMatchObject({ actor: "gateway", action: "campaign.approve" });
   });
 
   it("is asked only for what can run", async () => {
