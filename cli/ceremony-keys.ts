@@ -1,11 +1,10 @@
-import { createInterface } from "node:readline/promises";
-import { Writable } from "node:stream";
 import { Option, type Command } from "commander";
 import { HYBRID_ALGORITHMS } from "#crypto/key-algorithm.ts";
 import { KeyStoreError } from "#crypto/key-store-error.ts";
 import { keyFileNames, openKeyStore, type KeyStore } from "#crypto/key-store.ts";
 import { demandLength, readPassphrase } from "#crypto/passphrase.ts";
 import { keyRecord, type UptaneKey } from "#protocol/uptane/key.ts";
+import { askHidden } from "./ask.ts";
 
 export interface KeyOptions {
   dir: string;
@@ -61,27 +60,18 @@ async function ask(folder: string, isNew: boolean): Promise<string> {
     const what = `${folder}: give --passphrase-file or LATTICEWAY_TRUST_PASSPHRASE`;
     throw new KeyStoreError("KEY_STORE_PASSPHRASE_REQUIRED", what);
   }
-  const passphrase = await askHidden(`Passphrase for the keys in ${folder}: `);
+  const passphrase = await askPassphrase(`Passphrase for the keys in ${folder}: `);
   demandLength(folder, passphrase);
   // A mistake would be found out only when the keys are needed.
-  if (isNew && (await askHidden("Once more: ")) !== passphrase) {
+  if (isNew && (await askPassphrase("Once more: ")) !== passphrase) {
     throw new KeyStoreError("KEY_STORE_PASSPHRASE_INVALID", "the two passphrases differ");
   }
   return passphrase;
 }
 
-/** Asks on the terminal without showing what is typed. */
-async function askHidden(question: string): Promise<string> {
-  process.stderr.write(question);
-  const output = new Writable({ write: (_chunk, _encoding, done) => done() });
-  const terminal = createInterface({ input: process.stdin, output, terminal: true });
-  const closed = Promise.withResolvers<undefined>();
-  terminal.once("close", () => closed.resolve(undefined));
-  // Ctrl+C rejects the question, Ctrl+D leaves it unanswered.
-  const typed = terminal.question("").catch(() => undefined);
-  const passphrase = await Promise.race([typed, closed.promise]);
-  terminal.close();
-  process.stderr.write("\n");
+/** @throws KeyStoreError KEY_STORE_PASSPHRASE_REQUIRED */
+async function askPassphrase(question: string): Promise<string> {
+  const passphrase = await askHidden(question);
   if (passphrase !== undefined) return passphrase;
   throw new KeyStoreError("KEY_STORE_PASSPHRASE_REQUIRED", "no passphrase was given");
 }

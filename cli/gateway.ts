@@ -1,19 +1,6 @@
-import { readFile } from "node:fs/promises";
 import type { TSchema, Static } from "typebox";
-import { Compile } from "typebox/compile";
-import { Agent, request } from "undici";
-
-/** The gateway can't be reached, refuses, or answers something else than it should. */
-export class GatewayError extends Error {
-  /** Its own code where it gave one, see docs/errors.md. */
-  readonly code: string;
-
-  constructor(code: string, message: string) {
-    super(message);
-    this.name = "GatewayError";
-    this.code = code;
-  }
-}
+import { accepted, openClient, parse, type Method, type Sent } from "./gateway-client.ts";
+import { credentialsOf } from "./session.ts";
 
 /** An operator at the gateway's REST API. */
 export interface Gateway {
@@ -21,43 +8,100 @@ export interface Gateway {
   get<S extends TSchema>(path: string, schema: S): Promise<Static<S>>;
   /** What the answer's body is, as it is. @throws GatewayError */
   file(path: string): Promise<Buffer>;
-  /** The same of a body of any length, as it comes. @throws GatewayError */
-  stream(path: string): Promise<AsyncIterable<Buffer>>;
+  /**
+   * The same of a body of any length, as it comes.
+   * @param idleMs given up when nothing has come for so long; 0: never
+   * @throws GatewayError
+   */
+  stream(path: string, options?: Streaming): Promise<AsyncIterable<Buffer>>;
   /** Sends JSON text as it is. @throws GatewayError */
   post<S extends TSchema>(path: string, body: Uint8Array, schema: S): Promise<Static<S>>;
+  /** Sends JSON. @throws GatewayError */
+  send<S extends TSchema>(
+    method: Method,
+    path: string,
+    body: unknown,
+    schema: S,
+  ): Promise<Static<S>>;
+  /** Sends bytes of another type as they come. @throws GatewayError */
+  upload<S extends TSchema>(
+    method: Method,
+    path: string,
+    body: Upload,
+    schema: S,
+  ): Promise<Static<S>>;
+  /** Sends JSON, or nothing, where the answer has no body. @throws GatewayError */
+  tell(method: Method, path: string, body?: unknown): Promise<void>;
   /** @throws GatewayError */
   delete(path: string): Promise<void>;
   close(): Promise<void>;
 }
 
-type Method = "GET" | "POST" | "DELETE";
+interface Streaming {
+  idleMs?: number;
+  signal?: AbortSignal;
+}
+
+/** A body with its headers. */
+export interface Upload {
+  headers: Record<string, string>;
+  body: Uint8Array | AsyncIterable<Uint8Array>;
+}
+
+/** The longest silence of either side while something large is on its way. */
+const IDLE_MS = 60_000;
+/** What is received is stored before it is answered. */
+const STORING_MS = 600_000;
 
 /**
  * The gateway that the environment names: `LATTICEWAY_URL`, with the token in `LATTICEWAY_TOKEN`;
- * `LATTICEWAY_CA` is a PEM file with the authorities that its certificate may be of.
- * @throws GatewayError GATEWAY_UNNAMED
+ * `LATTICEWAY_CA` is a PEM file with the authorities that its certificate may be of. Without a token
+ * there, the one that `latticeway login` has gone to.
+ * @throws GatewayError GATEWAY_UNNAMED, LOGIN_MISSING
  */
 export async function openGateway(env: NodeJS.ProcessEnv): Promise<Gateway> {
-  const { LATTICEWAY_URL: url, LATTICEWAY_TOKEN: token, LATTICEWAY_CA: ca } = env;
-  if (!url || !token) {
-    const what = "set LATTICEWAY_URL, LATTICEWAY_TOKEN and, for a private CA, LATTICEWAY_CA";
-    throw new GatewayError("GATEWAY_UNNAMED", what);
-  }
-  const connect = { minVersion: "TLSv1.3" as const, ...(ca && { ca: await readFile(ca) }) };
-  const dispatcher = new Agent({ connect });
-  const base = { dispatcher, token, url };
-  const send = (method: Method, path: string, body?: Uint8Array) =>
-    exchange(base, method, path, body);
+  const credentials = await credentialsOf(env);
+  const client = openClient(credentials.url, credentials.ca);
+
+  const once = async (sent: Sent, refused?: string) => {
+    const token = await credentials.token(refused);
+    return { token, received: await client.send({ ...sent, token }) };
+  };
+  /** A session's token may have been replaced by another command's since, or the clock be wrong. */
+  const send = async (sent: Sent) => {
+    const first = await once(sent);
+    const isRepeatable = sent.body === undefined || sent.body instanceof Uint8Array;
+    if (first.received.status !== 401 || !credentials.renews || !isRepeatable) {
+      return first.received;
+    }
+    for await (const _ of first.received.body);
+    return (await once(sent, first.token)).received;
+  };
+  const whole = async (sent: Sent) => accepted(sent, await send(sent));
+
   return {
-    get: async (path, schema) => parse(accepted(path, await send("GET", path)), path, schema),
-    file: async (path) => accepted(path, await send("GET", path)),
-    stream: (path) => download(base, path),
-    post: async (path, body, schema) =>
-      parse(accepted(path, await send("POST", path, body)), path, schema),
-    async delete(path) {
-      accepted(path, await send("DELETE", path));
+    get: async (path, schema) => parse(await whole({ method: "GET", path }), path, schema),
+    file: async (path) => whole({ method: "GET", path }),
+    async stream(path, { idleMs = IDLE_MS, ...options } = {}) {
+      const sent = { method: "GET", path, idleMs, ...options } as const;
+      const received = await send(sent);
+      if (received.status !== 200) await accepted(sent, received);
+      return received.body;
     },
-    close: () => dispatcher.close(),
+    post: async (path, body, schema) =>
+      parse(await whole({ method: "POST", path, body }), path, schema),
+    async send(method, path, body, schema) {
+      return parse(await whole({ method, path, body: json(body) }), path, schema);
+    },
+    async tell(method, path, body) {
+      await whole({ method, path, body: json(body) });
+    },
+    upload: async (method, path, { headers, body }, schema) =>
+      parse(await whole({ method, path, headers, body, idleMs: STORING_MS }), path, schema),
+    async delete(path) {
+      await whole({ method: "DELETE", path });
+    },
+    close: () => client.close(),
   };
 }
 
@@ -71,108 +115,6 @@ export async function withGateway<T>(action: (gateway: Gateway) => Promise<T>): 
   }
 }
 
-/** More than the largest metadata there is. */
-const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
-const TIMEOUT_MS = 60_000;
-
-interface Answer {
-  status: number;
-  bytes: Buffer;
-}
-
-interface Base {
-  dispatcher: Agent;
-  token: string;
-  url: string;
-}
-
-async function exchange(
-  base: Base,
-  method: Method,
-  path: string,
-  body?: Uint8Array,
-): Promise<Answer> {
-  const signal = AbortSignal.timeout(TIMEOUT_MS);
-  const { statusCode, body: answer } = await ask(base, path, { method, signal }, body);
-  return { status: statusCode, bytes: await whole(base, answer) };
-}
-
-/** For as long as something comes. */
-async function download(base: Base, path: string): Promise<AsyncIterable<Buffer>> {
-  const limits = { headersTimeout: TIMEOUT_MS, bodyTimeout: TIMEOUT_MS };
-  const { statusCode, body } = await ask(base, path, { method: "GET", ...limits });
-  if (statusCode !== 200) accepted(path, { status: statusCode, bytes: await whole(base, body) });
-  return parts(base, body);
-}
-
-async function ask(
-  { dispatcher, token, url: base }: Base,
-  path: string,
-  options: { method: Method; signal?: AbortSignal; bodyTimeout?: number },
-  body?: Uint8Array,
-) {
-  try {
-    const url = new URL(`api/v1${path}`, base.endsWith("/") ? base : `${base}/`);
-    return await request(url, {
-      ...options,
-      dispatcher,
-      headers: {
-        authorization: `Bearer ${token}`,
-        ...(body && { "content-type": "application/json" }),
-      },
-      body: body ?? null,
-    });
-  } catch (error) {
-    throw unreachable(base, error);
-  }
-}
-
-async function whole(base: Base, body: AsyncIterable<Buffer>): Promise<Buffer> {
-  const kept: Buffer[] = [];
-  let length = 0;
-  for await (const part of parts(base, body)) {
-    length += part.length;
-    if (length > MAX_ANSWER_BYTES) throw unreachable(base.url, new Error("the answer has no end"));
-    kept.push(part);
-  }
-  return Buffer.concat(kept);
-}
-
-async function* parts(base: Base, body: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  try {
-    yield* body;
-  } catch (error) {
-    throw unreachable(base.url, error);
-  }
-}
-
-function unreachable(url: string, error: unknown): GatewayError {
-  const { message, code } = error as NodeJS.ErrnoException;
-  return new GatewayError("GATEWAY_UNREACHABLE", `${url}: ${message || code}`);
-}
-
-function accepted(path: string, { status, bytes }: Answer): Buffer {
-  if (status >= 200 && status < 300) return bytes;
-  const { code, title, detail, reason } = (readJson(bytes) ?? {}) as Record<string, unknown>;
-  if (typeof code !== "string") throw notOurs(path, `status ${status}`);
-  const text = [title, detail].filter((part) => typeof part === "string").join(": ");
-  throw new GatewayError(typeof reason === "string" ? reason : code, `${path}: ${text}`);
-}
-
-function parse<S extends TSchema>(bytes: Buffer, path: string, schema: S): Static<S> {
-  const value = readJson(bytes);
-  if (!Compile(schema).Check(value)) throw notOurs(path, "an answer of another shape");
-  return value;
-}
-
-function readJson(bytes: Buffer): unknown {
-  try {
-    return JSON.parse(bytes.toString("utf8"));
-  } catch {
-    return undefined;
-  }
-}
-
-function notOurs(path: string, what: string): GatewayError {
-  return new GatewayError("GATEWAY_ANSWER_INVALID", `${path}: ${what}`);
+function json(body: unknown): Buffer | undefined {
+  return body === undefined ? undefined : Buffer.from(JSON.stringify(body));
 }

@@ -1,17 +1,14 @@
 import "#config/node-version.js";
-import { Command } from "commander";
-import { catalogueCommand } from "./catalogue.ts";
-import { auditCommand } from "./audit.ts";
-import { certsCommand } from "./certs.ts";
-import { trustCommand } from "./trust.ts";
-import { tunnelCommand } from "./tunnel.ts";
+import type { Command } from "commander";
+import { exitCodeOfCommander } from "./exit-code.ts";
+import { program } from "./program.ts";
 
-await new Command("latticeway")
-  .description("Latticeway, the vehicle OTA gateway")
-  .addCommand(catalogueCommand())
-  .addCommand(auditCommand())
-  .addCommand(certsCommand())
-  .addCommand(trustCommand())
-  .addCommand(tunnelCommand())
-  .showHelpAfterError()
-  .parseAsync();
+const latticeway = program();
+for (const command of everyCommand(latticeway)) {
+  command.exitOverride((error) => process.exit(exitCodeOfCommander(error)));
+}
+await latticeway.parseAsync();
+
+function everyCommand(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(everyCommand)];
+}

@@ -9,8 +9,8 @@ export function printable(text: string): string {
   return text.replaceAll(ACTIVE, escaped);
 }
 
-/** Line breaks, and the bold of headings. */
-const OURS = ["\n", "\u001b[1m", "\u001b[22m"];
+/** Line breaks, and the styles of headings and states. */
+const OURS = ["\n", ...[1, 2, 22, 31, 32, 33, 39].map((style) => `\u001b[${style}m`)];
 
 /** As above, of a whole output. */
 export function printableLines(text: string): string {

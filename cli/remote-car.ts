@@ -10,7 +10,8 @@ import { Uuid } from "#protocol/api/identifier.ts";
 import { Page } from "#protocol/api/page.ts";
 import { Vci } from "#protocol/api/vci.ts";
 import { fromHex, toHex } from "#protocol/bytes/hex.ts";
-import { GatewayError, type Gateway } from "./gateway.ts";
+import type { Gateway } from "./gateway.ts";
+import { GatewayError } from "./gateway-error.ts";
 
 /** An ECU of the car, by its DoIP logical address. */
 export interface RemoteEcu {

@@ -3,12 +3,16 @@ import { KeyStoreError } from "#crypto/key-store-error.ts";
 import { UptaneKeyError } from "#protocol/uptane/key.ts";
 import { UptaneError } from "#protocol/uptane/uptane-error.ts";
 import { CatalogueError } from "#protocol/uds/catalogue.ts";
+import { adviceOn } from "./advice.ts";
 import { AuditFault } from "./audit-chain.ts";
 import { CeremonyError } from "./ceremony-error.ts";
-import { GatewayError } from "./gateway.ts";
+import { exitCodeOf } from "./exit-code.ts";
+import { filterCaret } from "./filter-caret.ts";
+import { GatewayError } from "./gateway-error.ts";
 import { OdxError } from "./odx-document.ts";
 import { printable, printableLines } from "./printable.ts";
 import { SourceError } from "./repository-source.ts";
+import { UsageError } from "./usage-error.ts";
 
 const known = [
   AuditFault,
@@ -20,17 +24,31 @@ const known = [
   SourceError,
   UptaneError,
   UptaneKeyError,
+  UsageError,
 ];
 
-/** Prints what the action answers; a known error becomes one line with its code, and exit code 1. */
+/**
+ * Prints what the action answers; a known error becomes a line with its code, what to do about it,
+ * and an exit code of docs/cli.md.
+ */
 export async function reporting(command: Command, action: () => Promise<string>): Promise<void> {
   try {
-    console.log(printableLines(await action()));
+    const output = printableLines(await action());
+    if (output !== "") console.log(output);
   } catch (error) {
     if (!isKnown(error)) throw error;
-    const line = `error: ${error.message.replaceAll(/\s*\n\s*/g, " ")} (${error.code})`;
-    command.error(printable(line), { exitCode: 1, code: error.code });
+    const { code } = error;
+    command.error(told(error), { exitCode: exitCodeOf(code), code });
   }
+}
+
+function told(error: Error & { code: string }): string {
+  const text = error.message.replaceAll(/\s*\n\s*/g, " ");
+  const lines = [printable(`error: ${text} (${error.code})`)];
+  if (error instanceof GatewayError && error.filter) lines.push(filterCaret(error.filter));
+  const advice = adviceOn(error.code);
+  if (advice !== undefined) lines.push(advice);
+  return lines.join("\n");
 }
 
 /** Ours, and those of the system: a file that is not there, a folder that can't be written. */

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { Agent, fetch, type RequestInit } from "undici";
 import { readMetadata } from "#protocol/uptane/read-metadata.ts";
 import { UptaneError } from "#protocol/uptane/uptane-error.ts";
+import { credentialsOf } from "./session.ts";
 
 /** Where the files of a repository come from. */
 export interface RepositorySource {
@@ -56,17 +57,26 @@ function atUrl(location: string): RepositorySource {
 }
 
 /**
- * A gateway shows its repositories to those who have a token: at the one that `LATTICEWAY_URL` names,
- * and nowhere else, the token and the CA of the environment are used.
+ * A gateway shows its repositories to those who have a token: at the one that the environment names,
+ * or that somebody has logged in to, and nowhere else, its token and CA are used.
  */
 async function accessTo(base: URL, env: NodeJS.ProcessEnv): Promise<RequestInit> {
-  const { LATTICEWAY_URL: gateway, LATTICEWAY_TOKEN: token, LATTICEWAY_CA: ca } = env;
-  if (!gateway || !URL.canParse(gateway) || new URL(gateway).origin !== base.origin) return {};
-  const connect = { minVersion: "TLSv1.3" as const, ...(ca && { ca: await readFile(ca) }) };
-  return {
-    dispatcher: new Agent({ connect }),
-    ...(token && { headers: { authorization: `Bearer ${token}` } }),
-  };
+  const { LATTICEWAY_URL: url, LATTICEWAY_CA: ca } = env;
+  const gateway = await credentialsOf(env).catch(() => undefined);
+  if (gateway && isAt(gateway.url, base)) {
+    const headers = { authorization: `Bearer ${await gateway.token()}` };
+    return { dispatcher: agentFor(gateway.ca), headers };
+  }
+  if (!ca || !url || !isAt(url, base)) return {};
+  return { dispatcher: agentFor(await readFile(ca)) };
+}
+
+function agentFor(ca: Buffer | undefined): Agent {
+  return new Agent({ connect: { minVersion: "TLSv1.3", ...(ca && { ca }) } });
+}
+
+function isAt(url: string, base: URL): boolean {
+  return URL.canParse(url) && new URL(url).origin === base.origin;
 }
 
 function inFolder(folder: string): RepositorySource {
