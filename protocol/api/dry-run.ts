@@ -8,7 +8,7 @@ const Count = (description?: string) =>
 const Sample = Type.Array(VehicleId, { description: "Some of the vehicles" });
 
 /** Why firmware that a campaign is to bring can't be brought by it. */
-export const releaseProblems = [
+const releaseProblems = [
   "unknown",
   "archived",
   "awaiting_signature",

@@ -3,7 +3,7 @@ import { Channel, VehicleId } from "./identifier.ts";
 import { MAX_TAGS, Tag } from "./vehicle.ts";
 
 /** Text in the filter language, docs/filters.md; what is wrong with it is answered with its place. */
-export const FilterText = Type.String({
+const FilterText = Type.String({
   maxLength: 4096,
   description: "Which vehicles, in the filter language",
   examples: ['model == "Lattice One" and not tag == "test"'],

@@ -7,11 +7,11 @@ import { tokensOf, type Token } from "./tokens.ts";
 import { readValue } from "./value.ts";
 
 /** Characters (UTF-16 units) of a filter. */
-export const MAX_FILTER_LENGTH = 4096;
+const MAX_FILTER_LENGTH = 4096;
 /** Parentheses and `not` within each other. */
-export const MAX_FILTER_DEPTH = 32;
+const MAX_FILTER_DEPTH = 32;
 /** Values of an `in`. */
-export const MAX_FILTER_LIST = 500;
+const MAX_FILTER_LIST = 500;
 
 /** Where the parser is in its text. */
 interface Source {

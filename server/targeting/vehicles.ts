@@ -7,7 +7,7 @@ import type { Predicate } from "./predicate.ts";
 import type { TargetVehicle } from "./vehicle.ts";
 
 /** Rows of `vehicle` that are looked at for one page at the most. */
-export const SCANNED = 5000;
+const SCANNED = 5000;
 const BATCH = 500;
 
 export interface VinPage {
