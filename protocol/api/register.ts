@@ -47,6 +47,15 @@ export const IssuedRecord = Type.Object(
       ),
     ),
     package: Type.Object({ package_id: Text, manifest_sha256: OrNull(Sha256) }, closed),
+    policy: OrNull(
+      Type.Object(
+        { policy_id: OrNull(Uuid), name: OrNull(Text), source: Text, mode: Text },
+        { ...closed, description: "That the vehicle had" },
+      ),
+    ),
+    command_id: Type.Union([Uuid, Type.Null()], {
+      description: "The operator's command that asked for it",
+    }),
     vci: OrNull(Vci),
     ecus: Type.Array(
       Type.Object(

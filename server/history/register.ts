@@ -32,6 +32,8 @@ export async function recordIssue(tx: Tx, update: UpdateMoved, now: Date): Promi
     channel,
     campaign,
     package: facts.package,
+    policy: update.grounds?.policy ?? null,
+    command_id: update.grounds?.command_id ?? null,
     vci: vci && vci.proof,
     ecus: targets.map((target) => asEcu(target, [...after.values()])),
   };

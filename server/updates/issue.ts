@@ -12,6 +12,7 @@ import { demandPermission } from "#server/policies/policy.ts";
 import { currentVci } from "#server/vehicles/queries.ts";
 import { packageAnswer } from "./answer.ts";
 import type { CheckIns } from "./check-in.ts";
+import type { Grounds } from "./moved.ts";
 import type { Offer } from "./offer.ts";
 import * as queries from "./queries.ts";
 import { begin, step, type TransitionDeps } from "./transition.ts";
@@ -56,7 +57,10 @@ export async function requestPackage(
   if (found === undefined) return requestPackage(deps, vin, ecuIds, command);
   const expires_at = new Date(Date.now() + deps.ttlHours * 3_600_000);
   const { package_id, sha256 } = found;
-  const assigned = { vci_id, package_id, sha256, wanted, offer, expires_at };
+  const { policy_id, name, source, mode } = policy;
+  const command_id = command?.command_id ?? null;
+  const grounds = { policy: { policy_id, name, source, mode }, command_id };
+  const assigned = { vci_id, package_id, sha256, wanted, offer, grounds, expires_at };
   const update_id = await deps.db
     .transaction()
     .execute((tx) => openUpdate(deps, tx, vin, assigned));
@@ -95,6 +99,7 @@ interface PlannedUpdate {
   sha256: string;
   wanted: readonly PlannedEcu[];
   offer: Offer | undefined;
+  grounds: Grounds;
   expires_at: Date;
 }
 
@@ -103,7 +108,7 @@ async function openUpdate(
   deps: IssueDeps,
   tx: Tx,
   vin: string,
-  { vci_id, package_id, sha256, wanted, offer, expires_at }: PlannedUpdate,
+  { vci_id, package_id, sha256, wanted, offer, grounds, expires_at }: PlannedUpdate,
 ): Promise<string | undefined> {
   const open = await queries.lockOpenUpdate(tx, vin);
   const vci = await currentVci(tx, vin);
@@ -130,6 +135,7 @@ async function openUpdate(
     to_version: release.version,
   }));
   const deadline_min = offer?.deadline_min ?? deps.deadlineMinutes;
-  await begin(deps, tx, { update_id, vin, package_id, targets, campaign_id, deadline_min });
+  const made = { update_id, vin, package_id, targets, campaign_id, deadline_min };
+  await begin(deps, tx, { ...made, grounds });
   return update_id;
 }

@@ -1,8 +1,16 @@
 import type { UpdateStatus } from "#protocol/api/update.ts";
 import type { Tx } from "#server/database/connection.ts";
+import type { Policy } from "#server/policies/policy.ts";
 import type { InventoryEcu } from "#server/vehicles/inventory.ts";
 import type { UpdateError } from "./table.ts";
 import type { Target } from "./update.ts";
+
+/** Why a vehicle may have an update. */
+export interface Grounds {
+  policy: Pick<Policy, "policy_id" | "name" | "source" | "mode">;
+  /** The operator's command that it carries out. */
+  command_id: string | null;
+}
 
 /** A step of an update's life. */
 export interface UpdateMoved {
@@ -16,6 +24,8 @@ export interface UpdateMoved {
   error: UpdateError | null;
   /** The ECU that the vehicle's report was about. */
   ecu_id: string | null;
+  /** Of an update that is made. */
+  grounds?: Grounds | undefined;
 }
 
 /**

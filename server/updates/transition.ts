@@ -3,7 +3,7 @@ import type { Tx } from "#server/database/connection.ts";
 import { emit } from "#server/events/outbox.ts";
 import type { Metrics } from "#server/runtime/metrics.ts";
 import { beginUpdating, endUpdating } from "#server/vehicles/queries.ts";
-import type { UpdateListener, UpdateMoved } from "./moved.ts";
+import type { Grounds, UpdateListener, UpdateMoved } from "./moved.ts";
 import { insertUpdate, saveState, type OpenUpdate } from "./queries.ts";
 import type { UpdateError } from "./table.ts";
 import {
@@ -30,12 +30,14 @@ export interface NewUpdate {
   targets: Target[];
   campaign_id: string | null;
   deadline_min: number;
+  grounds?: Grounds | undefined;
 }
 
 /** Makes an update for a vehicle that has none under way. */
 export async function begin(deps: TransitionDeps, tx: Tx, update: NewUpdate): Promise<void> {
-  await insertUpdate(tx, update);
-  await tell(deps, tx, { ...update, from: null, to: "pending", error: null, ecu_id: null });
+  const { grounds, ...row } = update;
+  await insertUpdate(tx, row);
+  await tell(deps, tx, { ...row, grounds, from: null, to: "pending", error: null, ecu_id: null });
 }
 
 /** Moves an update on; the error is kept when that ends it badly. @returns whether it moved */

@@ -75,7 +75,10 @@ describe("the register", () => {
       (line) => JSON.parse(line) as RegisterEntry,
     );
     expect(entries.map(({ record }) => record)).toMatchObject([
-      { kind: "issued", update_id, ecus: [{ rxswin_after: "R79-B" }] },
+      {
+        ...{ kind: "issued", update_id, ecus: [{ rxswin_after: "R79-B" }], command_id: null },
+        policy: { policy_id: null, source: "default", mode: "auto" },
+      },
       { kind: "result", update_id, status: "failed" },
     ]);
     const check = createRegisterCheck();
