@@ -34,7 +34,6 @@ export async function measureMillion({ workspace, quick, say }: BenchContext): P
   await fillVehicles(postgresql.url, { from: 1, to: few });
   await enrol(fleet, workspace);
   const campaign = await makeCampaign(fleet);
-  const dryRunOf = () => timed(() => fleet.operator("POST", `${campaign}/dry-run`, {}));
   await fleet.operator("POST", `${campaign}/submit`, {});
   await fleet.operator("POST", `${campaign}/start`, {});
   await offered(fleet, workspace);
@@ -56,11 +55,12 @@ export async function measureMillion({ workspace, quick, say }: BenchContext): P
   const starting = await timed(() => fleet.operator("POST", `${second}/start`, {}));
   const lists = await pages(fleet, many, rounds);
   const explaining = await repeated(rounds * 4, () =>
-    timed(() => fleet.operator("GET", `/vehicles/${vinOf(many / 2)}/explain?ecu_type=bench-1&version=2.1.0`)),
+    timed(() =>
+      fleet.operator("GET", `/vehicles/${vinOf(many / 2)}/explain?ecu_type=bench-1&version=2.1.0`),
+    ),
   );
   const runs = await checkIns(workspace, gateway, postgresql.url, { rounds, seconds, say });
   const memory = residentBytes(gateway.pid).now / MIB;
-  await dryRunOf();
   await fleet.close();
   const stated = (what: string, unit: string, values: readonly number[]): Row => ({
     what,
@@ -182,11 +182,12 @@ async function checkIns(
   databaseUrl: string,
   { rounds, seconds, say }: { rounds: number; seconds: number; say: (line: string) => void },
 ) {
-  const program = (name: string) => fileURLToPath(new URL(name, import.meta.url));
+  const route = fileURLToPath(new URL("./bare-route.ts", import.meta.url));
+  const client = fileURLToPath(new URL("./check-in-client.ts", import.meta.url));
   const { key, certificate } = workspace.server;
   const bare = start([
     process.execPath,
-    program("./bare-route.ts"),
+    route,
     `--url=${databaseUrl}`,
     `--key=${key}`,
     `--certificate=${certificate}`,
@@ -199,7 +200,7 @@ async function checkIns(
   const ask = (name: string, port: string, path: string, shows: string) => async () => {
     const { output } = await run([
       process.execPath,
-      program("./check-in-client.ts"),
+      client,
       `--port=${port}`,
       `--ca=${workspace.serverRoot}`,
       `--certificates=${join(workspace.certs, "vehicles")}`,
