@@ -3,12 +3,10 @@ import { Timestamp, Uuid } from "./identifier.ts";
 
 const closed = { additionalProperties: false } as const;
 
-export const policyModes = ["auto", "manual", "scheduled"] as const;
-export type PolicyMode = (typeof policyModes)[number];
+const policyModes = ["auto", "manual", "scheduled"] as const;
 
 /** In the order of ISO 8601: Monday is 1. */
 export const weekdays = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"] as const;
-export type Weekday = (typeof weekdays)[number];
 
 const day = "([01]\\d|2[0-3]):[0-5]\\d";
 

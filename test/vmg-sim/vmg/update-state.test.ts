@@ -85,6 +85,25 @@ const table: readonly (readonly [UpdatePhase, string, UpdatePhase])[] = [
   ["rolling_back", "failed", "failed"],
 ];
 
+describe("an update that has to wait", () => {
+  const reasons = [{ code: "BATTERY_LOW", detail: "12 % of 40 %", retry_after_s: 300 }];
+
+  it.each(updatePhases)("may do so while it is %s: before the download and the ECUs", (phase) => {
+    const at = record(phase, ready[phase] ?? ["waiting", "waiting"]);
+    const mayWait = ["downloading", "backing_up"].includes(phase);
+    const waiting = transition(at, { type: "deferred", reasons });
+    expect(waiting).toEqual(mayWait ? { ...at, deferral: reasons } : undefined);
+    expect(transition(waiting ?? at, { type: "ready" })).toEqual(mayWait ? at : undefined);
+  });
+
+  it("waits no more once it has failed", () => {
+    const at = { ...record("backing_up", ["waiting", "waiting"]), deferral: reasons };
+    const failed = transition(at, { type: "failed", error });
+    expect(failed).toMatchObject({ phase: "failed", error });
+    expect(failed).not.toHaveProperty("deferral");
+  });
+});
+
 describe("update state", () => {
   const pairs = updatePhases.flatMap((phase) =>
     Object.keys(events).map((event) => [phase, event] as const),
