@@ -1,8 +1,15 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { emit, emitAll } from "#server/events/outbox.ts";
 import { createEventFeed } from "#server/events/feed.ts";
-import { eventsAfter, eventsBefore, lastPosition, START } from "#server/events/queries.ts";
+import {
+  eventsAfter,
+  eventsBefore,
+  lastPosition,
+  START,
+  type Position,
+} from "#server/events/queries.ts";
 import { ownDatabase, silentLog, type OwnDatabase } from "#test/server/own-database.ts";
+import { untilSettled } from "./until-settled.ts";
 
 let own: OwnDatabase;
 beforeAll(async () => {
@@ -18,9 +25,20 @@ const tell = (...subjects: string[]) =>
     ),
   );
 
-async function read(after = START): Promise<(string | null)[]> {
+async function end(): Promise<Position> {
+  await untilSettled(own.db);
+  return lastPosition(own.db);
+}
+
+/** What is handed out at once. */
+async function readNow(after: Position): Promise<(string | null)[]> {
   const events = await eventsAfter(own.db, {}, { after, limit: 1000 });
   return events.map(({ subject }) => subject);
+}
+
+async function read(after: Position): Promise<(string | null)[]> {
+  await untilSettled(own.db);
+  return readNow(after);
 }
 
 describe("events", () => {
@@ -29,6 +47,7 @@ describe("events", () => {
       await emit(tx, { kind: "campaign.stopped", subject: "c", data: { why: { rate: 0.2 } } });
       await emit(tx, { kind: "vehicle.offline", vin: "VMG-002" });
     });
+    await untilSettled(own.db);
     expect(await eventsAfter(own.db, {}, { after: START, limit: 10 })).toEqual([
       expect.objectContaining({
         kind: "campaign.stopped",
@@ -39,7 +58,7 @@ describe("events", () => {
       expect.objectContaining({ kind: "vehicle.offline", vin: "VMG-002", subject: null, data: {} }),
     ]);
     await tell("1");
-    const after = await lastPosition(own.db);
+    const after = await end();
     await tell("2", "3");
     expect(await read(after)).toEqual(["2", "3"]);
     const newest = await eventsBefore(own.db, {}, { before: undefined, limit: 2 });
@@ -47,7 +66,7 @@ describe("events", () => {
   });
 
   it("are not told of when their transaction fails", async () => {
-    const after = await lastPosition(own.db);
+    const after = await end();
     const failing = own.db.transaction().execute(async (tx) => {
       await emit(tx, { kind: "update.started", subject: "never" });
       throw new Error("changed my mind");
@@ -58,17 +77,17 @@ describe("events", () => {
 
   it("are not passed by others that commit before them", async (context) => {
     if (own.kind === "embedded") context.skip("the embedded database has one session");
-    const after = await lastPosition(own.db);
+    const after = await end();
     const early = await own.db.startTransaction().execute();
     await emit(early, { kind: "update.started", subject: "early" });
     await tell("late");
-    expect(await read(after)).toEqual([]);
+    expect(await readNow(after)).toEqual([]);
     await early.commit().execute();
-    await expect.poll(() => read(after)).toEqual(["early", "late"]);
+    expect(await read(after)).toEqual(["early", "late"]);
   });
 
   it("fit a filter", async () => {
-    const after = await lastPosition(own.db);
+    const after = await end();
     await own.db.transaction().execute((tx) =>
       emitAll(tx, [
         { kind: "update.started", vin: "A", subject: "1" },
@@ -76,6 +95,7 @@ describe("events", () => {
         { kind: "update.started", vin: "B", subject: "2" },
       ]),
     );
+    await untilSettled(own.db);
     const count = async (filter: object) =>
       (await eventsAfter(own.db, filter, { after, limit: 10 })).length;
     expect(await count({ kind: "update.started" })).toBe(2);
@@ -89,7 +109,7 @@ describe("events", () => {
 describe("who follows events", () => {
   it("gets each once: those before, and those that come, also many at once", async () => {
     const feed = createEventFeed({ db: own.db, pollMs: 10, log: silentLog });
-    const after = await lastPosition(own.db);
+    const after = await end();
     await tell("first");
     const stop = new AbortController();
     const id = `${after.txid}-${after.event_id}`;

@@ -6,6 +6,7 @@ import { newSecret, printSecret } from "#server/events/webhook.ts";
 import { createDispatcher, type Dispatcher } from "#server/events/webhook-dispatcher.ts";
 import * as queries from "#server/events/webhook-queries.ts";
 import { ownDatabase, silentLog, type OwnDatabase } from "#test/server/own-database.ts";
+import { untilSettled } from "./until-settled.ts";
 import { isProven, receiver, type Received } from "./receiver.ts";
 
 const HOUR = 3_600_000;
@@ -63,8 +64,12 @@ async function webhook(url: string, more: { kinds?: string[]; vin?: string } = {
   return { webhook_id, secret: printSecret(secret) };
 }
 
-const tell = (kind: string, subject: string, vin?: string) =>
-  own.db.transaction().execute((tx) => emit(tx, { kind, subject, vin, data: { text: "Größe" } }));
+async function tell(kind: string, subject: string, vin?: string): Promise<void> {
+  await own.db
+    .transaction()
+    .execute((tx) => emit(tx, { kind, subject, vin, data: { text: "Größe" } }));
+  await untilSettled(own.db);
+}
 
 async function tried(each: Dispatcher): Promise<void> {
   await each.round();
