@@ -15,10 +15,11 @@ interface Row {
   cells: string[];
 }
 
-/** The rows of the page's tables. */
+/** The rows of the pages' tables. */
 const rows: Row[] = [];
 let section = "";
-for (const line of readFileSync(join(repository, "docs/errors.md"), "utf8").split("\n")) {
+const pages = ["docs/errors.md", "docs/reasons.md"].map((page) => join(repository, page));
+for (const line of pages.flatMap((page) => readFileSync(page, "utf8").split("\n"))) {
   section = /^## (.+)/.exec(line)?.[1] ?? section;
   const [, code, rest] = /^\| `(\w+)` \| (.+) \|$/.exec(line) ?? [];
   if (code !== undefined && rest !== undefined) {
@@ -76,7 +77,7 @@ function codesIn(line: string): string[] {
     .filter((code) => !others.some((other) => other.test(code)));
 }
 
-describe("docs/errors.md", () => {
+describe("docs/errors.md and docs/reasons.md", () => {
   it("was read, and so was the source", () => {
     expect(documented.size).toBeGreaterThan(100);
     expect(seen).toContain("VEHICLE_MISMATCH");
