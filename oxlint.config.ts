@@ -200,7 +200,7 @@ export default defineConfig({
       rules: { "max-lines-per-function": "off", "vitest/require-mock-type-parameters": "off" },
     },
     {
-      files: ["{cli,demo,bench,certs}/**/*.ts", "vmg-sim/main.ts"],
+      files: ["{cli,demo,bench,certs}/**/*.ts", "vmg-sim/main.ts", "test/e2e/fleet-campaign.ts"],
       rules: { "no-console": "off" },
     },
   ],

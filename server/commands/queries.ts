@@ -20,7 +20,7 @@ export interface NewCommand {
 /** @returns undefined when there is one with its idempotency key */
 export async function insertCommand(
   db: Db,
-  { params, target, idempotency_key = undefined, ...command }: NewCommand,
+  { params, target, idempotency_key, ...command }: NewCommand,
 ): Promise<CommandState | undefined> {
   const row = await db
     .insertInto("command")

@@ -73,7 +73,7 @@ export async function insertGroupPolicy(
     .where("vin", "is", null)
     .where("settings", "is not", null)
     .executeTakeFirstOrThrow();
-  if (Number(count) >= most) return undefined;
+  if (count >= most) return undefined;
   const row = await tx
     .insertInto("update_policy")
     .values({ policy_id: randomUUIDv7(), ...groupColumns(content), changed_by: by })

@@ -30,7 +30,7 @@ export async function checkedIn(
       "registered_at",
       "inventory_id",
     ])
-    .select(sql<unknown>`(${state})`.as("state"))
+    .select(sql`(${state})`.as("state"))
     .where("vin", "=", vin)
     .executeTakeFirst();
   if (row === undefined) return undefined;

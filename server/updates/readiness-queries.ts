@@ -20,7 +20,7 @@ export async function packageSize(tx: Tx, packageId: string): Promise<number> {
     .select("size")
     .where("package_id", "=", packageId)
     .executeTakeFirst();
-  return Number(row?.size ?? 0);
+  return row?.size ?? 0;
 }
 
 /** Type and version of those that vehicles may no longer have. */

@@ -159,7 +159,7 @@ async function agree(campaign: string): Promise<void> {
   assert.equal(count("succeeded"), total.succeeded);
   assert.equal(count("rolled_back"), total.rolled_back);
   assert.equal(count("failed"), total.failed);
-  if (values.api === true) return;
+  if (values.api) return;
   const byCommand = await commandLine<CampaignProgress>("campaign", "progress", campaign, "--json");
   assert.deepEqual(byCommand.total, total);
   say("API, command line and vehicles agree");

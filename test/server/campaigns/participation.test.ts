@@ -351,7 +351,9 @@ function add(sums: Map<string, Counts>, changes: ReturnType<typeof difference>):
 
 function withoutEmpty(sums: Map<string, Counts>): Map<string, Counts> {
   return new Map(
-    [...sums].filter(([, counts]) => Object.values(counts).some((count) => count !== 0)).sort(),
+    [...sums]
+      .filter(([, counts]) => Object.values(counts).some((count) => count !== 0))
+      .sort(([one], [other]) => (one < other ? -1 : 1)),
   );
 }
 
