@@ -31,7 +31,7 @@ const documented = new Set(rows.map(({ code }) => code));
 /** What looks like a code and is none. */
 const others = [
   /^(?:FST|ZSTD|Z|ERR_STREAM|ERR_HTTP|HPE)_/, // Fastify's, zlib's and Node's own, which ours stand for
-  /^(?:LATTICEWAY|VMG_CONFIG|ECU_\d)/, // environment, an example
+  /^(?:LATTICEWAY|VMG_CONFIG|XDG|ECU_\d)/, // environment, an example
   /^A_(?:U?INT32|[A-Z0-9]+STRING)$/, // ODX's data types
   new RegExp(`^(?:${commandNames.join("|")})$`),
 ];
