@@ -4,6 +4,7 @@ import type { ServerConfig } from "#config/server.ts";
 import type { Log } from "#server/runtime/log.ts";
 import { startEmbedded, type Embedded } from "./embedded.ts";
 import { migrateToLatest } from "./migrate.ts";
+import { preparing } from "./prepared.ts";
 import type { Tables } from "./tables.ts";
 
 export type Db = Kysely<Tables>;
@@ -42,7 +43,7 @@ export async function openDatabase(
     types: { getTypeParser },
   });
   pool.on("error", (error) => log.error({ err: error }, "Database connection lost"));
-  const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
+  const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool: preparing(pool) }) });
   const close = async () => {
     await db.destroy();
     await embedded?.stop();

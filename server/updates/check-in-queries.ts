@@ -1,8 +1,11 @@
 import { sql } from "kysely";
 import type { Db } from "#server/database/connection.ts";
+import { prepared } from "#server/database/prepared.ts";
 import type { TargetVehicle } from "#server/targeting/vehicle.ts";
 import type { Inventory } from "#server/vehicles/inventory.ts";
 import type { OfferSource } from "./offer.ts";
+
+type Row = CheckedIn["vehicle"] & Pick<CheckedIn, "state">;
 
 /** A vehicle as it is looked at when it checks in; what it consists of is known by its id. */
 export interface CheckedIn {
@@ -17,22 +20,12 @@ export async function checkedIn(
   vin: string,
   { state }: Pick<OfferSource, "state">,
 ): Promise<CheckedIn | undefined> {
-  const row = await db
-    .selectFrom("vehicle")
-    .select([
-      "vin",
-      "model",
-      "region",
-      "channel",
-      "tags",
-      "profile",
-      "time_zone",
-      "registered_at",
-      "inventory_id",
-    ])
-    .select(sql`(${state})`.as("state"))
-    .where("vin", "=", vin)
-    .executeTakeFirst();
+  const found = await prepared(sql<Row>`
+    select vin, model, region, channel, tags, profile, time_zone, registered_at, inventory_id,
+      (${state}) as state
+    from vehicle where vin = ${vin}
+  `).execute(db);
+  const [row] = found.rows;
   if (row === undefined) return undefined;
   const { state: brought, ...vehicle } = row;
   return { vehicle, state: brought };
