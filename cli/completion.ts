@@ -40,10 +40,10 @@ export function completion(program: Command, shell: Shell): string {
 
 function nodesOf(command: Command, path: readonly string[] = []): Node[] {
   const commands = command.commands.map((each) => each.name()).filter((name) => name !== "help");
-  const options = command.options.flatMap(({ long }) => (long == null ? [] : [long]));
+  const options = command.options.flatMap(({ long }) => (long ? [long] : []));
   const choices = new Map<string, readonly string[]>();
   for (const option of command.options as Option[]) {
-    if (option.argChoices && option.long != null) choices.set(option.long, option.argChoices);
+    if (option.argChoices && option.long) choices.set(option.long, option.argChoices);
   }
   const given = command.registeredArguments;
   const fixed = given.find(({ argChoices }) => argChoices)?.argChoices;

@@ -72,6 +72,8 @@ interface Reading {
   path: string;
   query?: object;
   cursor?: string | undefined;
+  /** What the query calls the cursor; `since` where the list goes forward. */
+  by?: "cursor" | "since";
   /** Not said: the list has no pages. */
   most: number | undefined;
 }
@@ -80,7 +82,7 @@ interface Reading {
 export async function readPages<Item extends TSchema>(
   gateway: Gateway,
   item: Item,
-  { path, query = {}, cursor: from, most }: Reading,
+  { path, query = {}, cursor: from, by = "cursor", most }: Reading,
 ): Promise<{ items: Static<Item>[]; next_cursor: string | null }> {
   const Some = Type.Object({
     items: Type.Array(item),
@@ -90,7 +92,7 @@ export async function readPages<Item extends TSchema>(
   let cursor: string | null = from ?? null;
   do {
     const limit = most === undefined ? undefined : Math.min(PAGE, most - items.length);
-    const asked = queryOf({ ...query, limit, cursor });
+    const asked = queryOf({ ...query, limit, [by]: cursor });
     const page = (await gateway.get(`${path}${asked}`, Some)) as {
       items: Static<Item>[];
       next_cursor?: string | null;

@@ -5,13 +5,18 @@ const LOCAL = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?))?$/;
 const AGO = /^(\d{1,6})([mhd])$/;
 const MINUTES = { m: 1, h: 60, d: 1440 } as const;
 
+/** {@link momentBefore} now. @throws InvalidArgumentError */
+export function moment(text: string): string {
+  return momentBefore(text, new Date());
+}
+
 /**
  * A time as people write it: RFC 3339, `2026-01-19 20:00` or `2026-01-19` by this machine's clock,
  * or `90m`, `2h`, `7d` ago.
  * @returns RFC 3339, UTC
  * @throws InvalidArgumentError
  */
-export function moment(text: string, now: Date = new Date()): string {
+export function momentBefore(text: string, now: Date): string {
   const [, ago, unit] = AGO.exec(text) ?? [];
   if (ago !== undefined) {
     const minutes = Number(ago) * MINUTES[unit as keyof typeof MINUTES];

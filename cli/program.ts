@@ -2,10 +2,22 @@ import { Command } from "commander";
 import { auditCommand } from "./audit.ts";
 import { catalogueCommand } from "./catalogue.ts";
 import { certsCommand } from "./certs.ts";
+import { approvalsCommand } from "./approvals.ts";
+import { campaignCommand } from "./campaign.ts";
 import { completionCommand } from "./completion.ts";
+import { diagnosticsCommand } from "./diagnostics.ts";
+import { eventsCommand } from "./events.ts";
+import { firmwareCommand } from "./firmware.ts";
+import { historyCommand, logsCommand, statsCommand, updatesCommand } from "./history.ts";
 import { loginCommand, logoutCommand, passwordCommand, whoamiCommand } from "./login.ts";
+import { operatorsCommand } from "./operators.ts";
+import { policiesCommand } from "./policies.ts";
+import { registerCommand } from "./register.ts";
+import { createUpdateCommand, rolloutCommand } from "./rollout.ts";
 import { trustCommand } from "./trust.ts";
 import { tunnelCommand } from "./tunnel.ts";
+import { vehiclesCommand } from "./vehicles.ts";
+import { webhooksCommand } from "./webhooks.ts";
 
 /** `latticeway` with all its commands. */
 export function program(): Command {
@@ -18,20 +30,19 @@ export function program(): Command {
         "LATTICEWAY_TOKEN and LATTICEWAY_CA, which go first. Exit codes: 0 done, 1 refused or failed,\n" +
         "2 wrong usage, 3 the gateway can't be reached, 4 not logged in.",
     );
-  latticeway.commandsGroup("You:");
-  for (const command of [loginCommand(), logoutCommand(), whoamiCommand(), passwordCommand()]) {
-    latticeway.addCommand(command);
+  for (const [heading, commands] of Object.entries(groups)) {
+    latticeway.commandsGroup(heading);
+    for (const command of commands) latticeway.addCommand(command());
   }
-  latticeway.commandsGroup("Keys, certificates and diagnostics:");
-  for (const command of [
-    trustCommand(),
-    certsCommand(),
-    auditCommand(),
-    catalogueCommand(),
-    tunnelCommand(),
-  ]) {
-    latticeway.addCommand(command);
-  }
-  latticeway.commandsGroup("This command:");
-  return latticeway.addCommand(completionCommand(() => latticeway));
+  return latticeway.addCommand(completionCommand(() => latticeway)).helpCommand(false);
 }
+
+const groups: Record<string, (() => Command)[]> = {
+  "You:": [loginCommand, logoutCommand, whoamiCommand, passwordCommand],
+  "Releases:": [firmwareCommand, createUpdateCommand, rolloutCommand, campaignCommand],
+  "The fleet:": [vehiclesCommand, policiesCommand, updatesCommand],
+  "What has happened:": [historyCommand, logsCommand, statsCommand, registerCommand, eventsCommand],
+  "Diagnostics:": [diagnosticsCommand, approvalsCommand, catalogueCommand, tunnelCommand],
+  "The gateway:": [operatorsCommand, webhooksCommand, auditCommand, certsCommand, trustCommand],
+  "This command:": [],
+};

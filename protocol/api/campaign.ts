@@ -301,7 +301,7 @@ export const Campaign = Type.Object({
 });
 export type Campaign = Static<typeof Campaign>;
 
-const campaignVehicleStatuses = [
+export const campaignVehicleStatuses = [
   "waiting",
   "updating",
   "soaking",

@@ -3,7 +3,7 @@ import { Timestamp, Uuid } from "./identifier.ts";
 
 const closed = { additionalProperties: false } as const;
 
-const policyModes = ["auto", "manual", "scheduled"] as const;
+export const policyModes = ["auto", "manual", "scheduled"] as const;
 
 /** In the order of ISO 8601: Monday is 1. */
 export const weekdays = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"] as const;

@@ -94,7 +94,7 @@ export const SecretRotation = Type.Object(
   { additionalProperties: false },
 );
 
-const deliveryStatuses = ["waiting", "delivered", "dead"] as const;
+export const deliveryStatuses = ["waiting", "delivered", "dead"] as const;
 export const DeliveryStatus = Type.Enum(deliveryStatuses);
 export type DeliveryStatus = Static<typeof DeliveryStatus>;
 

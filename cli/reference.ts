@@ -1,0 +1,54 @@
+import { CampaignSummary } from "#protocol/api/campaign.ts";
+import { Firmware } from "#protocol/api/firmware.ts";
+import type { Gateway } from "./gateway.ts";
+import { queryOf, readPages } from "./listing.ts";
+import { UsageError } from "./usage-error.ts";
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** A firmware by its id, or as `brake-controller@2.0.0`. @throws UsageError, GatewayError */
+export async function firmwareId(gateway: Gateway, reference: string): Promise<string> {
+  if (UUID.test(reference)) return reference;
+  const [, ecu_type, version] = /^([^@]+)@([^@]+)$/.exec(reference) ?? [];
+  if (ecu_type === undefined || version === undefined) {
+    throw new UsageError(
+      `${reference} is neither the id of a firmware nor brake-controller@2.0.0.`,
+    );
+  }
+  const path = `/firmware${queryOf({ ecu_type, version })}`;
+  const { items } = await readPages(gateway, Firmware, { path, most: undefined });
+  const found = items.find((each) => each.version === version);
+  if (found) return found.firmware_id;
+  throw new UsageError(
+    `There is no ${ecu_type} ${version}: latticeway firmware list --ecu-type ${ecu_type}`,
+  );
+}
+
+/** More than are kept in mind. */
+const CAMPAIGNS = 10_000;
+
+/** A campaign by its id, or by its name where one alone has it. @throws UsageError, GatewayError */
+export async function campaignId(
+  gateway: Gateway,
+  reference: string,
+  state?: string,
+): Promise<string> {
+  if (UUID.test(reference)) return reference;
+  const query = { state };
+  const all = await readPages(gateway, CampaignSummary, {
+    path: "/campaigns",
+    query,
+    most: CAMPAIGNS,
+  });
+  const found = all.items.filter(({ name }) => name === reference);
+  const [first, second] = found;
+  if (first === undefined) {
+    throw new UsageError(
+      `No campaign ${state ? `in state ${state} ` : ""}is called ${reference}: latticeway campaign list`,
+    );
+  }
+  if (second !== undefined) {
+    throw new UsageError(`${found.length} campaigns are called ${reference}; say which by its id.`);
+  }
+  return first.campaign_id;
+}
