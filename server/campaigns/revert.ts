@@ -15,7 +15,7 @@ import {
   type Standing,
 } from "./progress-queries.ts";
 import { lockCampaign } from "./queries.ts";
-import { endWork, lockReverting, notePace, type Reverting } from "./work-queries.ts";
+import { endWork, lockReverting, notePace, stillThere, type Reverting } from "./work-queries.ts";
 
 export interface RevertDeps extends BatchDeps {
   /** Sends a vehicle what waits for it. */
@@ -56,11 +56,20 @@ async function tellBatch(
   const which: Standers = { statuses: ["soaking", "succeeded"], until };
   const pace = paceOf(campaign.reverted_to, revert_per_min, now);
   const batch = await lockSome(tx, campaign_id, which, Math.min(pace.due, BATCH));
+  const there = await stillThere(
+    tx,
+    batch.map(({ vin }) => vin),
+  );
   const expires_at = new Date(now.getTime() + deps.ttlSeconds * 1000);
   const standings: Standing[] = [];
   for (const before of batch) {
     const command_id = randomUUIDv7();
     const { vin, wave } = before;
+    if (!there.has(vin)) {
+      const after = notReverted(before, "the vehicle was removed", now);
+      standings.push({ vin, wave, before, after });
+      continue;
+    }
     const targets = await targetsInCampaign(tx, campaign_id, vin);
     const ecu_ids = [...new Set(targets.map(({ ecu_id }) => ecu_id))].slice(0, MAX_ECUS);
     await insertCommand(tx, {
@@ -76,7 +85,7 @@ async function tellBatch(
   await saveStandings(tx, campaign_id, standings);
   await notePace(tx, campaign_id, pace.after(batch.length));
   if (!(await isOneLeft(tx, campaign_id, which))) await endWork(tx, campaign_id, "revert");
-  return batch.map(({ vin }) => vin);
+  return [...there];
 }
 
 /** As many as a command names. */
@@ -107,8 +116,9 @@ export async function followReverting(
     if (campaign === undefined) return 0;
     const releases = await releasesBrought(tx, campaign.releases);
     const standings = (await lockReverting(tx, campaignId, BATCH)).flatMap((before) => {
-      const hasLeft = broughtTo(before.ecus ?? [], releases) !== "all";
-      const after = hasLeft ? goneBack(before, now) : refused(before, campaign, now);
+      // One that was removed, or has only registered again, has shown nothing.
+      const hasGoneBack = before.ecus !== null && broughtTo(before.ecus, releases) !== "all";
+      const after = hasGoneBack ? goneBack(before, now) : refused(before, campaign, now);
       return after ? [{ vin: before.vin, wave: before.wave, before, after }] : [];
     });
     await saveStandings(tx, campaignId, standings);

@@ -34,11 +34,24 @@ export async function notePace(tx: Tx, campaignId: string, usedUpTo: Date): Prom
     .execute();
 }
 
+/** Which of these vehicles are registered; they are, until the transaction ends. */
+export async function stillThere(tx: Tx, vins: readonly string[]): Promise<Set<string>> {
+  const rows = await tx
+    .selectFrom("vehicle")
+    .select("vin")
+    .where(sql<boolean>`vin = any (${vins}::text[])`)
+    .orderBy("vin")
+    .forKeyShare()
+    .execute();
+  return new Set(rows.map(({ vin }) => vin));
+}
+
 /** A vehicle that was told to go back, and what is known of that. */
 export type Reverting = CampaignVehicle & {
   command_status: string | null;
   /** When it last moved. */
   command_at: Date | null;
+  /** null: it has sent no VCI since it registered, or was removed. */
   ecus: readonly InventoryEcu[] | null;
 };
 
@@ -65,7 +78,7 @@ export async function lockReverting(
     select looked.*, command.status as command_status, command.updated_at as command_at,
       inventory.ecus
     from looked
-    join vehicle on vehicle.vin = looked.vin
+    left join vehicle on vehicle.vin = looked.vin
     left join inventory on inventory.inventory_id = vehicle.inventory_id
     left join command on command.command_id = looked.command_id
   `.execute(tx);

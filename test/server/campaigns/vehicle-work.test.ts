@@ -45,8 +45,13 @@ beforeAll(async () => {
 });
 afterAll(() => own.remove());
 
-/** The first so many vehicles stand so in a campaign. */
-async function stand(campaignId: string, count: number, after: Partial<Participation>) {
+/** The first so many vehicles, and others, stand so in a campaign. */
+async function stand(
+  campaignId: string,
+  count: number,
+  after: Partial<Participation>,
+  others: readonly string[] = [],
+) {
   const standing: Participation = {
     status: "succeeded",
     update_id: null,
@@ -58,9 +63,12 @@ async function stand(campaignId: string, count: number, after: Partial<Participa
     dtcs: null,
     ...after,
   };
-  const standings = vins
-    .slice(0, count)
-    .map((vin) => ({ vin, wave: 0, before: undefined, after: standing }));
+  const standings = [...vins.slice(0, count), ...others].map((vin) => ({
+    vin,
+    wave: 0,
+    before: undefined,
+    after: standing,
+  }));
   await own.db.transaction().execute((tx) => saveStandings(tx, campaignId, standings));
 }
 
@@ -212,6 +220,34 @@ describe("going back", () => {
     expect(await whole(campaign)).toMatchObject({ succeeded: 3, reverted: 1 });
     // One that would not is not told again and again.
     expect(await tellToRevert(deps(), campaign, later)).toBe(0);
+  });
+
+  it("is nothing for a vehicle that was removed, before it is told or after", async () => {
+    const extra = (name: string) => ({ vin: name, model: null, region: null, vmg_version: null });
+    const leavers = ["VIN-00000-GONE", "VIN-00000-LEAVES"];
+    await own.db
+      .insertInto("vehicle")
+      .values(leavers.map((vin) => ({ ...extra(vin), min_profile: null })))
+      .execute();
+    await showEcus(own.db, vins[0] ?? "", ecusAt("2.0.0"));
+    const campaign = await insertRunning(own.db, [brake]);
+    await stand(campaign, 1, done, leavers);
+    await setState(campaign, "paused");
+    const remove = (vin = "") => own.db.deleteFrom("vehicle").where("vin", "=", vin).execute();
+    await remove(leavers[0]);
+    delivered.length = 0;
+    await rollBackVehicles(deps(), campaign, operator, { per_min: 60 });
+    expect(delivered.toSorted()).toEqual([vins[0], leavers[1]]);
+    await remove(leavers[1]);
+    expect(await followReverting(deps(), campaign, after(1))).toBe(1);
+    const kept = await own.db
+      .selectFrom("campaign_vehicle")
+      .select(["vin", "status"])
+      .where("campaign_id", "=", campaign)
+      .where("vin", "in", leavers)
+      .execute();
+    expect(kept.map(({ status }) => status)).toEqual(["succeeded", "succeeded"]);
+    expect(await whole(campaign)).toMatchObject({ succeeded: 3, reverted: 0 });
   });
 
   it("is for a campaign that brings it to nobody", async () => {
