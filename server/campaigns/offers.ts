@@ -230,7 +230,11 @@ function keeps(
   ecuType: string,
 ): boolean {
   const { campaign } = booked;
-  if (status !== null) return !hasEnded({ status });
+  if (status !== null) {
+    if (hasEnded({ status })) return false;
+    // One that waits may have been changed since, so that there is nothing left to wait for.
+    return status !== "waiting" || bringsNewer(vehicle, campaign, releases, ecuType);
+  }
   if (campaign.state === "finishing") return false;
   return (
     bringsNewer(vehicle, campaign, releases, ecuType) &&

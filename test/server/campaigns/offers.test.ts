@@ -248,6 +248,20 @@ describe("campaigns for the same ECU", () => {
     expect(await reasons(elsewhere)).toContain("CAMPAIGN_NOT_TARGETED");
   });
 
+  it("do not wait for one that the vehicle has begun and has nothing of any more", async () => {
+    const newer = await published("brake");
+    const first = await running([brake]);
+    const later = await running([newer], { started_at: at("10:00") });
+    const changed = vins[2] ?? "";
+    await takesPart(first, "waiting", changed);
+    expect(await offered(changed)).toEqual([first]);
+    await showEcus(own.db, changed, ecusAt(brake.version));
+    expect(await offered(changed)).toEqual([first, later]);
+    // What it is at work on, or watched for, nobody takes out of its hands.
+    await takesPart(first, "updating", changed);
+    expect(await offered(changed)).toEqual([first]);
+  });
+
   it("are no matter where the campaign came after the vehicle was read", async () => {
     const first = await running([brake]);
     const { vehicle, state } = await checkIn();
