@@ -1,5 +1,5 @@
-import { compare, parse, type SemVer } from "semver";
-import { fitsGlob } from "./glob.ts";
+import { parse, type SemVer } from "semver";
+import { globTest } from "./glob.ts";
 import { profileClasses, type EcuPart, type FieldName, type Operator } from "./field.ts";
 import type { Comparison, Predicate } from "./predicate.ts";
 import type { TargetVehicle } from "./vehicle.ts";
@@ -96,7 +96,7 @@ function textTest(operator: Operator, values: readonly string[]): (text: string)
   }
   if (operator === "~") {
     const [pattern = ""] = values;
-    return (text) => fitsGlob(pattern, text);
+    return globTest(pattern);
   }
   const all = new Set(values);
   return (text) => all.has(text);
@@ -128,11 +128,25 @@ function compileEcu(
 /** By precedence (SemVer §11), which builds of one version do not differ in. */
 function versionTest(operator: Operator, values: readonly string[]): (version: string) => boolean {
   const wanted = values.map((value) => parse(value)).filter((version) => version !== null);
-  const fits = compareTo(operator, wanted, (a: SemVer, b) => compare(a, b));
+  const fits = compareTo(operator, wanted, (a: SemVer, b) => a.compare(b));
   return (text) => {
-    const version = parse(text);
+    const version = readVersion(text);
     return version !== null && fits(version);
   };
+}
+
+/** A vehicle says how many ECUs it has, and every filter looks at them: reading is the dear part. */
+const read = new Map<string, SemVer | null>();
+const MOST_READ = 10_000;
+
+function readVersion(text: string): SemVer | null {
+  const before = read.get(text);
+  if (before !== undefined) return before;
+  const version = parse(text);
+  // Versions come from vehicles.
+  if (read.size >= MOST_READ) read.clear();
+  read.set(text, version);
+  return version;
 }
 
 /** @param order negative, 0 or positive, as for sorting */

@@ -1,10 +1,14 @@
 /**
  * Whether text fits a pattern in which `*` stands for any characters and `?` for one. Takes at most
- * the product of their lengths, whatever they are.
+ * the square of the text's length, whatever the pattern.
  */
-export function fitsGlob(glob: string, written: string): boolean {
+export function globTest(glob: string): (text: string) => boolean {
   const pattern = Array.from(glob);
-  const text = Array.from(written);
+  // A character is more than one unit of a string only where there are surrogates.
+  return (text) => fits(pattern, /[\ud800-\udfff]/.test(text) ? Array.from(text) : text);
+}
+
+function fits(pattern: readonly string[], text: ArrayLike<string>): boolean {
   let at = 0;
   let from = 0;
   // Where the last star was, and what it has swallowed so far: the only thing to come back to.

@@ -38,12 +38,16 @@ const isValue: Record<FieldType, (token: Token) => boolean> = {
 
 const time = /^(\d{4}-\d\d-\d\d)(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?(?:Z|[+-]\d\d:\d\d))?$/;
 
-/** Date.parse takes the 31st of February for the 3rd of March. */
+/**
+ * Date.parse takes the 31st of February for the 3rd of March. The database knows no year 0, which a
+ * time of the year 1 may be in by UTC, and writes the years from 10000 on in another way.
+ */
 function isDate(text: string): boolean {
   const [, day] = time.exec(text) ?? [];
   return (
     day !== undefined &&
     !Number.isNaN(Date.parse(text)) &&
+    /^(?!0000)\d{4}-/.test(new Date(text).toISOString()) &&
     new Date(`${day}T00:00:00Z`).toISOString().startsWith(day)
   );
 }

@@ -169,6 +169,10 @@ describe("a mistake in a filter", () => {
     ["profile >= hybird", 11, "hybrid"],
     ["registered > 2026-02-31", 13, "a date"],
     ["registered > yesterday", 13, "a date"],
+    // What the database takes for no time.
+    ["registered > 0000-01-01", 13, "a date"],
+    ["registered > 0001-01-01T00:00+01:00", 13, "a date"],
+    ["registered > 9999-12-31T23:59-01:00", 13, "a date"],
     ["registered == 2026-01-01", 11, "one of: < <= > >="],
     ['model in "X"', 9, "a list in parentheses"],
     ["model in ()", 10, "in quotes"],
