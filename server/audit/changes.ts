@@ -58,9 +58,16 @@ function entryOf(request: FastifyRequest, status: number): NewAuditEntry {
       params: some(others),
       query: some(redacted(request.query)),
       // What is no JSON is an upload.
-      body: some(redacted(request.body)),
+      body: some(redacted(understood(request.body, routeOptions.schema?.body))),
     },
   };
+}
+
+/** Without members that the route does not know: they have no effect, and would hide those that have. */
+function understood(body: unknown, schema: unknown): unknown {
+  const known = (schema as { properties?: Record<string, unknown> } | undefined)?.properties;
+  if (known === undefined || typeof body !== "object" || body === null) return body;
+  return Object.fromEntries(Object.entries(body).filter(([name]) => Object.hasOwn(known, name)));
 }
 
 /** The first `…_id` of an answer is that of what it is about. */

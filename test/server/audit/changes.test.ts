@@ -40,6 +40,19 @@ describe("a change by an operator", () => {
     ]);
   });
 
+  it("is there with all that counted, whatever else was sent", async () => {
+    const vehicle = await gateway.vehicle("VMG-002");
+    await vehicle.send("POST", "/api/v1/vehicles/register", { body: { vin: "VMG-002" } });
+    const others = Array.from({ length: 200 }, (_, at) => [`x${at}`, "x".repeat(512)] as const);
+    const body = { command: "ota_update", params: { force: true } };
+    const answer = await gateway.admin.send("POST", "/api/v1/vehicles/VMG-002/commands", {
+      body: { ...Object.fromEntries(others), ...body },
+    });
+    expect(answer.status).toBe(202);
+    const [entry] = await audited("vin=VMG-002");
+    expect(entry).toMatchObject({ detail: { body } });
+  });
+
   it("that was refused is not, nor is reading, nor what a vehicle does", async () => {
     const { json: before } = await gateway.admin.send("GET", "/api/v1/audit/head");
     const vehicle = await gateway.vehicle("VMG-001");
