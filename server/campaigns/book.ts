@@ -16,7 +16,6 @@ export interface BookedCampaign {
 
 /** Campaigns that are scheduled, running, paused or finishing, in memory. */
 export interface CampaignBook {
-  byId(campaignId: string): BookedCampaign | undefined;
   /** Those that run, are paused or finish, in the order in which they go: critical ones, then by start. */
   active(): readonly BookedCampaign[];
   /** Takes up what has changed in the database. */
@@ -56,7 +55,6 @@ export async function openCampaignBook(deps: {
     log,
   });
   return {
-    byId: (campaignId) => booked.get(campaignId),
     active: () => active,
     refresh: () => followed.refresh(),
     stop: () => followed.stop(),

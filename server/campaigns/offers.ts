@@ -11,7 +11,7 @@ import type { TargetVehicle } from "#server/targeting/vehicle.ts";
 import type { Offer, OfferSource } from "#server/updates/offer.ts";
 import { book, type BookedCampaign, type CampaignBook } from "./book.ts";
 import { hasEnded, waveOf, type Campaign } from "./campaign.ts";
-import { campaignById } from "./queries.ts";
+import { courseOf } from "./queries.ts";
 
 /** What became of a vehicle in each campaign that was asked for; null: it has not begun there. */
 export type VehicleState = Readonly<Record<string, CampaignVehicleStatus | null>>;
@@ -62,9 +62,8 @@ export function createOffers(deps: {
     },
     async mayGoOn(tx, { campaign_id }) {
       if (campaign_id === null) return [];
-      // It may have started at another gateway, which gave the vehicle its package.
-      const campaign =
-        campaigns.byId(campaign_id)?.campaign ?? (await campaignById(tx, campaign_id));
+      // What is in memory is late where another gateway has stopped it, and flash is not unwritten.
+      const campaign = await courseOf(tx, campaign_id);
       const reason = campaign
         ? (reasonOfState(campaign) ?? reasonOfReleases(campaign, deps.releases.current()))
         : { code: "CAMPAIGN_NOT_RUNNING", detail: "there is no such campaign" };
@@ -146,14 +145,14 @@ function* reasonsAgainst(
   }
 }
 
-function reasonOfState({ state }: Campaign): CampaignReason | undefined {
+function reasonOfState({ state }: Pick<Campaign, "state">): CampaignReason | undefined {
   if (state === "running" || state === "finishing") return undefined;
   if (state === "paused") return { code: "CAMPAIGN_PAUSED", detail: "the campaign is paused" };
   return { code: "CAMPAIGN_NOT_RUNNING", detail: `the campaign is ${state}` };
 }
 
 function reasonOfReleases(
-  { releases: brought }: Campaign,
+  { releases: brought }: Pick<Campaign, "releases">,
   { byId }: Releases,
 ): CampaignReason | undefined {
   const lost = brought.find((id) => !byId.has(id));

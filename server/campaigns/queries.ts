@@ -26,6 +26,18 @@ export async function campaignById(db: Db, campaignId: string): Promise<Campaign
     .executeTakeFirst();
 }
 
+/** Whether a campaign goes on, and with what; without what may be long. */
+export async function courseOf(
+  db: Db,
+  campaignId: string,
+): Promise<Pick<Campaign, "state" | "releases"> | undefined> {
+  return db
+    .selectFrom("campaign")
+    .select(["state", "releases"])
+    .where("campaign_id", "=", campaignId)
+    .executeTakeFirst();
+}
+
 /** A campaign that nobody else changes until the transaction ends; vehicles may join meanwhile. */
 export async function lockCampaign(tx: Tx, campaignId: string): Promise<Campaign | undefined> {
   return tx

@@ -173,6 +173,13 @@ describe("what a campaign has for a vehicle", () => {
     expect(await mayGoOn(id)).toEqual([{ code: "CAMPAIGN_NOT_RUNNING", detail }]);
   });
 
+  it("is not to be installed from the moment that another gateway has stopped it", async () => {
+    const id = await running([brake]);
+    expect(await offered()).toEqual([id]);
+    await change(id, { state: "stopped" });
+    expect(await mayGoOn(id)).toMatchObject([{ code: "CAMPAIGN_NOT_RUNNING" }]);
+  });
+
   it("goes on for who has begun, until it has ended there", async () => {
     const id = await running([brake], { filter: 'model == "Z9"' });
     for (const [status, expected] of [
@@ -366,11 +373,13 @@ describe("the campaigns in memory", () => {
     const other = await openCampaignBook({ db: own.db, everyMs: 5, log: silentLog });
     try {
       const id = await running([brake]);
-      await expect.poll(() => other.byId(id)?.campaign.state).toBe("running");
+      const state = () =>
+        other.active().find(({ campaign }) => campaign.campaign_id === id)?.campaign.state;
+      await expect.poll(state).toBe("running");
       await change(id, { state: "paused" });
-      await expect.poll(() => other.byId(id)?.campaign.state).toBe("paused");
+      await expect.poll(state).toBe("paused");
       await change(id, { state: "stopped" });
-      await expect.poll(() => other.byId(id)).toBeUndefined();
+      await expect.poll(state).toBeUndefined();
     } finally {
       other.stop();
     }
