@@ -24,7 +24,7 @@ function verifyCommand(): Command {
     .option("--anchor <seq:hash>", "a head that the log had before; may be repeated", anchors, [])
     .addHelpText(
       "after",
-      "\nThe gateway is named by LATTICEWAY_URL, LATTICEWAY_TOKEN and LATTICEWAY_CA.",
+      "\nThe gateway is that of `latticeway login`, or of LATTICEWAY_URL, LATTICEWAY_TOKEN and LATTICEWAY_CA.",
     )
     .action((options: VerifyOptions, command: Command) =>
       reporting(command, async () => told(await verify(options), options.anchor.length > 0)),

@@ -19,7 +19,8 @@ export function gatewayCommands(): Command[] {
   return [tokenCommand(), revokeCommand(), crlCommand()];
 }
 
-const GATEWAY = "\nThe gateway is named by LATTICEWAY_URL, LATTICEWAY_TOKEN and LATTICEWAY_CA.";
+const GATEWAY =
+  "\nThe gateway is that of `latticeway login`, or of LATTICEWAY_URL, LATTICEWAY_TOKEN and LATTICEWAY_CA.";
 
 function tokenCommand(): Command {
   return new Command("token")

@@ -37,7 +37,7 @@ export function loginCommand(): Command {
       ),
     [
       "latticeway login --url https://gateway.example.com:8443 --name alice",
-      "latticeway login --url https://localhost:8443 --ca data/certs/ca.crt --name admin --password-stdin < password",
+      "latticeway login --url https://localhost:8443 --ca certs/server-ca/ecdsa-p256/root.pem --name admin --password-stdin < password",
     ],
   ).action((options: Options, command: Command) => reporting(command, () => login(options)));
 }

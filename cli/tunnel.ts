@@ -39,7 +39,7 @@ export function tunnelCommand(): Command {
     .option("--quiet", "do not show each request")
     .addHelpText(
       "after",
-      "\nThe gateway is named by LATTICEWAY_URL, LATTICEWAY_TOKEN and LATTICEWAY_CA.\n" +
+      "\nThe gateway is that of `latticeway login`, or of LATTICEWAY_URL, LATTICEWAY_TOKEN and LATTICEWAY_CA.\n" +
         "Every request is checked and recorded by the gateway like any other. Ctrl+C ends it.",
     )
     .action((options: Options, command: Command) => reporting(command, () => run(options)));
