@@ -36,7 +36,8 @@ export async function connectOperator(
       },
       body: body ?? null,
     });
-    const json = (await answer.body.json()) as Answer & { code?: string; detail?: string };
+    const text = await answer.body.text();
+    const json = JSON.parse(text || "null") as Answer & { code?: string; detail?: string };
     if (answer.statusCode >= 400) {
       throw new Error(`${method} ${path}: ${answer.statusCode} ${json.code} ${json.detail ?? ""}`);
     }

@@ -13,6 +13,7 @@ import { makeImage } from "#demo/image.ts";
 import { connectOperator, type Operator } from "#demo/operator.ts";
 import type { Campaign } from "#protocol/api/campaign.ts";
 import type { CampaignProgress } from "#protocol/api/campaign-progress.ts";
+import type { DryRun } from "#protocol/api/dry-run.ts";
 import type { CommandState } from "#protocol/api/command.ts";
 import type { Update } from "#protocol/api/update.ts";
 
@@ -31,6 +32,8 @@ const count = Number(values.count);
 const deadline = performance.now() + Number(values.minutes) * 60_000;
 const vins = Array.from({ length: count }, (_, i) => `CAR-${String(i + 1).padStart(4, "0")}`);
 const BAD = { ecu_type: "battery-controller", version: "2.0.0" };
+/** Nothing is concluded from fewer vehicles. */
+const SAMPLE = 3;
 const GOOD = { ecu_type: "brake-controller", version: "1.2.3" };
 
 const folder = await mkdtemp(join(tmpdir(), "latticeway-fleet-"));
@@ -84,10 +87,13 @@ async function badCampaign({ manager, approver, releases }: Ask): Promise<string
     releases,
     filter: `ecu("${BAD.ecu_type}").version < ${BAD.version}`,
     waves: [
-      { share: 20 },
-      { share: 80, gate: { min_finished: 3, max_failure_rate: 0.5, soak_min: 0 } },
+      { share: count < 40 ? 50 : 20 },
+      {
+        share: count < 40 ? 50 : 80,
+        gate: { min_finished: SAMPLE, max_failure_rate: 0.5, soak_min: 0 },
+      },
     ],
-    stop_rule: { max_failure_rate: 0.1, min_sample: 3 },
+    stop_rule: { max_failure_rate: 0.1, min_sample: SAMPLE },
   });
   await until("the stop rule stops it", async () => (await stateOf(campaign)) === "stopped");
   await until("who has begun has ended", async () => {
@@ -123,7 +129,7 @@ async function goodCampaign({ manager, approver, releases, failed }: Ask & { fai
     releases,
     filter: "all",
     waves: [{ share: 30 }, { share: 70, gate: { after_min: 0 } }],
-    stop_rule: { max_failure_rate: 0.1, min_sample: 3 },
+    stop_rule: { max_failure_rate: 0.1, min_sample: SAMPLE },
   });
   await until(`${count} vehicles succeeded`, async () => {
     const { total } = await progressOf(campaign);
@@ -140,15 +146,29 @@ async function goodCampaign({ manager, approver, releases, failed }: Ask & { fai
 }
 
 async function start(manager: Operator, approver: Operator, content: object): Promise<string> {
-  const { campaign_id } = await manager.post<Campaign>("/campaigns", content);
+  const campaign_id = await draft(manager, content);
   const path = `/campaigns/${campaign_id}`;
-  const rehearsal = await manager.post<object>(`${path}/dry-run`, {});
-  say(`dry run: ${JSON.stringify(rehearsal).slice(0, 400)}`);
   const { revision } = await manager.post<Campaign>(`${path}/submit`, {});
   await approver.post(`${path}/approve`, { revision });
   if ((await stateOf(campaign_id)) !== "running") await manager.post(`${path}/start`, {});
   say(`campaign ${campaign_id} runs`);
   return campaign_id;
+}
+
+/** A draft whose first wave has enough vehicles to conclude from, and leaves some for the others. */
+async function draft(manager: Operator, content: object): Promise<string> {
+  for (;;) {
+    const { campaign_id } = await manager.post<Campaign>("/campaigns", content);
+    const path = `/campaigns/${campaign_id}`;
+    const { members, waves, planned } = await manager.post<DryRun>(`${path}/dry-run`, {});
+    assert.equal(members, planned.vehicles);
+    const first = waves[0]?.members ?? 0;
+    if (first >= SAMPLE && first < members) {
+      say(`dry run: ${members} vehicles, ${first} of them in the first wave`);
+      return campaign_id;
+    }
+    await manager.delete(path);
+  }
 }
 
 /** Counters, the list of vehicles, the updates and the operator's command line say the same. */
