@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import type { Account } from "#protocol/api/operator.ts";
-import type { Db } from "#server/database/connection.ts";
+import type { Db, Tx } from "#server/database/connection.ts";
 import type { OperatorLevel, Role } from "#server/http/access.ts";
 import { levelOf } from "./level.ts";
 import "./table.ts";
@@ -136,16 +136,41 @@ export async function updateAccount(
   return numUpdatedRows === 1n;
 }
 
+/**
+ * @param before the hash that the old password was compared with, where it was
+ * @returns false when that has been replaced since
+ */
 export async function setPassword(
   db: Db,
   accountId: string,
   password: { password_hash: string; password_temporary: boolean },
-): Promise<void> {
-  await db
-    .updateTable("operator_account")
-    .set(password)
+  before?: string | null,
+): Promise<boolean> {
+  let update = db.updateTable("operator_account").set(password).where("account_id", "=", accountId);
+  if (before !== undefined) update = update.where("password_hash", "=", before);
+  const { numUpdatedRows } = await update.executeTakeFirst();
+  return numUpdatedRows === 1n;
+}
+
+/**
+ * Keeps an account from being changed until the transaction ends.
+ * @param passwordHash of the password that was shown, where one was
+ * @returns false when nobody may log in to it, or not by that password any more
+ */
+export async function lockLogin(
+  tx: Tx,
+  accountId: string,
+  passwordHash: string | null | undefined,
+): Promise<boolean> {
+  let query = tx
+    .selectFrom("operator_account")
+    .select("account_id")
     .where("account_id", "=", accountId)
-    .execute();
+    .where("disabled_at", "is", null)
+    .where("deleted_at", "is", null)
+    .forShare();
+  if (passwordHash !== undefined) query = query.where("password_hash", "=", passwordHash);
+  return (await query.executeTakeFirst()) !== undefined;
 }
 
 /** Keeps the name, takes all else away. @returns the name; undefined when there is no such account */

@@ -39,15 +39,18 @@ export function createLogins(deps: LoginDeps) {
       const { password, new_password } = credentials;
       const account = await demandAccount(deps, credentials, source);
       const { account_id, name } = account;
+      let { password_hash } = account;
       if (new_password !== undefined) {
-        await changePassword(deps, account, { password, new_password });
+        password_hash = await changePassword(deps, account, { password, new_password });
       } else if (account.password_temporary) {
         throw new ProblemError("PASSWORD_CHANGE_REQUIRED");
-      } else if (account.password_hash !== null && isOutdated(account.password_hash)) {
-        const password_hash = await deps.passwords.hash(password);
-        await setPassword(db, account_id, { password_hash, password_temporary: false });
+      } else if (password_hash !== null && isOutdated(password_hash)) {
+        const before = password_hash;
+        password_hash = await deps.passwords.hash(password);
+        await setPassword(db, account_id, { password_hash, password_temporary: false }, before);
       }
-      const granted = await sessions.begin({ account_id, name, source, by: "password" });
+      const login = { account_id, name, source, by: "password", password_hash } as const;
+      const granted = await sessions.begin(login);
       if (granted === undefined) throw new ProblemError("LOGIN_REFUSED");
       return granted;
     },
@@ -116,17 +119,24 @@ async function reportFailure(
 
 async function changePassword(
   { db, passwords, passwordMin, onTokenRevoked }: LoginDeps,
-  { account_id, name }: LoginAccount,
+  { account_id, name, password_hash: before }: LoginAccount,
   { password, new_password }: { password: string; new_password: string },
   keepSession?: string,
-): Promise<void> {
+): Promise<string> {
   if (password === new_password) {
     throw new ProblemError("PASSWORD_UNSUITABLE", "it is the one before");
   }
   judgePassword(new_password, { min: passwordMin, name });
   const password_hash = await passwords.hash(new_password);
   const ended = await db.transaction().execute(async (tx) => {
-    await setPassword(tx, account_id, { password_hash, password_temporary: false });
+    const isSet = await setPassword(
+      tx,
+      account_id,
+      { password_hash, password_temporary: false },
+      before,
+    );
+    // Somebody has replaced the old one meanwhile.
+    if (!isSet) throw new ProblemError("LOGIN_REFUSED");
     const revoked = await revokeSessions(tx, { account_id, except: keepSession });
     await appendEntry(tx, {
       actor: `operator:${name}`,
@@ -137,4 +147,5 @@ async function changePassword(
     return revoked;
   });
   for (const token of ended) await onTokenRevoked(token);
+  return password_hash;
 }

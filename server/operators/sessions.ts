@@ -3,6 +3,7 @@ import type { Grant } from "#protocol/api/operator.ts";
 import { ProblemError } from "#protocol/api/problem.ts";
 import { appendEntry, type AuditLog } from "#server/audit/audit-log.ts";
 import type { Db } from "#server/database/connection.ts";
+import { lockLogin } from "./account-queries.ts";
 import {
   insertSession,
   refreshSession,
@@ -25,6 +26,8 @@ export interface Begin {
   name: string;
   source: string;
   by: "password" | "oidc";
+  /** Of the password that was shown: what is replaced meanwhile begins nothing. */
+  password_hash?: string | null;
   id_token_sha256?: Buffer;
 }
 
@@ -33,14 +36,16 @@ export function createSessions({ db, audit, times, onTokenRevoked }: SessionDeps
   return {
     /**
      * Begins one, with its entry in the audit log.
-     * @returns undefined when its ID token was good for another one before
+     * @returns undefined when its ID token was good for another one before, or when its account was
+     * disabled or given another password meanwhile
      */
     async begin(login: Begin): Promise<Grant | undefined> {
-      const { by, ...of } = login;
+      const { by, password_hash, ...of } = login;
       const access = newAccessToken();
       const refresh = newRefreshToken();
       const session_id = randomUUIDv7();
       const isNew = await db.transaction().execute(async (tx) => {
+        if (!(await lockLogin(tx, login.account_id, password_hash))) return false;
         const session = { ...of, ...hashesOf(access, refresh.token), token_id: session_id };
         if (!(await insertSession(tx, session, times))) return false;
         await appendEntry(tx, {

@@ -3,9 +3,17 @@ import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createAuditLog } from "#server/audit/audit-log.ts";
 import { trim } from "#server/maintenance/queries.ts";
-import { insertAccount } from "#server/operators/account-queries.ts";
+import { accountForLogin, insertAccount, setPassword } from "#server/operators/account-queries.ts";
+import { createLogins } from "#server/operators/login.ts";
 import { beginAttempt } from "#server/operators/login-queries.ts";
-import { insertToken, operatorById, operatorByToken } from "#server/operators/queries.ts";
+import { createPasswords } from "#server/operators/password.ts";
+import {
+  claimName,
+  insertToken,
+  operatorById,
+  operatorByToken,
+} from "#server/operators/queries.ts";
+import { listSessions } from "#server/operators/session-queries.ts";
 import { createSessions, type Sessions } from "#server/operators/sessions.ts";
 import { hashToken } from "#server/operators/token.ts";
 import { ownDatabase, type OwnDatabase } from "#test/server/own-database.ts";
@@ -82,6 +90,45 @@ describe("a session", () => {
   });
 
   const nameAndRole = { name: "alice", role: "viewer", diagnostic_level: "none" };
+});
+
+describe("a login", () => {
+  it("by a password that is replaced while it is looked at begins nothing, and changes nothing", async () => {
+    const { db } = own;
+    const bob = { account_id: randomUUIDv7(), name: "bob", display_name: null } as const;
+    const passwords = createPasswords();
+    const [stolen, replaced] = await Promise.all(["stolen word", "new word"].map(passwords.hash));
+    await claimName(db, { name: "bob", name_key: "bob", kind: "account" });
+    const rights = { role: "viewer", diagnostic_level: null } as const;
+    await insertAccount(db, { ...bob, ...rights, password_hash: stolen ?? "" });
+    const onTokenRevoked = async () => {};
+    /** An admin is as fast as the thief. */
+    const verify = async (password: string, hash: string | null) => {
+      const isRight = await passwords.verify(password, hash);
+      const password_hash = replaced ?? "";
+      await setPassword(db, bob.account_id, { password_hash, password_temporary: false });
+      return isRight;
+    };
+    const raced = { ...passwords, verify };
+    const logins = createLogins({
+      db,
+      sessions,
+      passwordMin: 12,
+      onTokenRevoked,
+      passwords: raced,
+    });
+    for (const more of [{}, { new_password: "a thief's own word" }]) {
+      await setPassword(db, bob.account_id, {
+        password_hash: stolen ?? "",
+        password_temporary: false,
+      });
+      const login = logins.login({ name: "bob", password: "stolen word", ...more }, "192.0.2.1");
+      await expect(login).rejects.toMatchObject({ code: "LOGIN_REFUSED" });
+      const now = await accountForLogin(db, "bob");
+      expect(now?.password_hash).toBe(replaced);
+    }
+    expect(await listSessions(db, bob.account_id, { limit: 1 })).toEqual([]);
+  });
 });
 
 describe("what is over", () => {
