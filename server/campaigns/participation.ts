@@ -1,6 +1,6 @@
 import type { CampaignReason, CampaignVehicleStatus } from "#protocol/api/campaign.ts";
 import type { UpdateMoved } from "#server/updates/moved.ts";
-import { hasStarted, isFinal, type Target } from "#server/updates/update.ts";
+import { hasStarted, isFinal, showsTargets, type Target } from "#server/updates/update.ts";
 import type { InventoryEcu } from "#server/vehicles/inventory.ts";
 import type { Brought } from "./brought.ts";
 import type { CountedGroup, NewDtc } from "./table.ts";
@@ -141,7 +141,7 @@ const NEW_DTCS = "CAMPAIGN_NEW_DTCS";
 export interface Reported {
   brought: Brought;
   ecus: readonly InventoryEcu[];
-  /** Of its updates in this campaign; asked for when it contradicts. */
+  /** Of its updates in this campaign, or of the newest one if that was silent; where it matters. */
   targets: readonly Target[];
   /** What it was told by an operator to go back by has ended. */
   hasGoneBack: boolean;
@@ -149,8 +149,9 @@ export interface Reported {
 
 /**
  * How a vehicle stands after a VCI that no update was waiting for; undefined: as before. One that
- * had succeeded and runs what it ran before its update has fallen back: that is a failure. One that
- * was changed otherwise (another ECU, a version from elsewhere) is open again.
+ * had succeeded and runs what it ran before its update has fallen back: that is a failure, unless it
+ * was told to go back, however late. One that was changed otherwise (another ECU, a version from
+ * elsewhere) is open again.
  */
 export function afterReport(
   before: Participation,
@@ -161,14 +162,13 @@ export function afterReport(
   switch (before.status) {
     case "soaking":
     case "succeeded":
-      return brought === "lacking" ? contradicted(before, { ecus, targets }, now) : undefined;
+      if (brought !== "lacking") return undefined;
+      if (before.reason?.code === ROLLBACK_FAILED) return goneBack(before, now);
+      return contradicted(before, { ecus, targets }, now);
     case "waiting":
       return brought === "all" ? proven(before, targets, rules, now) : undefined;
     case "failed":
-      // Silence was all that spoke against it, and that is over.
-      return brought === "all" && isSilence(before.reason)
-        ? proven({ ...before, groups: unblamed(before.groups) }, targets, rules, now)
-        : undefined;
+      return isSilence(before.reason) ? provenLate(before, reported, { rules, now }) : undefined;
     case "reverting":
       if (brought !== "all") return goneBack(before, now);
       return reported.hasGoneBack
@@ -179,6 +179,18 @@ export function afterReport(
     case "reverted":
       return undefined;
   }
+}
+
+/** Silence was all that spoke against it, and that is over; there may be a step to come. */
+function provenLate(
+  before: Participation,
+  { brought, ecus, targets }: Reported,
+  { rules, now }: { rules: SuccessRules; now: Date },
+): Participation | undefined {
+  const cleared = { ...before, groups: unblamed(before.groups) };
+  if (brought === "all") return proven(cleared, targets, rules, now);
+  const isStep = brought === "lacking" && targets.length > 0 && showsTargets(targets, ecus);
+  return isStep ? { ...cleared, status: "waiting", reason: null, finished_at: null } : undefined;
 }
 
 const VCI_CONTRADICTS = "CAMPAIGN_VCI_CONTRADICTS";
@@ -221,9 +233,11 @@ export function goneBack(before: Participation, now: Date): Participation {
 
 /** It keeps what it has: it has succeeded, and the reason says why it did not go back. */
 export function notReverted(before: Participation, detail: string, now: Date): Participation {
-  const reason = { code: "CAMPAIGN_ROLLBACK_FAILED", detail: detail.slice(0, 1000) };
+  const reason = { code: ROLLBACK_FAILED, detail: detail.slice(0, 1000) };
   return ended(before, { status: "succeeded", reason }, now);
 }
+
+export const ROLLBACK_FAILED = "CAMPAIGN_ROLLBACK_FAILED";
 
 /** A vehicle that failed gets another try. */
 export function retried(before: Participation): Participation {

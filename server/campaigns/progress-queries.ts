@@ -7,7 +7,7 @@ import type { InventoryEcu } from "#server/vehicles/inventory.ts";
 import type { BroughtRelease } from "./brought.ts";
 import { activeStates, type Campaign, type CampaignVehicle } from "./campaign.ts";
 import { counted, difference, type GroupCounts } from "./count.ts";
-import type { Participation } from "./participation.ts";
+import { ROLLBACK_FAILED, type Participation } from "./participation.ts";
 
 /** A campaign as far as its vehicles' success goes. */
 const rules = ["releases", "soak_min", "new_dtcs"] as const;
@@ -38,13 +38,20 @@ export async function sharesOf(
     .executeTakeFirst();
 }
 
-/** A vehicle's places in the campaigns that a new VCI of it means something to. */
+/**
+ * A vehicle's places in the campaigns that a new VCI of it means something to: also when they are
+ * over where it was told to go back.
+ */
 export async function lockConcerned(tx: Tx, vin: string): Promise<LockedVehicle[]> {
   return lockedVehicles(tx)
     .where("vin", "=", vin)
     .where("status", "in", ["waiting", "soaking", "succeeded", "failed", "reverting"])
     .where((eb) =>
-      eb.or([eb("campaign.state", "in", activeStates), eb("status", "=", "reverting")]),
+      eb.or([
+        eb("campaign.state", "in", activeStates),
+        eb("status", "=", "reverting"),
+        eb(sql`reason ->> 'code'`, "=", ROLLBACK_FAILED),
+      ]),
     )
     .orderBy("campaign.campaign_id")
     .execute();

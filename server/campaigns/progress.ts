@@ -13,6 +13,7 @@ import {
   afterNewDtcs,
   afterReport,
   isContradiction,
+  isSilence,
   type Participation,
   type Reported,
 } from "./participation.ts";
@@ -130,9 +131,13 @@ async function broughtBy(
 /** What has to be known beside a VCI, where it says something that was not expected. */
 async function furtherFacts(
   tx: Tx,
-  { status, campaign_id, vin, command_id }: LockedVehicle,
+  { status, campaign_id, vin, command_id, reason, update_id }: LockedVehicle,
   brought: Brought,
 ): Promise<Pick<Reported, "targets" | "hasGoneBack">> {
+  if (status === "failed" && brought === "lacking" && isSilence(reason) && update_id !== null) {
+    const update = await updateById(tx, update_id);
+    return { ...nothingFurther, targets: update?.targets ?? [] };
+  }
   const isEnded = status === "soaking" || status === "succeeded";
   if (isEnded ? brought !== "lacking" : brought !== "all") return nothingFurther;
   const targets = await targetsInCampaign(tx, campaign_id, vin);

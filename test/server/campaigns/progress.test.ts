@@ -253,6 +253,35 @@ describe("a later VCI", () => {
     expect(await rowOf(campaign, vin)).toMatchObject({ status: "succeeded" });
   });
 
+  it("lets a vehicle that was late with one step go on with the next", async () => {
+    const after = await insertFirmware(own.db, { version: "3.0.0" });
+    const [campaign, vin] = [await insertRunning(own.db, [brake, after]), fresh()];
+    const { update_id } = await insertUpdate(campaign, vin);
+    const error = { code: "UPDATE_DEADLINE", message: "" };
+    await carryOut(campaign, vin, "failed", { update_id, error });
+    await report(vin, ecusAt("1.0.0"));
+    expect((await counters(campaign))[""]).toMatchObject({ failed: 1, silent: 1 });
+    await report(vin, ecusAt("2.0.0"));
+    expect(await rowOf(campaign, vin)).toMatchObject({ status: "waiting", reason: null });
+    const one = { ...nothing(), started: 1 };
+    expect(await counters(campaign)).toEqual({ "": one, brake: one });
+  });
+
+  it("shows that a vehicle has gone back after all, also when the campaign is over", async () => {
+    const { campaign, vin } = await succeeded();
+    const reason = JSON.stringify({ code: "CAMPAIGN_ROLLBACK_FAILED", detail: "" });
+    const ofVehicle = own.db.updateTable("campaign_vehicle").set({ reason });
+    await ofVehicle.where("campaign_id", "=", campaign).execute();
+    const stopped = own.db.updateTable("campaign").set({ state: "stopped" });
+    await stopped.where("campaign_id", "=", campaign).execute();
+    await report(vin, ecusAt("2.0.0"));
+    expect(await rowOf(campaign, vin)).toMatchObject({ status: "succeeded" });
+    await report(vin, ecusAt("1.0.0"));
+    expect(await rowOf(campaign, vin)).toMatchObject({ status: "reverted", reason: null });
+    const one = { ...nothing(), started: 1, reverted: 1 };
+    expect(await counters(campaign)).toEqual({ "": one, brake: one });
+  });
+
   it("and new DTCs of an update that succeeded take it back", async () => {
     const [campaign, vin] = [await insertRunning(own.db, [brake], { new_dtcs: "count" }), fresh()];
     await showEcus(own.db, vin, ecusAt("2.0.0"));
