@@ -176,6 +176,7 @@ export const problems = {
   ECU_LOCKED: { status: 423, title: "The ECU is in somebody's diagnostic session" },
   CERTIFICATES_TOO_MANY: { status: 429, title: "The vehicle has had too many certificates today" },
   DOWNLOADS_TOO_MANY: { status: 429, title: "The vehicle has too many downloads open" },
+  STREAMS_TOO_MANY: { status: 429, title: "The operator has too many event streams open" },
   LOGIN_LOCKED: { status: 429, title: "Too many logins with this name have failed" },
   LOGINS_TOO_MANY: { status: 429, title: "Too many logins from this address" },
   HEADERS_TOO_LARGE: { status: 431, title: "The request's headers are over their limit" },

@@ -1,6 +1,7 @@
 import { Readable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
-import type { FastifyReply } from "fastify";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { ProblemError } from "#protocol/api/problem.ts";
 import type { Http } from "./http.ts";
 
 declare module "fastify" {
@@ -26,6 +27,7 @@ export interface EventStreams {
    * Answers with a stream of events that ends with its source, with the gateway, when the client
    * leaves, or when `mayGoOn` says no; that is asked as often as a sign of life is due, however
    * many events come in between.
+   * @throws ProblemError STREAMS_TOO_MANY
    */
   send(reply: FastifyReply, events: EventSource, mayGoOn: () => Promise<boolean>): FastifyReply;
 }
@@ -33,14 +35,34 @@ export interface EventStreams {
 /** Signs of life: proxies and browsers give up on a connection that is silent for a minute. */
 const ALIVE_MS = 15_000;
 
+/** Of one operator at once: each looks into the database whenever there is something new. */
+const MOST_OPEN = 20;
+
 /** For the routes of one plugin. @param aliveMs between two signs of life of a silent stream */
 export function eventStreams(http: Http, aliveMs: number = ALIVE_MS): EventStreams {
   const stopping = new AbortController();
   http.addHook("preClose", async () => stopping.abort());
+  const open = new Map<string, number>();
+
+  function count(listener: string, by: 1 | -1): void {
+    const now = (open.get(listener) ?? 0) + by;
+    if (now > MOST_OPEN) throw new ProblemError("STREAMS_TOO_MANY", `${MOST_OPEN} are open`);
+    if (now > 0) open.set(listener, now);
+    else open.delete(listener);
+  }
+
   return {
     send(reply, events, mayGoOn) {
       const left = new AbortController();
-      reply.raw.once("close", () => left.abort());
+      const listener = listenerOf(reply.request);
+      count(listener, 1);
+      const leave = () => {
+        count(listener, -1);
+        left.abort();
+      };
+      // Whoever has left already closes nothing any more.
+      if (reply.raw.destroyed) leave();
+      else reply.raw.once("close", leave);
       const signal = AbortSignal.any([stopping.signal, left.signal]);
       return reply
         .type("text/event-stream; charset=utf-8")
@@ -50,6 +72,10 @@ export function eventStreams(http: Http, aliveMs: number = ALIVE_MS): EventStrea
         );
     },
   };
+}
+
+function listenerOf({ caller, ip }: FastifyRequest): string {
+  return caller?.kind === "operator" ? `operator:${caller.operator.name}` : ip;
 }
 
 async function* lines(
