@@ -14,7 +14,7 @@ import {
 } from "./content.ts";
 import { moveCampaign, type Move } from "./move.ts";
 import { countMembers } from "./members.ts";
-import { campaignById, lockCampaign } from "./queries.ts";
+import { campaignById, campaignsWithoutReleases, lockCampaign } from "./queries.ts";
 
 export interface CampaignDeps {
   db: Db;
@@ -52,10 +52,13 @@ export async function act(
         demandAnother(campaign, operator);
         return approve(tx, campaign, { ...by, change: approvedBy(operator.name, by.now) });
       case "start":
-      case "resume":
+      case "resume": {
         demandTimeLeft(campaign, by.now);
         await demandReleases(tx, campaign);
-        return moveCampaign(tx, campaign, { ...by, input });
+        const moved = await moveCampaign(tx, campaign, { ...by, input });
+        await demandRequirements(tx, moved);
+        return moved;
+      }
       case "reject":
       case "withdraw":
       case "pause":
@@ -201,6 +204,17 @@ function demandAnother({ authors, submitted_by }: Campaign, { name }: Operator):
 /** @throws ProblemError as {@link checkReleases} */
 export async function demandReleases(db: Db, { releases }: Pick<Campaign, "releases">) {
   checkReleases(releases, releases.length === 0 ? [] : await firmwareByIds(db, releases));
+}
+
+/**
+ * Refuses to go on with a campaign that would be paused again at once.
+ * @throws ProblemError CAMPAIGN_RELEASE_UNAVAILABLE
+ */
+async function demandRequirements(tx: Tx, { campaign_id }: Campaign): Promise<void> {
+  const [lost] = await campaignsWithoutReleases(tx, campaign_id);
+  if (lost === undefined) return;
+  const detail = `${lost.firmware_id} requires ${lost.requires}, which was archived`;
+  throw new ProblemError("CAMPAIGN_RELEASE_UNAVAILABLE", detail);
 }
 
 export function asDate(time: string | null | undefined): Date | null {

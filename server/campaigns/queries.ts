@@ -193,9 +193,11 @@ export async function isUnderWay(db: Db, campaignId: string): Promise<boolean> {
 /**
  * Campaigns that bring firmware which can't be had any more, or firmware that requires a version
  * which the catalogue has lost since the campaign started.
+ * @param campaignId only this one
  */
 export async function campaignsWithoutReleases(
   db: Db,
+  campaignId?: string,
 ): Promise<{ campaign_id: string; firmware_id: string; requires: string | null }[]> {
   const { rows } = await sql<{
     campaign_id: string;
@@ -206,6 +208,7 @@ export async function campaignsWithoutReleases(
       select campaign.campaign_id, campaign.started_at, firmware.*
       from campaign join firmware on firmware.firmware_id = any (campaign.releases)
       where state in ('scheduled', 'running')
+        ${campaignId === undefined ? sql`` : sql`and campaign_id = ${campaignId}`}
     )
     select campaign_id, firmware_id, null as requires from brought
     where status = 'archived' or published_at is null

@@ -298,6 +298,26 @@ describe("the course of a campaign", () => {
     expect(codeOf(await at(times))).toBe("CAMPAIGN_STATE");
   });
 
+  it("does not go on while what a release requires is lost", async () => {
+    const lights = await insertFirmware(own.db, { ecu_type: "lights" });
+    const changed = (id: string, change: object) =>
+      own.db.updateTable("firmware").set(change).where("firmware_id", "=", id).execute();
+    const { firmware_id } = await insertFirmware(own.db, { version: "4.0.0" });
+    const requires = JSON.stringify([{ ecu_type: "lights", min_version: "2.0.0" }]);
+    await changed(firmware_id, { requires, published_at: new Date() });
+    await changed(lights.firmware_id, { published_at: new Date() });
+    const campaign = await approved({ releases: [firmware_id] });
+    for (const action of ["start", "pause", "resume", "pause"]) {
+      expect((await act("anna", campaign, action)).status).toBe(200);
+    }
+    await changed(lights.firmware_id, { status: "archived", archived_at: sql`now()` });
+    const refused = await act("anna", campaign, "resume");
+    expect(codeOf(refused)).toBe("CAMPAIGN_RELEASE_UNAVAILABLE");
+    expect(refused.json).toMatchObject({ detail: expect.stringContaining("lights 2.0.0") });
+    const { json } = await gateway.send("anna", "GET", `/campaigns/${campaign.campaign_id}`);
+    expect(json).toMatchObject({ state: "paused" });
+  });
+
   it("keeps what is not a draft as it is", async () => {
     const campaign = await approved();
     const path = `/campaigns/${campaign.campaign_id}`;
