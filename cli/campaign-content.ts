@@ -147,7 +147,7 @@ async function changeOf(
     new_dtcs: options.newDtcs,
     min_profile: options.minProfile,
   };
-  return given(change) as Partial<CampaignContent>;
+  return given(change);
 }
 
 /** What {@link withTarget} has told. */
@@ -213,7 +213,7 @@ async function contentOfFile(file: string | undefined): Promise<Partial<Campaign
 function parseFile(file: string, text: string): Partial<CampaignContent> {
   try {
     const value: unknown = parse(text, { maxAliasCount: 100 });
-    if (typeof value === "object" && value !== null) return value as Partial<CampaignContent>;
+    if (typeof value === "object" && value !== null) return value;
   } catch (error) {
     throw new UsageError(`${file}: ${(error as Error).message}`);
   }

@@ -19,8 +19,7 @@ import { listCommand } from "./listing.ts";
 import { oneOf } from "./option-values.ts";
 import { campaignId } from "./reference.ts";
 
-/** What commands take. */
-export const CAMPAIGN = "its id, or its name";
+const CAMPAIGN = "its id, or its name";
 
 /** `latticeway campaign …` */
 export function campaignCommand(): Command {

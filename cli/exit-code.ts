@@ -1,5 +1,5 @@
 /** What a shell sees: 0 done, 1 refused or failed, and what a script can act upon. */
-export const exitCodes = { failed: 1, usage: 2, unreachable: 3, loginNeeded: 4 } as const;
+const exitCodes = { failed: 1, usage: 2, unreachable: 3, loginNeeded: 4 } as const;
 
 const byCode: Readonly<Record<string, number>> = {
   COMMAND_USAGE: exitCodes.usage,

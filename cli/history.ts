@@ -130,29 +130,31 @@ export function statsCommand(): Command {
     async run(gateway, { json: _, ...query }) {
       const numbers = await gateway.get(`/stats/updates${queryOf(query)}`, Statistics);
       return answered(numbers, ({ items }) =>
-        table(
-          [
-            query.by.toUpperCase().replaceAll("_", " "),
-            "TOTAL",
-            "SUCCESS",
-            "FAILED",
-            "ROLLED BACK",
-            "CANCELLED",
-            "EXPIRED",
-            "SUCCESS RATE",
-            "P50",
-            "P95",
-          ],
-          items.map((it) => [
-            it.key ?? "none",
-            ...[it.total, it.success, it.failed, it.rolled_back, it.cancelled, it.expired].map(
-              String,
+        items.length === 0
+          ? "No update has ended in this time."
+          : table(
+              [
+                query.by.toUpperCase().replaceAll("_", " "),
+                "TOTAL",
+                "SUCCESS",
+                "FAILED",
+                "ROLLED BACK",
+                "CANCELLED",
+                "EXPIRED",
+                "SUCCESS RATE",
+                "P50",
+                "P95",
+              ],
+              items.map((it) => [
+                it.key ?? "none",
+                ...[it.total, it.success, it.failed, it.rolled_back, it.cancelled, it.expired].map(
+                  String,
+                ),
+                it.success_rate === null ? "" : `${(it.success_rate * 100).toFixed(1)} %`,
+                it.duration_s === null ? "" : `${it.duration_s.p50} s`,
+                it.duration_s === null ? "" : `${it.duration_s.p95} s`,
+              ]),
             ),
-            it.success_rate === null ? "" : `${(it.success_rate * 100).toFixed(1)} %`,
-            it.duration_s === null ? "" : `${it.duration_s.p50} s`,
-            it.duration_s === null ? "" : `${it.duration_s.p95} s`,
-          ]),
-        ),
       );
     },
   });

@@ -106,10 +106,10 @@ export async function readPages<Item extends TSchema>(
 /** Options as the API calls them; those that are not given are left out. */
 export function queryOf(options: object): string {
   const query = new URLSearchParams();
-  for (const [name, value] of Object.entries(options) as [string, unknown][]) {
+  for (const [name, value] of Object.entries(options) as [string, Cell | undefined][]) {
     if (value !== undefined && value !== null) query.set(snakeCase(name), String(value));
   }
-  return query.size === 0 ? "" : `?${query}`;
+  return query.size === 0 ? "" : `?${query.toString()}`;
 }
 
 function snakeCase(name: string): string {

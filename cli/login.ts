@@ -113,7 +113,11 @@ async function logout(): Promise<string> {
   const env = { ...process.env, LATTICEWAY_TOKEN: "", LATTICEWAY_URL: "" };
   try {
     const gateway = await openGateway(env);
-    await gateway.tell("POST", "/auth/logout").finally(() => gateway.close());
+    try {
+      await gateway.tell("POST", "/auth/logout");
+    } finally {
+      await gateway.close();
+    }
   } catch (error) {
     if (!(error instanceof GatewayError) || !over.includes(error.code)) throw error;
   }

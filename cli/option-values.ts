@@ -9,11 +9,6 @@ export function names(text: string): string[] {
   return list;
 }
 
-/** Once more each time that the option is given. */
-export function repeated(text: string, before: string[] = []): string[] {
-  return [...before, text];
-}
-
 /** A whole number. */
 export function integer(least: number, most: number) {
   return (text: string): number => {

@@ -4,6 +4,9 @@ import { printable } from "./printable.ts";
 const GAP = "  ";
 /** Less of a cell tells nothing. */
 const LEAST = 8;
+/** Of a time, the day is left. */
+const LEAST_TIME = 11;
+const TIME = /^\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\dZ?$/;
 /** What is to be copied is shown whole. */
 const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$|^[0-9a-f]{64}$/;
 
@@ -41,11 +44,11 @@ function fitted(
     Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)),
   );
   if (width === undefined) return widths;
-  const least = heading.map((title, column) =>
-    rows.some((row) => ID.test(row[column] ?? ""))
-      ? (widths[column] ?? 0)
-      : Math.max(title.length, LEAST),
-  );
+  const least = heading.map((title, column) => {
+    const cells = rows.map((row) => row[column] ?? "");
+    if (cells.some((cell) => ID.test(cell))) return widths[column] ?? 0;
+    return Math.max(title.length, cells.some((cell) => TIME.test(cell)) ? LEAST_TIME : LEAST);
+  });
   let over = widths.reduce((sum, each) => sum + each, (heading.length - 1) * GAP.length) - width;
   while (over > 0) {
     const room = widths.map((each, column) => each - (least[column] ?? 0));

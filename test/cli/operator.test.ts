@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openGateway } from "#cli/gateway.ts";
@@ -227,7 +227,11 @@ describe("a session", () => {
   };
   const me = async () => {
     const client = await openGateway(alice);
-    return client.get("/auth/me", Myself).finally(() => client.close());
+    try {
+      return await client.get("/auth/me", Myself);
+    } finally {
+      await client.close();
+    }
   };
 
   it("is refreshed once, however many commands find it expired", async () => {
@@ -236,6 +240,15 @@ describe("a session", () => {
       const names = (await Promise.all([me(), me(), me(), me()])).map(({ name }) => name);
       expect(names).toEqual(["alice", "alice", "alice", "alice"]);
     }
+  });
+
+  it("is not waited for where whoever refreshed it has died", async () => {
+    const lock = `${sessionFile(alice)}.lock`;
+    writeFileSync(lock, "");
+    const before = new Date(Date.now() - 3_600_000);
+    utimesSync(lock, before, before);
+    expire({ expires_at: "2026-01-01T00:00:00Z" });
+    expect(await me()).toMatchObject({ name: "alice" });
   });
 
   it("gets another token in place of one that the gateway does not take", async () => {

@@ -24,6 +24,11 @@ describe("a table", () => {
     expect(lines(["NAME", "ID"], [["n".repeat(30), id]], 20)[1]).toBe(`${"n".repeat(7)}…  ${id}`);
   });
 
+  it("leaves the day of a time", () => {
+    const row = ["n".repeat(30), "2026-01-19 20:00:00"];
+    expect(lines(["NAME", "AT"], [row], 10)[1]).toBe(`${"n".repeat(7)}…  2026-01-19…`);
+  });
+
   it("shows what a vehicle has written and does not do it", () => {
     expect(lines(["A"], [["\u001B[2J\n"]], 80)[1]).toBe("\\u001b[2J\\u000a");
   });
