@@ -33,7 +33,7 @@ export async function openPolicyBook(deps: {
 }): Promise<PolicyBook> {
   const { db, defaults, everyMs, log } = deps;
   checkSettings(defaults, {});
-  const own = new Map<string, Policy>();
+  const own = new Map<string, { policy: Policy; changed_at: Date }>();
   const byId = new Map<string, Group>();
   const taken = new Map<string, Date>();
   let groups: readonly Group[] = [];
@@ -46,7 +46,8 @@ export async function openPolicyBook(deps: {
     if (vin !== null && theirs === null) own.delete(vin);
     if (theirs !== null) {
       const origin = { source: "vehicle", policy_id, name: null } as const;
-      own.set(theirs.vin, policyOf(defaults, theirs.settings, origin));
+      const policy = policyOf(defaults, theirs.settings, origin);
+      own.set(theirs.vin, { policy, changed_at });
     }
     if (vin !== null) return;
     const compiled = group === null ? undefined : groupOf(defaults, group, log);
@@ -64,11 +65,15 @@ export async function openPolicyBook(deps: {
     everyMs,
     log,
   });
+  /** A vehicle that was removed takes its policy along, and nothing of it is left to follow. */
+  function ownOf({ vin, registered_at }: TargetVehicle): Policy | undefined {
+    const found = own.get(vin);
+    return found && found.changed_at >= registered_at ? found.policy : undefined;
+  }
+
   return {
     policyFor: (vehicle) =>
-      own.get(vehicle.vin) ??
-      groups.find(({ filter }) => matches(filter, vehicle))?.policy ??
-      otherwise,
+      ownOf(vehicle) ?? groups.find(({ filter }) => matches(filter, vehicle))?.policy ?? otherwise,
     defaults,
     refresh: () => followed.refresh(),
     stop: () => followed.stop(),
