@@ -8,6 +8,7 @@ const OrNull = (maxLength: number, description: string) =>
   Type.Union([Type.String({ maxLength }), Type.Null()], { description });
 const Bytes = Type.Union([Type.String({ pattern: "^([0-9A-F]{2})*$" }), Type.Null()], {
   description: "UDS bytes, upper-case hex",
+  examples: ["22F190"],
 });
 
 /** The longest texts of an entry, in UTF-16 units; what is longer is cut before it is entered. */

@@ -83,6 +83,9 @@ export const CampaignRollback = Type.Object(
       Type.String({ minLength: 1, maxLength: 1024, pattern: "^[^\\u0000]*$" }),
     ),
   },
-  { additionalProperties: false },
+  {
+    additionalProperties: false,
+    examples: [{ per_min: 60, comment: "Pedal feels soft in the cold" }],
+  },
 );
 export type CampaignRollback = Static<typeof CampaignRollback>;

@@ -171,7 +171,25 @@ const content = {
 };
 
 /** What an operator says of a campaign. */
-export const CampaignContent = Type.Object(content, { additionalProperties: false });
+export const CampaignContent = Type.Object(content, {
+  additionalProperties: false,
+  examples: [
+    {
+      name: "Brake controller 1.2.3",
+      description: "Shorter stopping distance on wet roads",
+      releases: ["019c2f4e-7d3a-7b10-8c55-5f2d6c1b9e01"],
+      filter: 'region == "EU" and model == "Lattice One"',
+      percentage: 100,
+      waves: [
+        { share: 5 },
+        { share: 100, gate: { min_finished: 50, max_failure_rate: 0.02, soak_min: 1440 } },
+      ],
+      stop_rule: { max_failure_rate: 0.02, confidence: 0.95, min_sample: 20 },
+      starts_at: "2026-02-02T20:00:00Z",
+      ends_at: "2026-03-02T20:00:00Z",
+    },
+  ],
+});
 export type CampaignContent = Static<typeof CampaignContent>;
 
 const Revision = Type.Integer({
@@ -198,7 +216,7 @@ export const CampaignPatch = Type.Object(
       }),
     ).properties,
   },
-  { minProperties: 2, additionalProperties: false },
+  { minProperties: 2, additionalProperties: false, examples: [{ revision: 3, percentage: 50 }] },
 );
 export type CampaignPatch = Static<typeof CampaignPatch>;
 
@@ -209,14 +227,14 @@ const comment = Type.Optional(
 /** With every action on a campaign; where a revision is said, only on that one. */
 export const CampaignAction = Type.Object(
   { revision: Type.Optional(Revision), comment },
-  { additionalProperties: false },
+  { additionalProperties: false, examples: [{ revision: 3, comment: "As agreed on Monday" }] },
 );
 export type CampaignAction = Static<typeof CampaignAction>;
 
 /** Approval is of what was read, and of nothing that came later. */
 export const CampaignApproval = Type.Object(
   { revision: Revision, comment },
-  { additionalProperties: false },
+  { additionalProperties: false, examples: [{ revision: 3, comment: "Dry run looked at" }] },
 );
 
 /** null: it is started by hand, or has no end. */
@@ -227,7 +245,10 @@ export const CampaignSchedule = Type.Object(
     starts_at: orNull(Timestamp),
     ends_at: Type.Optional(orNull(Timestamp)),
   },
-  { additionalProperties: false },
+  {
+    additionalProperties: false,
+    examples: [{ revision: 3, starts_at: "2026-02-02T20:00:00Z", ends_at: "2026-03-02T20:00:00Z" }],
+  },
 );
 export type CampaignSchedule = Static<typeof CampaignSchedule>;
 

@@ -17,10 +17,26 @@ export const EnrollRequest = Type.Object(
     csr: Csr,
     token: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
   },
-  { additionalProperties: false },
+  {
+    additionalProperties: false,
+    examples: [
+      {
+        csr: "-----BEGIN CERTIFICATE REQUEST-----\n…\n-----END CERTIFICATE REQUEST-----\n",
+        token: "lwe_4N0sQ2m8fXo5V7bKc1TzYhLwPaRdUeGi",
+      },
+    ],
+  },
 );
 
-export const RenewRequest = Type.Object({ csr: Csr }, { additionalProperties: false });
+export const RenewRequest = Type.Object(
+  { csr: Csr },
+  {
+    additionalProperties: false,
+    examples: [
+      { csr: "-----BEGIN CERTIFICATE REQUEST-----\n…\n-----END CERTIFICATE REQUEST-----\n" },
+    ],
+  },
+);
 
 export const IssuedCertificate = Type.Object({
   certificate: Type.String({ description: "The chain in PEM: leaf first, without the root" }),
@@ -66,7 +82,7 @@ export const RevokeRequest = Type.Object(
     ),
     reason: Type.Optional(RevocationReasonName),
   },
-  { additionalProperties: false },
+  { additionalProperties: false, examples: [{ vin: "VMG-001", reason: "key_compromise" }] },
 );
 export type RevokeRequest = Static<typeof RevokeRequest>;
 

@@ -13,32 +13,35 @@ export const UpdateParams = Type.Object({
 });
 export type UpdateParams = Static<typeof UpdateParams>;
 
-export const CommandRequest = Type.Object({
-  command: CommandName,
-  params: Type.Optional(
-    Type.Record(Type.String({ maxLength: 64 }), Type.Unknown(), {
-      maxProperties: 32,
-      description:
-        "Of updates and rollbacks: ecu_ids; of updates: ecu_type, version (only what comes to it), force",
-    }),
-  ),
-  ttl_s: Type.Optional(Type.Integer({ minimum: 1, maximum: 2_592_000 })),
-  idempotency_key: Type.Optional(
-    Type.String({
-      minLength: 1,
-      maxLength: 128,
-      description:
-        "The same key again brings the command that was given with it, and no second one",
-    }),
-  ),
-  wait_ms: Type.Optional(
-    Type.Integer({
-      minimum: 0,
-      maximum: 60_000,
-      description: "Wait so long for the vehicle's answer; the command is answered with 200 then",
-    }),
-  ),
-});
+export const CommandRequest = Type.Object(
+  {
+    command: CommandName,
+    params: Type.Optional(
+      Type.Record(Type.String({ maxLength: 64 }), Type.Unknown(), {
+        maxProperties: 32,
+        description:
+          "Of updates and rollbacks: ecu_ids; of updates: ecu_type, version (only what comes to it), force",
+      }),
+    ),
+    ttl_s: Type.Optional(Type.Integer({ minimum: 1, maximum: 2_592_000 })),
+    idempotency_key: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 128,
+        description:
+          "The same key again brings the command that was given with it, and no second one",
+      }),
+    ),
+    wait_ms: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 60_000,
+        description: "Wait so long for the vehicle's answer; the command is answered with 200 then",
+      }),
+    ),
+  },
+  { examples: [{ command: "START_OTA_UPDATE", ttl_s: 86400 }] },
+);
 
 export const commandStatuses = [
   "queued",

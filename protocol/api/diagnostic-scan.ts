@@ -6,15 +6,18 @@ export type ScanPhase = Static<typeof ScanPhase>;
 export const ScanStatus = Type.Enum(["requested", "completed", "failed", "expired"]);
 export type ScanStatus = Static<typeof ScanStatus>;
 
-export const ScanRequest = Type.Object({
-  vin: VehicleId,
-  wait_ms: Type.Integer({
-    minimum: 0,
-    maximum: 60_000,
-    default: 0,
-    description: "Wait up to this long for the result",
-  }),
-});
+export const ScanRequest = Type.Object(
+  {
+    vin: VehicleId,
+    wait_ms: Type.Integer({
+      minimum: 0,
+      maximum: 60_000,
+      default: 0,
+      description: "Wait up to this long for the result",
+    }),
+  },
+  { examples: [{ vin: "VMG-001" }] },
+);
 
 const orNull = <Schema extends Parameters<typeof Type.Union>[0][number]>(schema: Schema) =>
   Type.Union([schema, Type.Null()]);

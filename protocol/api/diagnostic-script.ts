@@ -26,22 +26,34 @@ export const ScriptWaitMs = Type.Integer({
   description: "Wait up to this long for it to end",
 });
 
-export const ScriptRequest = Type.Object({
-  vin: VehicleId,
-  ecu_id: EcuId,
-  session_id: Type.Optional(Uuid),
-  script: Type.Unknown({
-    description: "steps and cleanup, see docs/diagnostics.md; hex in either case, with blanks",
-  }),
-  max_s: Type.Integer({
-    minimum: 1,
-    maximum: scriptLimits.run_s,
-    default: 300,
-    description: "Given up then, in seconds; the cleanup runs all the same",
-  }),
-  reason: Type.Optional(Type.String({ minLength: 1, maxLength: 256 })),
-  wait_ms: ScriptWaitMs,
-});
+export const ScriptRequest = Type.Object(
+  {
+    vin: VehicleId,
+    ecu_id: EcuId,
+    session_id: Type.Optional(Uuid),
+    script: Type.Unknown({
+      description: "steps and cleanup, see docs/diagnostics.md; hex in either case, with blanks",
+    }),
+    max_s: Type.Integer({
+      minimum: 1,
+      maximum: scriptLimits.run_s,
+      default: 300,
+      description: "Given up then, in seconds; the cleanup runs all the same",
+    }),
+    reason: Type.Optional(Type.String({ minLength: 1, maxLength: 256 })),
+    wait_ms: ScriptWaitMs,
+  },
+  {
+    examples: [
+      {
+        vin: "VMG-001",
+        ecu_id: "ECU_001",
+        reason: "Reads identification",
+        script: { steps: [{ id: "vin", request: "22 F190" }] },
+      },
+    ],
+  },
+);
 export type ScriptRequest = Static<typeof ScriptRequest>;
 
 const orNull = <Schema extends Parameters<typeof Type.Union>[0][number]>(schema: Schema) =>

@@ -31,22 +31,32 @@ const UdsSession = Type.String({
   description: "Sub-function of 10 in hex: 03 is the extended session",
 });
 
-export const SessionRequest = Type.Object({
-  vin: VehicleId,
-  ecu_id: EcuId,
-  uds_session: UdsSession,
-  max_s: Type.Optional(MaxS),
-  reason: Type.Optional(Reason),
-  wait_ms: WaitMs,
-});
+export const SessionRequest = Type.Object(
+  {
+    vin: VehicleId,
+    ecu_id: EcuId,
+    uds_session: UdsSession,
+    max_s: Type.Optional(MaxS),
+    reason: Type.Optional(Reason),
+    wait_ms: WaitMs,
+  },
+  {
+    examples: [
+      { vin: "VMG-001", ecu_id: "ECU_001", uds_session: "03", reason: "Noise when braking" },
+    ],
+  },
+);
 export type SessionRequest = Static<typeof SessionRequest>;
 
-export const SessionTakeover = Type.Object({
-  uds_session: Type.Optional(UdsSession),
-  max_s: Type.Optional(MaxS),
-  reason: Type.Optional(Reason),
-  wait_ms: WaitMs,
-});
+export const SessionTakeover = Type.Object(
+  {
+    uds_session: Type.Optional(UdsSession),
+    max_s: Type.Optional(MaxS),
+    reason: Type.Optional(Reason),
+    wait_ms: WaitMs,
+  },
+  { examples: [{ uds_session: "03", reason: "The holder has left" }] },
+);
 export type SessionTakeover = Static<typeof SessionTakeover>;
 
 const orNull = <Schema extends Parameters<typeof Type.Union>[0][number]>(schema: Schema) =>
@@ -74,9 +84,12 @@ export const DiagnosticSession = Type.Object({
 });
 export type DiagnosticSession = Static<typeof DiagnosticSession>;
 
-export const DiagnosticRevoke = Type.Object({
-  vin: Type.Optional(VehicleId),
-  operator: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
-  reason: Reason,
-});
+export const DiagnosticRevoke = Type.Object(
+  {
+    vin: Type.Optional(VehicleId),
+    operator: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
+    reason: Reason,
+  },
+  { examples: [{ vin: "VMG-001", reason: "The vehicle is sold" }] },
+);
 export type DiagnosticRevoke = Static<typeof DiagnosticRevoke>;

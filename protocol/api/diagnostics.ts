@@ -44,20 +44,30 @@ const options = {
   ),
 };
 
-export const DiagnosticSend = Type.Object({
-  vin: VehicleId,
-  ecu_id: EcuId,
-  service_id: ServiceId,
-  ...options,
-});
+export const DiagnosticSend = Type.Object(
+  {
+    vin: VehicleId,
+    ecu_id: EcuId,
+    service_id: ServiceId,
+    ...options,
+  },
+  {
+    examples: [
+      { vin: "VMG-001", ecu_id: "ECU_001", service_id: "0x22", data: "F190", wait_ms: 5000 },
+    ],
+  },
+);
 export type DiagnosticSend = Static<typeof DiagnosticSend>;
 
-export const DiagnosticBroadcast = Type.Object({
-  vin: VehicleId,
-  zone_id: ZoneId,
-  service_id: ServiceId,
-  ...options,
-});
+export const DiagnosticBroadcast = Type.Object(
+  {
+    vin: VehicleId,
+    zone_id: ZoneId,
+    service_id: ServiceId,
+    ...options,
+  },
+  { examples: [{ vin: "VMG-001", zone_id: "ZG-FRONT", service_id: "0x22", data: "F195" }] },
+);
 export type DiagnosticBroadcast = Static<typeof DiagnosticBroadcast>;
 
 const diagnosticStatuses = [

@@ -17,7 +17,11 @@ const HardwareVersions = Type.Array(HardwareVersion, {
   description: "Hardware versions that the image runs on",
 });
 /** Without U+0000, which a form can carry and a database can't. */
-const ReleaseNotes = Type.String({ maxLength: 10_000, pattern: "^[^\\u0000]*$" });
+const ReleaseNotes = Type.String({
+  maxLength: 10_000,
+  pattern: "^[^\\u0000]*$",
+  examples: ["Shorter stopping distance on wet roads"],
+});
 
 /** More than a vehicle has types of ECUs that one image could need something of. */
 const MAX_REQUIREMENTS = 32;
@@ -66,6 +70,38 @@ export const FirmwareMetadata = Type.Object(
 );
 export type FirmwareMetadata = Static<typeof FirmwareMetadata>;
 
+/** The same as a multipart form has it, beside the image: every field is text there. */
+export const FirmwareForm = Type.Object(
+  {
+    ...FirmwareMetadata.properties,
+    hardware_versions: Type.String({
+      description: "Hardware versions that the image runs on, separated by commas",
+    }),
+    requires: Type.Optional(
+      Type.String({
+        description:
+          "JSON: an array of objects with `ecu_type` and `min_version`, what every ECU of other types has to run",
+      }),
+    ),
+    file: Type.String({ format: "binary", description: "The image" }),
+  },
+  {
+    additionalProperties: false,
+    examples: [
+      {
+        ecu_type: "brake-controller",
+        version: "1.2.3",
+        hardware_versions: "HW-1.0,HW-1.1",
+        channel: "beta",
+        critical: false,
+        release_notes: "Shorter stopping distance on wet roads",
+        requires: '[{"ecu_type":"zonal-gateway","min_version":"2.0.0"}]',
+        file: "(the image)",
+      },
+    ],
+  },
+);
+
 export const FirmwarePatch = Type.Object(
   {
     channel: Type.Optional(Channel),
@@ -77,7 +113,11 @@ export const FirmwarePatch = Type.Object(
     rxswin: Type.Optional(Type.Union([Rxswin, Type.Null()])),
     availability: Type.Optional(Availability),
   },
-  { minProperties: 1, additionalProperties: false },
+  {
+    minProperties: 1,
+    additionalProperties: false,
+    examples: [{ release_notes: "Shorter stopping distance on wet roads", critical: true }],
+  },
 );
 export type FirmwarePatch = Static<typeof FirmwarePatch>;
 

@@ -31,6 +31,7 @@ export const Version = Type.String({
 export const Sha256 = Type.String({
   pattern: "^[0-9a-f]{64}$",
   description: "SHA-256, lower-case hex",
+  examples: ["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
 });
 
 /** RFC 3339; UTC in every answer. */

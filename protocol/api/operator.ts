@@ -58,7 +58,10 @@ export const NewAccount = Type.Object(
     diagnostic_level: Type.Optional(LevelName),
     password: Type.Optional(Password),
   },
-  closed,
+  {
+    ...closed,
+    examples: [{ name: "alice", display_name: "Alice Brown", role: "campaign_manager" }],
+  },
 );
 export type NewAccount = Static<typeof NewAccount>;
 
@@ -71,11 +74,14 @@ export const AccountChange = Type.Object(
     ),
     disabled: Type.Optional(Type.Boolean()),
   },
-  { ...closed, minProperties: 1 },
+  { ...closed, minProperties: 1, examples: [{ role: "diagnostician", diagnostic_level: "write" }] },
 );
 export type AccountChange = Static<typeof AccountChange>;
 
-export const PasswordReset = Type.Object({ password: Type.Optional(Password) }, closed);
+export const PasswordReset = Type.Object(
+  { password: Type.Optional(Password) },
+  { ...closed, examples: [{}] },
+);
 export const OneTimePassword = Type.Object({
   password: Type.String({
     description: "Shown only now; whoever logs in with it sets their own in the same request",
@@ -88,16 +94,24 @@ export const Login = Type.Object(
     password: Password,
     new_password: Type.Optional(Password),
   },
-  closed,
+  { ...closed, examples: [{ name: "alice", password: "correct horse battery staple" }] },
 );
-export const PasswordChange = Type.Object({ password: Password, new_password: Password }, closed);
+export const PasswordChange = Type.Object(
+  { password: Password, new_password: Password },
+  {
+    ...closed,
+    examples: [
+      { password: "correct horse battery staple", new_password: "seven brakes on a rainy day" },
+    ],
+  },
+);
 export const IdTokenLogin = Type.Object(
   { id_token: Type.String({ minLength: 1, maxLength: 16_384, writeOnly: true }) },
-  closed,
+  { ...closed, examples: [{ id_token: "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2ln" }] },
 );
 export const Refresh = Type.Object(
   { refresh_token: Type.String({ minLength: 1, maxLength: 256, writeOnly: true }) },
-  closed,
+  { ...closed, examples: [{ refresh_token: "lwr_4N0sQ2m8fXo5V7bKc1TzYhLwPaRdUeGi" }] },
 );
 
 /** What a login, or the refresh of one, gives; in the names of RFC 6749 §5.1. */

@@ -76,34 +76,55 @@ export const VciAnswer = Type.Object({ vci_id: Uuid, ...CheckAnswer.properties }
 export type VciAnswer = Static<typeof VciAnswer>;
 
 /** A version list to compare with the catalogue; nothing of it is stored. */
-export const CheckRequest = Type.Object({
-  vin: VehicleId,
-  ecus: Type.Optional(
-    Type.Array(
-      Type.Object({
-        ecu_id: EcuId,
-        zone_id: ZoneId,
-        ecu_type: EcuType,
-        hardware_version: HardwareVersion,
-        software_version: Version,
-      }),
-      { minItems: 1, maxItems: 256, description: "As the newest VCI says by default" },
+export const CheckRequest = Type.Object(
+  {
+    vin: VehicleId,
+    ecus: Type.Optional(
+      Type.Array(
+        Type.Object({
+          ecu_id: EcuId,
+          zone_id: ZoneId,
+          ecu_type: EcuType,
+          hardware_version: HardwareVersion,
+          software_version: Version,
+        }),
+        { minItems: 1, maxItems: 256, description: "As the newest VCI says by default" },
+      ),
     ),
-  ),
-});
+  },
+  {
+    examples: [
+      {
+        vin: "VMG-001",
+        ecus: [
+          {
+            ecu_id: "ECU_001",
+            zone_id: "ZG-FRONT",
+            ecu_type: "brake-controller",
+            hardware_version: "HW-1.0",
+            software_version: "1.2.0",
+          },
+        ],
+      },
+    ],
+  },
+);
 
-export const PackageRequest = Type.Object({
-  vin: VehicleId,
-  ecu_ids: Type.Optional(
-    Type.Array(EcuId, {
-      minItems: 1,
-      maxItems: 256,
-      description: "Only these; all outdated by default",
-    }),
-  ),
-  /** That the vehicle carries out. */
-  command_id: Type.Optional(Uuid),
-});
+export const PackageRequest = Type.Object(
+  {
+    vin: VehicleId,
+    ecu_ids: Type.Optional(
+      Type.Array(EcuId, {
+        minItems: 1,
+        maxItems: 256,
+        description: "Only these; all outdated by default",
+      }),
+    ),
+    /** That the vehicle carries out. */
+    command_id: Type.Optional(Uuid),
+  },
+  { examples: [{ vin: "VMG-001" }] },
+);
 
 export const PackageAnswer = Type.Object({
   package_id: Type.String(),

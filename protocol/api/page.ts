@@ -12,6 +12,6 @@ export function PageQuery<Cursor extends TSchema>(cursor: Cursor) {
 export function Page<Item extends TSchema>(item: Item) {
   return Type.Object({
     items: Type.Array(item),
-    next_cursor: Type.Union([Type.String(), Type.Null()]),
+    next_cursor: Type.Union([Type.String(), Type.Null()], { examples: [null] }),
   });
 }

@@ -71,11 +71,27 @@ const settings = {
 };
 
 /** Under which conditions a vehicle updates. */
-export const PolicySettings = Type.Object(settings, closed);
+export const PolicySettings = Type.Object(settings, {
+  ...closed,
+  examples: [
+    {
+      mode: "scheduled",
+      check_interval_s: 3600,
+      windows: [{ days: ["mon", "tue", "wed"], from: "22:00", to: "04:30" }],
+      consent: "required",
+      min_battery_soc: 40,
+      min_free_storage: { bytes: 2000000000 },
+      parked: true,
+    },
+  ],
+});
 export type PolicySettings = Static<typeof PolicySettings>;
 
 /** What somebody has set; the rest is as in the gateway's configuration. */
-export const PolicyChange = Type.Partial(PolicySettings, closed);
+export const PolicyChange = Type.Partial(PolicySettings, {
+  ...closed,
+  examples: [{ mode: "manual" }],
+});
 export type PolicyChange = Static<typeof PolicyChange>;
 
 const GroupContent = {
@@ -95,7 +111,25 @@ const GroupContent = {
 };
 
 /** A policy for a group of vehicles, as it is given. */
-export const GroupPolicyContent = Type.Object(GroupContent, closed);
+export const GroupPolicyContent = Type.Object(GroupContent, {
+  ...closed,
+  examples: [
+    {
+      name: "Parked at night",
+      position: 10,
+      filter: 'region == "EU" and tag == "pilot"',
+      settings: {
+        mode: "scheduled",
+        check_interval_s: 3600,
+        windows: [{ days: ["mon", "tue", "wed"], from: "22:00", to: "04:30" }],
+        consent: "required",
+        min_battery_soc: 40,
+        min_free_storage: { bytes: 2000000000 },
+        parked: true,
+      },
+    },
+  ],
+});
 export type GroupPolicyContent = Static<typeof GroupPolicyContent>;
 
 const change = { changed_by: Type.String(), changed_at: Timestamp };

@@ -20,12 +20,28 @@ export const readinessPhases = ["download", "install"] as const;
 export type ReadinessPhase = (typeof readinessPhases)[number];
 
 /** A vehicle asks whether it may go on with its update. */
-export const ReadinessRequest = Type.Object({
-  update_id: Uuid,
-  phase: Type.Enum(readinessPhases),
-  conditions: UpdateConditions,
-  command_id: Type.Optional(Uuid),
-});
+export const ReadinessRequest = Type.Object(
+  {
+    update_id: Uuid,
+    phase: Type.Enum(readinessPhases),
+    conditions: UpdateConditions,
+    command_id: Type.Optional(Uuid),
+  },
+  {
+    examples: [
+      {
+        update_id: "019c2f4e-7d3a-7b10-8c55-5f2d6c1b9e01",
+        phase: "install",
+        conditions: {
+          battery_soc: 80,
+          free_storage_bytes: 4000000000,
+          parked: true,
+          consent: true,
+        },
+      },
+    ],
+  },
+);
 export type ReadinessRequest = Static<typeof ReadinessRequest>;
 
 export const ReadinessAnswer = Type.Object({

@@ -28,13 +28,25 @@ export const SbomComponent = Type.Object({
 export type SbomComponent = Static<typeof SbomComponent>;
 
 /** What identifies a CycloneDX document. */
-export const SbomHead = Type.Object({
-  bomFormat: Type.Literal("CycloneDX"),
-  specVersion: Type.Enum(["1.5", "1.6", "1.7"]),
-  serialNumber: Type.Optional(
-    Type.String({
-      pattern: "^urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
-    }),
-  ),
-  version: Type.Optional(Type.Integer({ minimum: 1, maximum: 2 ** 31 - 1 })),
-});
+export const SbomHead = Type.Object(
+  {
+    bomFormat: Type.Literal("CycloneDX"),
+    specVersion: Type.Enum(["1.5", "1.6", "1.7"]),
+    serialNumber: Type.Optional(
+      Type.String({
+        pattern: "^urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+      }),
+    ),
+    version: Type.Optional(Type.Integer({ minimum: 1, maximum: 2 ** 31 - 1 })),
+  },
+  {
+    examples: [
+      {
+        bomFormat: "CycloneDX",
+        specVersion: "1.6",
+        serialNumber: "urn:uuid:3e671687-395b-41f5-a30f-a58921a69b79",
+        version: 1,
+      },
+    ],
+  },
+);

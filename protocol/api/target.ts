@@ -16,7 +16,10 @@ export const PreviewRequest = Type.Object(
     filter: FilterText,
     percentage: Type.Number({ default: 100, exclusiveMinimum: 0, maximum: 100 }),
   },
-  { additionalProperties: false },
+  {
+    additionalProperties: false,
+    examples: [{ filter: 'region == "EU" and model == "Lattice One"' }],
+  },
 );
 
 /** How many vehicles have a value; null: it is not known. */
@@ -49,7 +52,7 @@ export const TagRequest = Type.Object(
     add: Type.Array(Tag, { default: [], maxItems: MAX_TAGS, uniqueItems: true }),
     remove: Type.Array(Tag, { default: [], maxItems: MAX_TAGS, uniqueItems: true }),
   },
-  { additionalProperties: false },
+  { additionalProperties: false, examples: [{ vins: ["VMG-001", "VMG-002"], add: ["pilot"] }] },
 );
 export type TagRequest = Static<typeof TagRequest>;
 

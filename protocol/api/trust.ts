@@ -27,7 +27,12 @@ const PendingTarget = Type.Object(
     path: Type.String({ minLength: 1, maxLength: 1024 }),
     length: Type.Integer({ minimum: 0 }),
     hashes: Type.Object(
-      { sha256: Sha256, sha512: Type.Optional(Type.String({ pattern: "^[0-9a-f]{128}$" })) },
+      {
+        sha256: Sha256,
+        sha512: Type.Optional(
+          Type.String({ pattern: "^[0-9a-f]{128}$", examples: ["0f".repeat(64)] }),
+        ),
+      },
       { additionalProperties: false },
     ),
     custom: Type.Object({}, { description: "For which ECUs and hardware, and which release" }),
@@ -39,6 +44,27 @@ export type PendingTarget = Static<typeof PendingTarget>;
 /** `GET /uptane/pending`: images that no signed targets name yet. */
 export const PendingTargets = Type.Array(PendingTarget, { maxItems: 10_000 });
 export type PendingTargets = Static<typeof PendingTargets>;
+
+/** The body of `POST /uptane/{repository}/metadata` and `…/rehearsal`: a file of a role. */
+export const SignedMetadata = Type.Object(
+  {
+    signatures: Type.Array(Type.Object({ keyid: Type.String(), sig: Type.String() })),
+    signed: Type.Object({}, { description: "What is signed, as TUF 1.0 §4 says for its `_type`" }),
+  },
+  {
+    examples: [
+      {
+        signatures: [
+          {
+            keyid: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            sig: "3045022100",
+          },
+        ],
+        signed: { _type: "root", version: 2 },
+      },
+    ],
+  },
+);
 
 /** `POST /uptane/{repository}/metadata`: what was taken. */
 export const PublishedMetadata = Type.Object({

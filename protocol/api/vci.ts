@@ -31,22 +31,43 @@ export const VciEcu = Type.Object({
 export type VciEcu = Static<typeof VciEcu>;
 
 /** Vehicle Configuration Information: which ECUs a vehicle has, where, with which versions. */
-export const Vci = Type.Object({
-  vin: Type.Optional(VehicleId),
-  collected_at: Type.Optional(Timestamp),
-  reason: Type.Optional(
-    Type.String({
-      maxLength: 64,
-      description: "Why it was sent: power_on, after_update, requested",
-    }),
-  ),
-  zones: Type.Array(
-    Type.Object({ zone_id: ZoneId, logical_address: Type.Optional(LogicalAddress) }),
-    { minItems: 1, maxItems: 64 },
-  ),
-  ecus: Type.Array(VciEcu, { minItems: 1, maxItems: 256 }),
-  manifest: Type.Optional(VehicleManifest),
-});
+export const Vci = Type.Object(
+  {
+    vin: Type.Optional(VehicleId),
+    collected_at: Type.Optional(Timestamp),
+    reason: Type.Optional(
+      Type.String({
+        maxLength: 64,
+        description: "Why it was sent: power_on, after_update, requested",
+      }),
+    ),
+    zones: Type.Array(
+      Type.Object({ zone_id: ZoneId, logical_address: Type.Optional(LogicalAddress) }),
+      { minItems: 1, maxItems: 64 },
+    ),
+    ecus: Type.Array(VciEcu, { minItems: 1, maxItems: 256 }),
+    manifest: Type.Optional(VehicleManifest),
+  },
+  {
+    examples: [
+      {
+        vin: "VMG-001",
+        collected_at: "2026-01-19T10:07:00Z",
+        reason: "power_on",
+        zones: [{ zone_id: "ZG-FRONT" }],
+        ecus: [
+          {
+            ecu_id: "ECU_001",
+            zone_id: "ZG-FRONT",
+            ecu_type: "brake-controller",
+            hardware_version: "HW-1.0",
+            software_version: "1.2.0",
+          },
+        ],
+      },
+    ],
+  },
+);
 export type Vci = Static<typeof Vci>;
 
 /**

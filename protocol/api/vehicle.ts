@@ -17,13 +17,26 @@ export const Tag = Type.String({
 });
 const Tags = Type.Array(Tag, { maxItems: MAX_TAGS, uniqueItems: true });
 
-export const RegisterRequest = Type.Object({
-  vin: VehicleId,
-  model: Type.Optional(Type.String({ maxLength: 64 })),
-  region: Type.Optional(Type.String({ maxLength: 64 })),
-  vmg_version: Type.Optional(Type.String({ maxLength: 64 })),
-  time_zone: Type.Optional(TimeZone),
-});
+export const RegisterRequest = Type.Object(
+  {
+    vin: VehicleId,
+    model: Type.Optional(Type.String({ maxLength: 64 })),
+    region: Type.Optional(Type.String({ maxLength: 64 })),
+    vmg_version: Type.Optional(Type.String({ maxLength: 64 })),
+    time_zone: Type.Optional(TimeZone),
+  },
+  {
+    examples: [
+      {
+        vin: "VMG-001",
+        model: "Lattice One",
+        region: "EU",
+        vmg_version: "3.1.0",
+        time_zone: "Europe/Berlin",
+      },
+    ],
+  },
+);
 export type RegisterRequest = Static<typeof RegisterRequest>;
 
 export const VehicleStatus = Type.Union([
@@ -86,6 +99,10 @@ export const VehiclePatch = Type.Object(
     time_zone: Type.Optional(Type.Union([TimeZone, Type.Null()])),
     min_profile: Type.Optional(MinProfile),
   },
-  { minProperties: 1, additionalProperties: false },
+  {
+    minProperties: 1,
+    additionalProperties: false,
+    examples: [{ channel: "beta", tags: ["pilot"] }],
+  },
 );
 export type VehiclePatch = Static<typeof VehiclePatch>;

@@ -22,6 +22,7 @@ const Kinds = Type.Array(
 const Secret = Type.String({
   pattern: "^whsec_[A-Za-z0-9+/]{32,88}={0,2}$",
   description: "whsec_ and 24 to 64 random bytes in base64, as Standard Webhooks has it",
+  examples: ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
 });
 
 export const NewWebhook = Type.Object(
@@ -33,7 +34,12 @@ export const NewWebhook = Type.Object(
     secret: Type.Optional(Secret),
     active: Type.Optional(Type.Boolean({ default: true })),
   },
-  { additionalProperties: false },
+  {
+    additionalProperties: false,
+    examples: [
+      { url: "https://example.com/latticeway", description: "Fleet desk", kinds: ["campaign.*"] },
+    ],
+  },
 );
 export type NewWebhook = Static<typeof NewWebhook>;
 
@@ -45,7 +51,7 @@ export const WebhookChange = Type.Object(
     vin: Type.Optional(OrNull(VehicleId)),
     active: Type.Optional(Type.Boolean()),
   },
-  { additionalProperties: false, minProperties: 1 },
+  { additionalProperties: false, minProperties: 1, examples: [{ active: false }] },
 );
 export type WebhookChange = Static<typeof WebhookChange>;
 
@@ -91,7 +97,7 @@ export const SecretRotation = Type.Object(
       }),
     ),
   },
-  { additionalProperties: false },
+  { additionalProperties: false, examples: [{ overlap_h: 24 }] },
 );
 
 export const deliveryStatuses = ["waiting", "delivered", "dead"] as const;

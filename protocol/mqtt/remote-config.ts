@@ -8,7 +8,7 @@ export const RemoteConfig = Type.Object(
     check_interval_s: Type.Optional(Type.Integer({ minimum: 1, maximum: 31_536_000 })),
     auto_update: Type.Optional(Type.Boolean()),
   },
-  { additionalProperties: false },
+  { additionalProperties: false, examples: [{ heartbeat_interval_s: 30, check_interval_s: 3600 }] },
 );
 export type RemoteConfig = Static<typeof RemoteConfig>;
 

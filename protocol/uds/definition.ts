@@ -111,6 +111,7 @@ export const DtcDefinition = closed({
   code: Type.String({
     pattern: "^[PCBU][0-3][0-9A-F]{3}(-[0-9A-F]{2})?$",
     description: "P0562-16, or P0562 for every failure type",
+    examples: ["P0562-16"],
   }),
   text: Type.String({ minLength: 1, maxLength: 512, description: "1 to 512 characters" }),
   severity: Type.Optional(Type.Enum(dtcSeverities, { description: dtcSeverities.join(", ") })),

@@ -5,6 +5,7 @@ import { EcuId, Timestamp, VehicleId } from "#protocol/api/identifier.ts";
 import { Page, PageQuery } from "#protocol/api/page.ts";
 import { jcs } from "#protocol/bytes/jcs.ts";
 import type { Db } from "#server/database/connection.ts";
+import { text } from "#server/http/answers.ts";
 import type { Http } from "#server/http/http.ts";
 import { page } from "#server/http/page.ts";
 import { auditHead, entriesAfter, listEntries } from "./queries.ts";
@@ -24,6 +25,7 @@ export function auditRoutes({ db }: { db: Db }) {
         config,
         schema: {
           tags,
+          operationId: "listAuditEntries",
           summary: "Entries of the audit log, newest first",
           querystring: Type.Object({
             ...PageQuery(Seq).properties,
@@ -62,7 +64,11 @@ export function auditRoutes({ db }: { db: Db }) {
       "/audit/export",
       {
         config,
-        schema: { tags, summary: "The whole log, an entry a line, in the form of RFC 8785" },
+        schema: {
+          tags,
+          summary: "The whole log, an entry a line, in the form of RFC 8785",
+          response: { 200: text("An entry a line", "application/x-ndjson") },
+        },
       },
       async ({ method }, reply) => {
         void reply.type("application/x-ndjson");

@@ -22,6 +22,7 @@ export function dryRunRoutes(deps: DryRunDeps) {
         config,
         schema: {
           tags,
+          operationId: "dryRunContent",
           summary: "What a campaign would do that is yet to be made",
           body: CampaignContent,
           response: { 200: DryRun },

@@ -14,6 +14,7 @@ export function explainRoutes(deps: ExplainDeps) {
         config: { access: { by: "operator" } },
         schema: {
           tags: ["vehicles"],
+          operationId: "explainFirmware",
           summary: "Why a vehicle gets a firmware, or each reason why not",
           params: Type.Object({ vin: VehicleId }),
           querystring: ExplainQuery,

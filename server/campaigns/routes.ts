@@ -13,6 +13,7 @@ import { Page, PageQuery } from "#protocol/api/page.ts";
 import { ProblemError } from "#protocol/api/problem.ts";
 import type { Db } from "#server/database/connection.ts";
 import { callingOperator } from "#server/http/access.ts";
+import { NoContent } from "#server/http/answers.ts";
 import type { Http } from "#server/http/http.ts";
 import { page } from "#server/http/page.ts";
 import type { CampaignDeps } from "./actions.ts";
@@ -66,7 +67,15 @@ function reading(http: Http, db: Db): void {
 
   http.get(
     "/campaigns/:campaign_id",
-    { config: readable, schema: { tags, params: CampaignId, response: { 200: CampaignAnswer } } },
+    {
+      config: readable,
+      schema: {
+        tags,
+        summary: "A campaign",
+        params: CampaignId,
+        response: { 200: CampaignAnswer },
+      },
+    },
     async ({ params }) => answerOf(await existing(db, params.campaign_id)),
   );
 }
@@ -136,7 +145,15 @@ function drafts(http: Http, db: Db): void {
 
   http.delete(
     "/campaigns/:campaign_id",
-    { config: writable, schema: { tags, summary: "Deletes a draft", params: CampaignId } },
+    {
+      config: writable,
+      schema: {
+        tags,
+        summary: "Deletes a draft",
+        params: CampaignId,
+        response: { 204: NoContent },
+      },
+    },
     async (request, reply) => {
       await deleteDraft(db, request.params.campaign_id, callingOperator(request));
       return reply.code(204).send();

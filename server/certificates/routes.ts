@@ -6,6 +6,7 @@ import { Timestamp, Uuid, VehicleId } from "#protocol/api/identifier.ts";
 import { Page, PageQuery } from "#protocol/api/page.ts";
 import { ProblemError } from "#protocol/api/problem.ts";
 import { callingOperator } from "#server/http/access.ts";
+import { file } from "#server/http/answers.ts";
 import type { Http } from "#server/http/http.ts";
 import { page } from "#server/http/page.ts";
 import { hashToken } from "#server/operators/token.ts";
@@ -132,13 +133,13 @@ function revocation(http: Http, deps: CertificateDeps): void {
       schema: {
         tags,
         summary: "The certificate revocation list (RFC 5280, DER) of one issuing authority",
-        produces: ["application/pkix-crl"],
         querystring: Type.Object({
           algorithm: Type.Enum(KeyAlgorithm, {
             default: "ecdsa-p256",
             description: "Names the authority: each certifies keys of its own kind",
           }),
         }),
+        response: { 200: file("The list", "application/pkix-crl") },
       },
     },
     async ({ query }, reply) => {

@@ -20,6 +20,7 @@ export function vehicleCertificateRoutes(deps: IssueDeps) {
         config: { access: { by: "anyone" } },
         schema: {
           tags,
+          operationId: "enrollVehicle",
           summary:
             "A vehicle gets a certificate, by a one-time token or by its factory certificate",
           body: EnrollRequest,
@@ -44,6 +45,7 @@ export function vehicleCertificateRoutes(deps: IssueDeps) {
         config: { access: { by: "vehicle" } },
         schema: {
           tags,
+          operationId: "renewCertificate",
           summary:
             "A vehicle gets a new certificate under the one it has, with a new key or the same",
           body: RenewRequest,

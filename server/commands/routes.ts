@@ -27,17 +27,19 @@ export function commandRoutes(deps: CommandDeps) {
   };
 }
 
+const sending = {
+  access: { by: "operator", roles: ["release_manager", "diagnostician"] },
+} as const;
+
 function commands(http: Http, deps: CommandDeps): void {
   const { db } = deps;
-  const sending = {
-    access: { by: "operator", roles: ["release_manager", "diagnostician"] },
-  } as const;
   http.post(
     "/vehicles/:vin/commands",
     {
       config: sending,
       schema: {
         tags,
+        operationId: "sendCommand",
         summary: "Sends a command; it waits for a vehicle that is offline",
         params: Vin,
         body: CommandRequest,
@@ -57,6 +59,7 @@ function commands(http: Http, deps: CommandDeps): void {
       config: { access: { by: "operator" } },
       schema: {
         tags,
+        summary: "Commands to a vehicle, newest first",
         params: Vin,
         querystring: PageQuery(Uuid),
         response: { 200: Page(CommandState) },
@@ -76,7 +79,12 @@ function commands(http: Http, deps: CommandDeps): void {
     "/commands/:command_id",
     {
       config: { access: { by: "operator" } },
-      schema: { tags, params: Type.Object({ command_id: Uuid }), response: { 200: CommandState } },
+      schema: {
+        tags,
+        summary: "A command",
+        params: Type.Object({ command_id: Uuid }),
+        response: { 200: CommandState },
+      },
     },
     async ({ params }) => existingCommand(db, params.command_id),
   );
@@ -123,7 +131,12 @@ function configuration(http: Http, { db, delivery }: CommandDeps): void {
     "/vehicles/:vin/config",
     {
       config: { access: { by: "operator" } },
-      schema: { tags, params: Vin, response: { 200: Type.Union([RemoteConfigMessage, Unset]) } },
+      schema: {
+        tags,
+        summary: "The vehicle's remote configuration",
+        params: Vin,
+        response: { 200: Type.Union([RemoteConfigMessage, Unset]) },
+      },
     },
     async ({ params }) => {
       await demandVehicle(db, params.vin);

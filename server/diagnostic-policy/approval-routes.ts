@@ -12,7 +12,7 @@ import type { Approvals } from "./approvals.ts";
 const tags = ["diagnostics"];
 const Comment = Type.Object(
   { comment: Type.Optional(Type.String({ minLength: 1, maxLength: 1024 })) },
-  { additionalProperties: false },
+  { additionalProperties: false, examples: [{ comment: "The vehicle is in our workshop" }] },
 );
 
 /** What waits for a second operator, and their word on it. */
@@ -24,6 +24,7 @@ export function approvalRoutes({ db, approvals }: { db: Db; approvals: Approvals
         config: { access: { by: "operator" } },
         schema: {
           tags,
+          summary: "What waits for another person's approval, or did",
           querystring: Type.Object({
             ...PageQuery(Uuid).properties,
             vin: Type.Optional(VehicleId),

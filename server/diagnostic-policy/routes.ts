@@ -7,6 +7,7 @@ import { diagnosticLevels } from "#protocol/uds/level.ts";
 import { appendEntry } from "#server/audit/audit-log.ts";
 import type { Db } from "#server/database/connection.ts";
 import { callingOperator, operatorLevels, roles, type Operator } from "#server/http/access.ts";
+import { NoContent } from "#server/http/answers.ts";
 import type { Http } from "#server/http/http.ts";
 import { demandEcus } from "#server/vehicles/ecus.ts";
 import { decide } from "./policy.ts";
@@ -45,7 +46,10 @@ function rules(http: Http, db: Db): void {
 
   http.post(
     "/diagnostics/policy/rules",
-    { config, schema: { tags, body: RuleContent, response: { 201: Rule } } },
+    {
+      config,
+      schema: { tags, summary: "Adds a rule", body: RuleContent, response: { 201: Rule } },
+    },
     async (request, reply) => {
       const { body } = request;
       checkRule(body);
@@ -65,7 +69,16 @@ function rules(http: Http, db: Db): void {
 function changes(http: Http, db: Db): void {
   http.put(
     "/diagnostics/policy/rules/:rule_id",
-    { config, schema: { tags, params: RuleId, body: RuleContent, response: { 200: Rule } } },
+    {
+      config,
+      schema: {
+        tags,
+        summary: "Replaces a rule",
+        params: RuleId,
+        body: RuleContent,
+        response: { 200: Rule },
+      },
+    },
     async (request) => {
       const { body, params } = request;
       checkRule(body);
@@ -82,7 +95,10 @@ function changes(http: Http, db: Db): void {
 
   http.delete(
     "/diagnostics/policy/rules/:rule_id",
-    { config, schema: { tags, params: RuleId } },
+    {
+      config,
+      schema: { tags, summary: "Deletes a rule", response: { 204: NoContent }, params: RuleId },
+    },
     async (request, reply) => {
       const { rule_id } = request.params;
       const operator = callingOperator(request);
@@ -132,7 +148,17 @@ const Check = Type.Object(
       examples: ["22 F190"],
     }),
   },
-  { additionalProperties: false },
+  {
+    additionalProperties: false,
+    examples: [
+      {
+        operator: { name: "alice", role: "diagnostician", diagnostic_level: "read" },
+        vin: "VMG-001",
+        ecu_ids: ["ECU_001"],
+        request: "22 F190",
+      },
+    ],
+  },
 );
 
 const Explanation = Type.Object({

@@ -54,7 +54,18 @@ export const RuleContent = Type.Object(
     ecu_types: list(EcuType, 256, "ECUs by type"),
     requests: list(RequestPattern, 64, "Requests that fit one of these"),
   },
-  closed,
+  {
+    ...closed,
+    examples: [
+      {
+        position: 1,
+        effect: "allow",
+        description: "Workshops read identification",
+        roles: ["diagnostician"],
+        requests: [{ service: "22", did: "F190-F19F" }],
+      },
+    ],
+  },
 );
 export type RuleContent = Static<typeof RuleContent>;
 

@@ -47,6 +47,7 @@ function scanning(http: Http, { db, scans }: { db: Db; scans: Scans }): void {
       config: reading,
       schema: {
         tags,
+        summary: "Scans, newest first",
         querystring: Type.Object({
           ...PageQuery(Uuid).properties,
           vin: Type.Optional(VehicleId),
@@ -67,7 +68,12 @@ function scanning(http: Http, { db, scans }: { db: Db; scans: Scans }): void {
     "/diagnostics/scans/:scan_id",
     {
       config: reading,
-      schema: { tags, params: Type.Object({ scan_id: Uuid }), response: { 200: Scan } },
+      schema: {
+        tags,
+        summary: "A scan, with what each ECU has told",
+        params: Type.Object({ scan_id: Uuid }),
+        response: { 200: Scan },
+      },
     },
     async ({ params }) => scans.read(params.scan_id),
   );
@@ -80,6 +86,7 @@ function differences(http: Http, { scans }: { scans: Scans }): void {
       config: reading,
       schema: {
         tags,
+        operationId: "compareScans",
         summary: "What has changed from one scan of a vehicle to another",
         params: Type.Object({ before: Uuid, after: Uuid }),
         response: { 200: ScanDiff },
@@ -94,6 +101,7 @@ function differences(http: Http, { scans }: { scans: Scans }): void {
       config: reading,
       schema: {
         tags,
+        operationId: "compareScansOfUpdate",
         summary: "What an update has changed, by the scans before and after it",
         params: Type.Object({ update_id: Uuid }),
         response: { 200: ScanDiff },

@@ -15,6 +15,7 @@ import type { Db } from "#server/database/connection.ts";
 import { sessionById } from "#server/diagnostic-sessions/queries.ts";
 import { callingOperator, diagnosticRoles, type Operator } from "#server/http/access.ts";
 import { eventStreams } from "#server/http/event-stream.ts";
+import { EventStream } from "#server/http/answers.ts";
 import type { Http } from "#server/http/http.ts";
 import { page } from "#server/http/page.ts";
 import { operatorById } from "#server/operators/queries.ts";
@@ -161,6 +162,7 @@ function results(http: Http, deps: ScriptRouteDeps): void {
       config: reading,
       schema: {
         tags,
+        summary: "Runs of scripts, newest first",
         querystring: Type.Object({
           ...PageQuery(Uuid).properties,
           vin: Type.Optional(VehicleId),
@@ -185,7 +187,10 @@ function results(http: Http, deps: ScriptRouteDeps): void {
 
   http.get(
     "/diagnostics/scripts/:script_id",
-    { config: reading, schema: { tags, params: Id, response: { 200: ScriptRun } } },
+    {
+      config: reading,
+      schema: { tags, summary: "A run of a script", params: Id, response: { 200: ScriptRun } },
+    },
     async ({ params }) => {
       const row = await known(db, params.script_id);
       return asRun(row, await catalogueOf(deps, row));
@@ -198,6 +203,7 @@ function results(http: Http, deps: ScriptRouteDeps): void {
       config: reading,
       schema: {
         tags,
+        summary: "The steps of a run that are done, in their order",
         params: Id,
         querystring: PageQuery(Type.Integer({ minimum: 0, description: "seq of the last one" })),
         response: { 200: Page(ScriptStepResult) },
@@ -228,6 +234,7 @@ function progress(http: Http, deps: ScriptRouteDeps): void {
         tags,
         summary: "Steps as they happen (server-sent events), then the whole run",
         params: Id,
+        response: { 200: EventStream },
         headers: Type.Object({
           "last-event-id": Type.Optional(Type.String({ pattern: "^[0-9]{1,9}$" })),
         }),

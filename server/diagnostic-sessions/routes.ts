@@ -82,7 +82,15 @@ function handling(http: Http, { sessions }: SessionRouteDeps): void {
 
   http.delete(
     "/diagnostics/sessions/:session_id",
-    { config: acting, schema: { tags, params: Id, response: { 200: DiagnosticSession } } },
+    {
+      config: acting,
+      schema: {
+        tags,
+        summary: "Ends a diagnostic session",
+        params: Id,
+        response: { 200: DiagnosticSession },
+      },
+    },
     async (request) =>
       asSession(await sessions.close(callingOperator(request), request.params.session_id)),
   );
@@ -97,6 +105,7 @@ function reading(http: Http, { db }: SessionRouteDeps): void {
       config,
       schema: {
         tags,
+        summary: "Diagnostic sessions, newest first",
         querystring: Type.Object({
           ...PageQuery(Uuid).properties,
           vin: Type.Optional(VehicleId),
@@ -117,7 +126,15 @@ function reading(http: Http, { db }: SessionRouteDeps): void {
 
   http.get(
     "/diagnostics/sessions/:session_id",
-    { config, schema: { tags, params: Id, response: { 200: DiagnosticSession } } },
+    {
+      config,
+      schema: {
+        tags,
+        summary: "A diagnostic session",
+        params: Id,
+        response: { 200: DiagnosticSession },
+      },
+    },
     async ({ params }) => {
       const row = await sessionById(db, params.session_id);
       if (row === undefined) throw new ProblemError("SESSION_UNKNOWN", params.session_id);

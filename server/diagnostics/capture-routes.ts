@@ -9,14 +9,15 @@ import type { ExchangeFilter } from "#server/audit/queries.ts";
 import type { Db } from "#server/database/connection.ts";
 import { sessionById } from "#server/diagnostic-sessions/queries.ts";
 import { callingOperator, diagnosticRoles, type Operator } from "#server/http/access.ts";
+import { file } from "#server/http/answers.ts";
 import type { Http } from "#server/http/http.ts";
 import { diagnosticCapture } from "./capture.ts";
 
+const config = { access: { by: "operator", roles: diagnosticRoles } } as const;
+const tags = ["diagnostics"];
+
 /** Diagnostics as pcapng files, for Wireshark. */
 export function captureRoutes({ db, audit }: { db: Db; audit: AuditLog }) {
-  const config = { access: { by: "operator", roles: diagnosticRoles } } as const;
-  const tags = ["diagnostics"];
-
   async function send(
     reply: FastifyReply,
     operator: Operator,
@@ -45,6 +46,7 @@ export function captureRoutes({ db, audit }: { db: Db; audit: AuditLog }) {
         schema: {
           tags,
           summary: "What was said to a vehicle and what it answered, as pcapng",
+          response: { 200: file("A pcapng file", "application/x-pcapng") },
           querystring: Type.Object({
             vin: VehicleId,
             ecu_id: Type.Optional(EcuId),
@@ -73,6 +75,7 @@ export function captureRoutes({ db, audit }: { db: Db; audit: AuditLog }) {
           tags,
           summary: "A session, from its beginning to its end, as pcapng",
           params: Type.Object({ session_id: Uuid }),
+          response: { 200: file("A pcapng file", "application/x-pcapng") },
         },
       },
       async (request, reply) => {

@@ -13,6 +13,7 @@ import { ProblemError } from "#protocol/api/problem.ts";
 import { Instant } from "#protocol/mqtt/instant.ts";
 import { callingOperator, diagnosticRoles } from "#server/http/access.ts";
 import { eventStreams } from "#server/http/event-stream.ts";
+import { EventStream } from "#server/http/answers.ts";
 import type { Http } from "#server/http/http.ts";
 import { page } from "#server/http/page.ts";
 import { operatorById } from "#server/operators/queries.ts";
@@ -130,6 +131,7 @@ function results(http: Http, deps: DiagnosticDeps): void {
       config: { access },
       schema: {
         tags,
+        summary: "Requests and their results, newest first",
         querystring: Type.Object({ ...PageQuery(Uuid).properties, ...Filter }),
         response: { 200: Page(DiagnosticResult) },
       },
@@ -150,6 +152,7 @@ function results(http: Http, deps: DiagnosticDeps): void {
       schema: {
         tags,
         summary: "Results as they change, as server-sent events; Last-Event-ID resumes",
+        response: { 200: EventStream },
         querystring: Type.Object(Filter),
         headers: Type.Object({
           "last-event-id": Type.Optional(Type.String({ pattern: "^[0-9]{1,18}$" })),
@@ -177,6 +180,7 @@ function oneResult(http: Http, deps: DiagnosticDeps & EndingDeps): void {
       config: { access: { by: "operator" } },
       schema: {
         tags,
+        summary: "A request and its result",
         params,
         querystring: Type.Object({ wait_ms: WaitMs }),
         response: { 200: DiagnosticResult },

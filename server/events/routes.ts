@@ -6,6 +6,7 @@ import { Page, PageQuery } from "#protocol/api/page.ts";
 import { ProblemError } from "#protocol/api/problem.ts";
 import type { Db } from "#server/database/connection.ts";
 import { eventStreams } from "#server/http/event-stream.ts";
+import { EventStream } from "#server/http/answers.ts";
 import type { Http } from "#server/http/http.ts";
 import { page } from "#server/http/page.ts";
 import type { EventFeed } from "./feed.ts";
@@ -67,6 +68,7 @@ export function eventRoutes({ db, feed, mayGoOn }: EventRoutesDeps) {
         schema: {
           tags,
           summary: "Events as they come, as server-sent events; Last-Event-ID resumes",
+          response: { 200: EventStream },
           querystring: Type.Object({ since: Type.Optional(EventId), ...Filter }),
           headers: Type.Object({ "last-event-id": Type.Optional(EventId) }),
         },

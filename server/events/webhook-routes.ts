@@ -14,6 +14,7 @@ import {
 } from "#protocol/api/webhook.ts";
 import type { Db } from "#server/database/connection.ts";
 import { callingOperator } from "#server/http/access.ts";
+import { NoContent } from "#server/http/answers.ts";
 import type { Http } from "#server/http/http.ts";
 import { page } from "#server/http/page.ts";
 import { checkUrl, newSecret, parseSecret, printSecret } from "./webhook.ts";
@@ -39,6 +40,7 @@ const DeliveryId = Type.Object({ webhook_id: Uuid, delivery_id: Number });
 export function webhookRoutes(deps: WebhookRoutesDeps) {
   return async (http: Http): Promise<void> => {
     webhooks(http, deps);
+    changes(http, deps);
     tests(http, deps);
     secrets(http, deps);
     deliveries(http, deps);
@@ -46,7 +48,7 @@ export function webhookRoutes(deps: WebhookRoutesDeps) {
   };
 }
 
-function webhooks(http: Http, { db, allowPrivate, wake }: WebhookRoutesDeps): void {
+function webhooks(http: Http, { db, allowPrivate }: WebhookRoutesDeps): void {
   http.post(
     "/webhooks",
     {
@@ -79,19 +81,37 @@ function webhooks(http: Http, { db, allowPrivate, wake }: WebhookRoutesDeps): vo
 
   http.get(
     "/webhooks",
-    { config, schema: { tags, response: { 200: Type.Object({ items: Type.Array(Webhook) }) } } },
+    {
+      config,
+      schema: {
+        tags,
+        summary: "Webhooks, without their secrets",
+        response: { 200: Type.Object({ items: Type.Array(Webhook) }) },
+      },
+    },
     async () => ({ items: await queries.listWebhooks(db) }),
   );
 
   http.get(
     "/webhooks/:webhook_id",
-    { config, schema: { tags, params: Id, response: { 200: Webhook } } },
+    { config, schema: { tags, summary: "A webhook", params: Id, response: { 200: Webhook } } },
     async ({ params }) => known(await queries.webhookById(db, params.webhook_id)),
   );
+}
 
+function changes(http: Http, { db, allowPrivate, wake }: WebhookRoutesDeps): void {
   http.patch(
     "/webhooks/:webhook_id",
-    { config, schema: { tags, params: Id, body: WebhookChange, response: { 200: Webhook } } },
+    {
+      config,
+      schema: {
+        tags,
+        summary: "Changes a webhook, or takes it out of use",
+        params: Id,
+        body: WebhookChange,
+        response: { 200: Webhook },
+      },
+    },
     async ({ params, body }) => {
       if (body.url !== undefined) checkUrl(body.url, allowPrivate);
       const changed = await queries.changeWebhook(db, params.webhook_id, body);
@@ -104,7 +124,12 @@ function webhooks(http: Http, { db, allowPrivate, wake }: WebhookRoutesDeps): vo
     "/webhooks/:webhook_id",
     {
       config,
-      schema: { tags, summary: "With what waits for it", params: Id },
+      schema: {
+        tags,
+        summary: "Deletes a webhook with what waits for it",
+        params: Id,
+        response: { 204: NoContent },
+      },
     },
     async ({ params }, reply) => {
       if (!(await queries.deleteWebhook(db, params.webhook_id))) throw unknown();
@@ -148,6 +173,7 @@ function secrets(http: Http, { db }: WebhookRoutesDeps): void {
       config,
       schema: {
         tags,
+        operationId: "rotateWebhookSecret",
         summary: "Another secret; for a while both sign",
         params: Id,
         body: SecretRotation,
@@ -211,6 +237,7 @@ function redeliveries(http: Http, { db, wake }: WebhookRoutesDeps): void {
       config,
       schema: {
         tags,
+        operationId: "redeliverDead",
         summary: `Sends again what was given up, ${MOST_REDELIVERED} at once at the most`,
         params: Id,
         response: { 202: Type.Object({ redelivered: Type.Integer({ minimum: 0 }) }) },

@@ -1,6 +1,12 @@
 import multipart from "@fastify/multipart";
 import Type, { type Static } from "typebox";
-import { Firmware, FirmwareDetail, FirmwarePatch, FirmwareQuery } from "#protocol/api/firmware.ts";
+import {
+  Firmware,
+  FirmwareDetail,
+  FirmwareForm,
+  FirmwarePatch,
+  FirmwareQuery,
+} from "#protocol/api/firmware.ts";
 import { Uuid } from "#protocol/api/identifier.ts";
 import { Page, PageQuery } from "#protocol/api/page.ts";
 import type { Db } from "#server/database/connection.ts";
@@ -37,7 +43,13 @@ function changing(http: Http, deps: FirmwareDeps): void {
     "/firmware/:firmware_id",
     {
       config,
-      schema: { tags, params: Id, body: FirmwarePatch, response: { 200: FirmwareDetail } },
+      schema: {
+        tags,
+        summary: "Changes a release",
+        params: Id,
+        body: FirmwarePatch,
+        response: { 200: FirmwareDetail },
+      },
     },
     async ({ params, body }) => {
       await changeFirmware(db, params.firmware_id, body);
@@ -92,8 +104,10 @@ async function uploading(http: Http, deps: UploadDeps): Promise<void> {
       config: { access: { by: "operator", roles: ["release_manager"] } },
       schema: {
         tags,
+        operationId: "uploadFirmware",
         summary: "Uploads an image: multipart form with `file` and its metadata",
         consumes: ["multipart/form-data"],
+        form: FirmwareForm,
         response: { 201: FirmwareDetail },
       },
     },
@@ -109,7 +123,15 @@ function reading(http: Http, db: Db): void {
   const querystring = Type.Object({ ...PageQuery(Uuid).properties, ...FirmwareQuery.properties });
   http.get(
     "/firmware",
-    { config, schema: { tags, querystring, response: { 200: Page(Firmware) } } },
+    {
+      config,
+      schema: {
+        tags,
+        summary: "Releases, newest first unless `sort` says otherwise",
+        querystring,
+        response: { 200: Page(Firmware) },
+      },
+    },
     async ({ query }) =>
       page(
         query.limit,
@@ -120,7 +142,10 @@ function reading(http: Http, db: Db): void {
 
   http.get(
     "/firmware/:firmware_id",
-    { config, schema: { tags, params: Id, response: { 200: FirmwareDetail } } },
+    {
+      config,
+      schema: { tags, summary: "A release", params: Id, response: { 200: FirmwareDetail } },
+    },
     async ({ params }) => firmwareDetail(db, params.firmware_id),
   );
 }

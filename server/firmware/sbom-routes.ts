@@ -1,9 +1,10 @@
 import Type from "typebox";
 import { Uuid } from "#protocol/api/identifier.ts";
 import { ProblemError } from "#protocol/api/problem.ts";
-import { SbomSummary } from "#protocol/api/sbom.ts";
+import { SbomHead, SbomSummary } from "#protocol/api/sbom.ts";
 import type { Db } from "#server/database/connection.ts";
 import { callingOperator } from "#server/http/access.ts";
+import { file, NoContent, NotModified } from "#server/http/answers.ts";
 import type { Http } from "#server/http/http.ts";
 import { evaluatePreconditions } from "#server/http/preconditions.ts";
 import { firmwareById } from "./queries.ts";
@@ -30,6 +31,7 @@ export function sbomRoutes(db: Db) {
           tags,
           summary: "Removes the SBOM of a firmware",
           params: Id,
+          response: { 204: NoContent },
         },
       },
       async ({ params }, reply) => {
@@ -59,6 +61,7 @@ function taking(http: Http, db: Db): void {
         summary: "Attaches an SBOM, CycloneDX 1.5 to 1.7 in JSON; it takes the place of another",
         consumes: [CYCLONEDX, "application/json"],
         params: Id,
+        form: SbomHead,
         response: { 200: SbomSummary },
       },
     },
@@ -83,7 +86,7 @@ function reading(http: Http, db: Db): void {
         tags,
         summary: "The SBOM of a firmware, byte for byte as it was attached",
         params: Id,
-        produces: [CYCLONEDX],
+        response: { 200: file("The SBOM", CYCLONEDX), 304: NotModified },
       },
     },
     async ({ params, headers }, reply) => {

@@ -8,6 +8,9 @@ export const ExportFormat = Type.Enum(["csv", "json"], {
 });
 export type ExportFormat = "csv" | "json";
 
+/** The media types of both. */
+export const exportTypes = ["application/x-ndjson", "text/csv"];
+
 const types: Record<ExportFormat, string> = {
   csv: "text/csv; charset=utf-8; header=present",
   json: "application/x-ndjson",

@@ -5,10 +5,11 @@ import { ProblemError } from "#protocol/api/problem.ts";
 import { RegisterEntry } from "#protocol/api/register.ts";
 import { jcs } from "#protocol/bytes/jcs.ts";
 import type { Db } from "#server/database/connection.ts";
+import { text } from "#server/http/answers.ts";
 import type { Http } from "#server/http/http.ts";
 import { page } from "#server/http/page.ts";
 import { csvLine } from "./csv.ts";
-import { EXPORT_ROWS, ExportFormat, pages, sendExport } from "./export.ts";
+import { EXPORT_ROWS, ExportFormat, exportTypes, pages, sendExport } from "./export.ts";
 import { dated, Period } from "./period.ts";
 import { enterRecords } from "./register.ts";
 import { listRecords, recordById, type RegisterFilter } from "./register-queries.ts";
@@ -31,6 +32,7 @@ export function registerRoutes({ db }: { db: Db }) {
         config,
         schema: {
           tags,
+          operationId: "listRegisterRecords",
           summary:
             "Updates of software that has an RxSWIN: why they were issued and what came of them",
           querystring: Type.Object({ ...PageQuery(Uuid).properties, ...Filter.properties }),
@@ -50,6 +52,8 @@ export function registerRoutes({ db }: { db: Db }) {
         config,
         schema: {
           tags,
+          operationId: "getRegisterRecord",
+          summary: "A record of the register",
           params: Type.Object({ record_id: Uuid }),
           response: { 200: RegisterEntry },
         },
@@ -69,6 +73,7 @@ export function registerRoutes({ db }: { db: Db }) {
           tags,
           summary: "The same as a file, whole; each JSON line in the form of RFC 8785",
           querystring: Type.Object({ format: ExportFormat, ...Filter.properties }),
+          response: { 200: text("A line for each", ...exportTypes) },
         },
       },
       async (request, reply) => {

@@ -5,10 +5,11 @@ import { Page, PageQuery } from "#protocol/api/page.ts";
 import { ProblemError } from "#protocol/api/problem.ts";
 import { UpdateStatus } from "#protocol/api/update.ts";
 import type { Db } from "#server/database/connection.ts";
+import { text } from "#server/http/answers.ts";
 import type { Http } from "#server/http/http.ts";
 import { page } from "#server/http/page.ts";
 import { csvLine } from "./csv.ts";
-import { EXPORT_ROWS, ExportFormat, pages, sendExport } from "./export.ts";
+import { EXPORT_ROWS, ExportFormat, exportTypes, pages, sendExport } from "./export.ts";
 import {
   listHistory,
   listLogs,
@@ -70,6 +71,7 @@ function history(http: Http, db: Db): void {
         tags,
         summary: "The same as a file, whole",
         querystring: Type.Object({ format: ExportFormat, ...Filter.properties }),
+        response: { 200: text("A line for each", ...exportTypes) },
       },
     },
     async (request, reply) => {
@@ -175,6 +177,7 @@ function statistics(http: Http, db: Db, now: () => Date): void {
       config,
       schema: {
         tags,
+        operationId: "getUpdateStats",
         summary: `How updates have ended; of the last ${DAYS} days if nothing else is said`,
         querystring: Type.Object({
           by: Type.Enum(statisticsBy),

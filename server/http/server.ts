@@ -1,7 +1,5 @@
 import type { Server as TlsServer } from "node:tls";
 import { randomUUIDv7 } from "node:crypto";
-import swagger from "@fastify/swagger";
-import swaggerUi from "@fastify/swagger-ui";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import Fastify, { LogController } from "fastify";
 import type { ServerConfig } from "#config/server.ts";
@@ -15,6 +13,7 @@ import type { Metrics } from "#server/runtime/metrics.ts";
 import type { StateTracker } from "#server/runtime/state.ts";
 import type { Http } from "./http.ts";
 import { guardRoutes, type Authenticate } from "./access.ts";
+import { describeApi } from "./api-description.ts";
 import { answerError, answerProblems } from "./problem.ts";
 import { observeRequests } from "./requests.ts";
 import { cutStalled } from "./stall.ts";
@@ -89,19 +88,4 @@ export async function createHttp(deps: HttpDeps): Promise<Http> {
   guardRoutes(http, deps);
   await describeApi(http);
   return http;
-}
-
-async function describeApi(http: Http): Promise<void> {
-  await http.register(swagger, {
-    openapi: {
-      openapi: "3.1.0",
-      info: { title: "Latticeway", description: "Vehicle OTA gateway", version: "0.1.0" },
-      components: {
-        securitySchemes: {
-          operator: { type: "http", scheme: "bearer", description: "Operator token" },
-        },
-      },
-    },
-  });
-  await http.register(swaggerUi, { routePrefix: "/docs" });
 }

@@ -15,6 +15,7 @@ import { ProblemError } from "#protocol/api/problem.ts";
 import { appendEntry } from "#server/audit/audit-log.ts";
 import type { Db, Tx } from "#server/database/connection.ts";
 import { callingOperator, isUnrestricted } from "#server/http/access.ts";
+import { NoContent } from "#server/http/answers.ts";
 import type { Http } from "#server/http/http.ts";
 import { page } from "#server/http/page.ts";
 import {
@@ -84,7 +85,10 @@ function reading(http: Http, { db }: AccountDeps): void {
 
   http.get(
     "/operators/accounts/:account_id",
-    { config, schema: { tags, params: AccountId, response: { 200: Account } } },
+    {
+      config,
+      schema: { tags, summary: "An account", params: AccountId, response: { 200: Account } },
+    },
     async ({ params }) => demandAccount(db, params.account_id),
   );
 
@@ -150,6 +154,7 @@ function resetting(http: Http, deps: AccountDeps): void {
       config,
       schema: {
         tags,
+        operationId: "resetOperatorPassword",
         summary: "Replace somebody's password by a temporary one; their sessions end, locks go",
         params: AccountId,
         body: PasswordReset,
@@ -231,6 +236,7 @@ function ending(http: Http, { db, onTokenRevoked }: AccountDeps): void {
         tags,
         summary: "Delete an account with its sessions and tokens; nobody else gets its name",
         params: AccountId,
+        response: { 204: NoContent },
       },
     },
     async (request, reply) => {
@@ -255,6 +261,7 @@ function ending(http: Http, { db, onTokenRevoked }: AccountDeps): void {
         tags,
         summary: "End one of somebody's sessions",
         params: Type.Object({ account_id: Uuid, session_id: Uuid }),
+        response: { 204: NoContent },
       },
     },
     async (request, reply) => {

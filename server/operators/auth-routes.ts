@@ -16,6 +16,7 @@ import { RetryLater } from "#protocol/api/retry-later.ts";
 import { appendEntry, type AuditLog } from "#server/audit/audit-log.ts";
 import type { Db } from "#server/database/connection.ts";
 import { callingOperator, type Operator } from "#server/http/access.ts";
+import { NoContent } from "#server/http/answers.ts";
 import type { Http } from "#server/http/http.ts";
 import { page } from "#server/http/page.ts";
 import type { RateLimit } from "#server/http/rate-limit.ts";
@@ -73,6 +74,7 @@ function logins(http: Http, { audit, db, ...deps }: AuthDeps): void {
       config: anyone,
       schema: {
         tags,
+        operationId: "login",
         summary: "Log in by name and password",
         description: "new_password replaces the password; a temporary one has to be.",
         body: Login,
@@ -88,6 +90,7 @@ function logins(http: Http, { audit, db, ...deps }: AuthDeps): void {
       config: anyone,
       schema: {
         tags,
+        operationId: "refreshSession",
         summary: "The next access and refresh token of a session",
         description: "A refresh token is good once. One that comes again ends the session.",
         body: Refresh,
@@ -103,6 +106,7 @@ function logins(http: Http, { audit, db, ...deps }: AuthDeps): void {
       config: anyone,
       schema: {
         tags,
+        operationId: "loginByOidc",
         summary: "Log in by an ID token of the issuer; it is good once, right after it was made",
         body: IdTokenLogin,
         response: { 200: Grant },
@@ -134,7 +138,9 @@ function ownPassword(http: Http, { db, logins }: AuthDeps): void {
       config: operator,
       schema: {
         tags,
+        operationId: "changeOwnPassword",
         summary: "Replace one's own password; one's other sessions end",
+        response: { 204: NoContent },
         body: PasswordChange,
       },
     },
@@ -152,7 +158,12 @@ function myself(http: Http): void {
     "/auth/me",
     {
       config: operator,
-      schema: { tags, summary: "Who calls, and what they may do", response: { 200: Myself } },
+      schema: {
+        tags,
+        operationId: "getCaller",
+        summary: "Who calls, and what they may do",
+        response: { 200: Myself },
+      },
     },
     async (request) => {
       const { token_id: _token, scopes = ["*"], ...me } = callingOperator(request);
@@ -177,7 +188,15 @@ function ownSessions(http: Http, { db, onTokenRevoked }: AuthDeps): void {
 
   http.post(
     "/auth/logout",
-    { config: operator, schema: { tags, summary: "End the session that calls" } },
+    {
+      config: operator,
+      schema: {
+        tags,
+        operationId: "logout",
+        summary: "End the session that calls",
+        response: { 204: NoContent },
+      },
+    },
     async (request, reply) => {
       const caller = callingOperator(request);
       await end(caller, await demandSession(db, request), caller.token_id);
@@ -214,6 +233,7 @@ function ownSessions(http: Http, { db, onTokenRevoked }: AuthDeps): void {
         tags,
         summary: "End one of one's own sessions",
         params: Type.Object({ session_id: Uuid }),
+        response: { 204: NoContent },
       },
     },
     async (request, reply) => {

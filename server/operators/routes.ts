@@ -7,6 +7,7 @@ import { ProblemError } from "#protocol/api/problem.ts";
 import { appendEntry, type NewAuditEntry } from "#server/audit/audit-log.ts";
 import type { Db, Tx } from "#server/database/connection.ts";
 import { callingOperator, isUnrestricted, type Operator } from "#server/http/access.ts";
+import { NoContent } from "#server/http/answers.ts";
 import type { Http } from "#server/http/http.ts";
 import { accountById } from "./account-queries.ts";
 import { operatorName } from "./operator-name.ts";
@@ -31,25 +32,37 @@ const Token = Type.Object({
   expires_at: Type.Union([Timestamp, Type.Null()]),
 });
 
-const NewToken = Type.Object({
-  name: Type.Optional(
-    Type.String({
-      minLength: 1,
-      maxLength: MAX_NAME,
-      description: "Who it is for; several tokens of one name are one operator's",
-    }),
-  ),
-  account_id: Type.Optional(
-    Type.Unsafe<string>({
-      ...Uuid,
-      description: "In place of name, role, level: those of the account",
-    }),
-  ),
-  role: Type.Optional(RoleName),
-  diagnostic_level: Type.Optional(LevelName),
-  scopes: Type.Optional(Scopes),
-  expires_in_days: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 3650 })),
-});
+const NewToken = Type.Object(
+  {
+    name: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: MAX_NAME,
+        description: "Who it is for; several tokens of one name are one operator's",
+      }),
+    ),
+    account_id: Type.Optional(
+      Type.Unsafe<string>({
+        ...Uuid,
+        description: "In place of name, role, level: those of the account",
+      }),
+    ),
+    role: Type.Optional(RoleName),
+    diagnostic_level: Type.Optional(LevelName),
+    scopes: Type.Optional(Scopes),
+    expires_in_days: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 3650 })),
+  },
+  {
+    examples: [
+      {
+        name: "nightly-build",
+        role: "release_manager",
+        scopes: ["firmware:write"],
+        expires_in_days: 90,
+      },
+    ],
+  },
+);
 
 export interface OperatorDeps {
   db: Db;
@@ -57,14 +70,26 @@ export interface OperatorDeps {
   onTokenRevoked: (token: { token_id: string; name: string }) => Promise<void>;
 }
 
+const config = { access: { by: "operator", roles: ["admin"] }, audit: "own" } as const;
+const tags = ["operators"];
+const Made = Type.Object({
+  token_id: Uuid,
+  token: Type.String({ description: "Shown only now" }),
+});
+
 /** Static API tokens of operators; only an admin handles them. */
 export function operatorRoutes({ db, onTokenRevoked }: OperatorDeps) {
-  const config = { access: { by: "operator", roles: ["admin"] }, audit: "own" } as const;
-  const tags = ["operators"];
   return async (http: Http): Promise<void> => {
     http.get(
       "/operators/tokens",
-      { config, schema: { tags, response: { 200: Type.Object({ items: Type.Array(Token) }) } } },
+      {
+        config,
+        schema: {
+          tags,
+          summary: "API tokens, without the tokens themselves",
+          response: { 200: Type.Object({ items: Type.Array(Token) }) },
+        },
+      },
       async () => ({ items: await listTokens(db) }),
     );
 
@@ -74,13 +99,9 @@ export function operatorRoutes({ db, onTokenRevoked }: OperatorDeps) {
         config,
         schema: {
           tags,
+          summary: "Make an API token; it is shown this once",
           body: NewToken,
-          response: {
-            201: Type.Object({
-              token_id: Uuid,
-              token: Type.String({ description: "Shown only now" }),
-            }),
-          },
+          response: { 201: Made },
         },
       },
       async (request, reply) => {
@@ -103,7 +124,15 @@ export function operatorRoutes({ db, onTokenRevoked }: OperatorDeps) {
 
     http.delete(
       "/operators/tokens/:token_id",
-      { config, schema: { tags, params: Type.Object({ token_id: Uuid }) } },
+      {
+        config,
+        schema: {
+          tags,
+          summary: "Revoke an API token",
+          response: { 204: NoContent },
+          params: Type.Object({ token_id: Uuid }),
+        },
+      },
       async (request, reply) => {
         const { token_id } = request.params;
         const revoked = await db.transaction().execute(async (tx) => {

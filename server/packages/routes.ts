@@ -8,6 +8,7 @@ import type { BlobStore } from "#server/blobs/blob-store.ts";
 import type { Db } from "#server/database/connection.ts";
 import { archivedAmong } from "#server/firmware/queries.ts";
 import { callingVehicle } from "#server/http/access.ts";
+import { file, NotModified } from "#server/http/answers.ts";
 import type { Http } from "#server/http/http.ts";
 import { evaluatePreconditions } from "#server/http/preconditions.ts";
 import { selectRange } from "#server/http/range.ts";
@@ -34,9 +35,14 @@ export function packageRoutes(deps: PackageDeps) {
       config: { access: { by: "vehicle" } },
       schema: {
         tags: ["ota"],
+        operationId: "downloadPackage",
         summary: "Downloads a package that was assigned to the calling vehicle; resumable",
         params: Type.Object({ package_id: Type.String({ pattern: "^pkg-[0-9a-f]{32}$" }) }),
-        produces: ["application/x-tar"],
+        response: {
+          200: file("The package", "application/x-tar"),
+          206: file("The part of it that `Range` asks for", "application/x-tar"),
+          304: NotModified,
+        },
       },
       handler: async (request, reply) => {
         const vin = callingVehicle(request);

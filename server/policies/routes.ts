@@ -10,6 +10,7 @@ import { ProblemError } from "#protocol/api/problem.ts";
 import type { Db, Tx } from "#server/database/connection.ts";
 import { emit } from "#server/events/outbox.ts";
 import { callingOperator } from "#server/http/access.ts";
+import { NoContent } from "#server/http/answers.ts";
 import type { Http } from "#server/http/http.ts";
 import { parseFilter } from "#server/targeting/filter.ts";
 import { targetVehicle } from "#server/targeting/vehicles.ts";
@@ -67,7 +68,15 @@ function groups(http: Http, deps: PolicyDeps): void {
 
   http.get(
     "/policies/:policy_id",
-    { config: reading, schema: { tags, params: PolicyId, response: { 200: GroupPolicy } } },
+    {
+      config: reading,
+      schema: {
+        tags,
+        summary: "The policy of a group",
+        params: PolicyId,
+        response: { 200: GroupPolicy },
+      },
+    },
     async ({ params }) => {
       const policy = await groupPolicyById(db, params.policy_id);
       if (policy === undefined) throw new ProblemError("POLICY_UNKNOWN", params.policy_id);
@@ -106,7 +115,13 @@ function groupChanges(http: Http, deps: PolicyDeps): void {
     "/policies/:policy_id",
     {
       config,
-      schema: { tags, params: PolicyId, body: GroupPolicyContent, response: { 200: GroupPolicy } },
+      schema: {
+        tags,
+        summary: "Replaces the policy of a group",
+        params: PolicyId,
+        body: GroupPolicyContent,
+        response: { 200: GroupPolicy },
+      },
     },
     async (request) => {
       const { body, params } = request;
@@ -123,7 +138,15 @@ function groupChanges(http: Http, deps: PolicyDeps): void {
 
   http.delete(
     "/policies/:policy_id",
-    { config, schema: { tags, params: PolicyId } },
+    {
+      config,
+      schema: {
+        tags,
+        summary: "Deletes the policy of a group",
+        response: { 204: NoContent },
+        params: PolicyId,
+      },
+    },
     async (request, reply) => {
       const { policy_id } = request.params;
       const by = callingOperator(request).name;
@@ -191,7 +214,15 @@ function ofVehicle(http: Http, deps: PolicyDeps): void {
 
   http.delete(
     "/vehicles/:vin/policy",
-    { config, schema: { tags, params } },
+    {
+      config,
+      schema: {
+        tags,
+        summary: "Takes a vehicle's own policy away",
+        response: { 204: NoContent },
+        params,
+      },
+    },
     async (request, reply) => {
       const { vin } = request.params;
       const by = callingOperator(request).name;

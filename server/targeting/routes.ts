@@ -71,6 +71,7 @@ export function targetingRoutes({ db }: { db: Db }) {
         config: { access: { by: "operator", roles: ["release_manager", "campaign_manager"] } },
         schema: {
           tags,
+          operationId: "tagVehicles",
           summary: "Adds tags to many vehicles and takes others from them",
           body: TagRequest,
           response: { 200: TagAnswer },

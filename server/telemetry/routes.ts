@@ -25,6 +25,7 @@ export function telemetryRoutes({ db }: { db: Db }) {
         config,
         schema: {
           tags,
+          summary: "What a vehicle has measured, newest first",
           params: Type.Object({ vin: VehicleId }),
           querystring: PageQuery(SampleCursor),
           response: { 200: Page(TelemetrySample) },
@@ -45,6 +46,7 @@ export function telemetryRoutes({ db }: { db: Db }) {
         config,
         schema: {
           tags,
+          summary: "Measured values that stand out, newest first",
           querystring: Type.Object({
             ...PageQuery(AnomalyId).properties,
             vin: Type.Optional(VehicleId),

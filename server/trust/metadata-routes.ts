@@ -4,6 +4,7 @@ import { VehicleId } from "#protocol/api/identifier.ts";
 import { ProblemError } from "#protocol/api/problem.ts";
 import type { RepositoryName } from "#protocol/uptane/vehicle-state.ts";
 import { callingVehicle } from "#server/http/access.ts";
+import { file, NotModified } from "#server/http/answers.ts";
 import type { Http } from "#server/http/http.ts";
 import { evaluatePreconditions } from "#server/http/preconditions.ts";
 import type { Director } from "./director.ts";
@@ -13,6 +14,7 @@ import { asServed, cacheServedFiles, type ServedFile, type ServedFiles } from ".
 import type { TrustDeps } from "./trust.ts";
 
 const tags = ["uptane"];
+const answers = { 200: file("The signed file", "application/json"), 304: NotModified };
 const File = Type.String({ maxLength: 256, examples: ["timestamp.json", "2.root.json"] });
 
 /** The two repositories, file by file, as a client's workflow asks for them. */
@@ -25,8 +27,10 @@ export function metadataRoutes(base: TrustDeps & { director: Director }) {
         config: { access: { by: "vehicle or operator" } },
         schema: {
           tags,
+          operationId: "getImageRepositoryFile",
           summary: "A file of the image repository",
           params: Type.Object({ file: File }),
+          response: answers,
         },
       },
       async (request, reply) => {
@@ -47,8 +51,10 @@ export function metadataRoutes(base: TrustDeps & { director: Director }) {
         config: { access: { by: "vehicle" } },
         schema: {
           tags,
+          operationId: "getDirectorFile",
           summary: "A file of the director, for the calling vehicle",
           params: Type.Object({ file: File }),
+          response: answers,
         },
       },
       async (request, reply) => {
@@ -69,8 +75,10 @@ export function metadataRoutes(base: TrustDeps & { director: Director }) {
         config: { access: { by: "vehicle or operator" } },
         schema: {
           tags,
+          operationId: "getVehicleDirectorFile",
           summary: "A file of the director, as this vehicle gets it",
           params: Type.Object({ vin: VehicleId, file: File }),
+          response: answers,
         },
       },
       async (request, reply) => {

@@ -6,6 +6,7 @@ import {
   PublishedMetadata,
   Rehearsal,
   TrustStatus,
+  SignedMetadata,
 } from "#protocol/api/trust.ts";
 import { CanonicalJsonError } from "#protocol/uptane/canonical-json.ts";
 import { MAX_METADATA_BYTES } from "#protocol/uptane/metadata.ts";
@@ -62,6 +63,7 @@ function status(http: Http, deps: TrustDeps): void {
       config: reading,
       schema: {
         tags,
+        operationId: "listPendingImages",
         summary: "Images that are to be signed into the image repository's targets",
         response: { 200: PendingTargets },
       },
@@ -70,7 +72,7 @@ function status(http: Http, deps: TrustDeps): void {
       const pending = await pendingTargets(deps.db, MAX_PENDING);
       const targets = pending.map(({ path, file }) => ({ path, ...file }));
       // The schema's own serializer would leave out what it does not name in `custom`.
-      return reply.serializer(JSON.stringify).send(targets);
+      return reply.type("application/json").serializer(JSON.stringify).send(targets);
     },
   );
 }
@@ -138,8 +140,10 @@ function publication(http: Http, deps: TrustDeps): void {
       bodyLimit,
       schema: {
         tags,
+        operationId: "publishMetadata",
         summary: "Publishes a signed root or image targets, once a client would take them",
         consumes: ["application/json"],
+        form: SignedMetadata,
         params: Repository,
         querystring: Type.Object({
           role: Type.Optional(
@@ -169,8 +173,10 @@ function rehearsal(http: Http, deps: TrustDeps): void {
       bodyLimit: MAX_METADATA_BYTES.root,
       schema: {
         tags,
+        operationId: "rehearseRoot",
         summary: "What publishing this root would do to the vehicles, by the root they hold",
         consumes: ["application/json"],
+        form: SignedMetadata,
         params: Repository,
         response: { 200: Rehearsal },
       },

@@ -11,6 +11,7 @@ export function readinessRoutes(deps: ReadinessDeps) {
         config: { access: { by: "vehicle" } },
         schema: {
           tags: ["ota"],
+          operationId: "askReadiness",
           summary: "May the vehicle download, or install? Asked before each of them",
           body: ReadinessRequest,
           response: { 200: ReadinessAnswer },

@@ -15,6 +15,7 @@ import { OtaStatus } from "#protocol/mqtt/ota-status.ts";
 import { openUpdateCommand } from "#server/commands/queries.ts";
 import type { Db } from "#server/database/connection.ts";
 import { callingVehicle } from "#server/http/access.ts";
+import { NoContent } from "#server/http/answers.ts";
 import type { Http } from "#server/http/http.ts";
 import { page } from "#server/http/page.ts";
 import { certificateKey } from "#server/runtime/connection.ts";
@@ -40,6 +41,7 @@ function vehicleSide(http: Http, deps: UpdateDeps & { log: Log }): void {
       config,
       schema: {
         tags,
+        operationId: "submitVci",
         summary: "Submits the VCI; answers what is outdated",
         params: Type.Object({ vin: VehicleId }),
         body: Vci,
@@ -59,6 +61,7 @@ function vehicleSide(http: Http, deps: UpdateDeps & { log: Log }): void {
       config,
       schema: {
         tags,
+        operationId: "checkForUpdates",
         summary:
           "What the vehicle may install, by a version list or by its newest VCI; stores nothing",
         body: CheckRequest,
@@ -77,6 +80,7 @@ function vehicleSide(http: Http, deps: UpdateDeps & { log: Log }): void {
       config,
       schema: {
         tags,
+        operationId: "requestPackage",
         summary: "Asks for the package of what is outdated by the current VCI",
         body: PackageRequest,
         response: { 200: PackageAnswer },
@@ -101,7 +105,9 @@ function statusReports(http: Http, deps: UpdateDeps): void {
       config,
       schema: {
         tags,
+        operationId: "reportStatus",
         summary: "Reports a step of an update, for vehicles without MQTT",
+        response: { 204: NoContent },
         body: OtaStatus,
       },
     },
@@ -134,6 +140,7 @@ function operatorSide(http: Http, deps: UpdateDeps): void {
       config,
       schema: {
         tags,
+        summary: "Updates, newest first",
         querystring: Type.Object({
           ...PageQuery(Uuid).properties,
           vin: Type.Optional(VehicleId),
@@ -152,7 +159,15 @@ function operatorSide(http: Http, deps: UpdateDeps): void {
 
   http.get(
     "/updates/:update_id",
-    { config, schema: { tags, params: Id, response: { 200: UpdateWithEvents } } },
+    {
+      config,
+      schema: {
+        tags,
+        summary: "An update, ECU by ECU",
+        params: Id,
+        response: { 200: UpdateWithEvents },
+      },
+    },
     async ({ params }) => ({
       ...(await existing(db, params.update_id)),
       events: await eventsOf(db, params.update_id),
@@ -163,7 +178,12 @@ function operatorSide(http: Http, deps: UpdateDeps): void {
     "/updates/:update_id/cancel",
     {
       config: { access: { by: "operator", roles: ["release_manager"] } },
-      schema: { tags, params: Id, response: { 200: Update } },
+      schema: {
+        tags,
+        summary: "Cancels an update that writes no flash yet",
+        params: Id,
+        response: { 200: Update },
+      },
     },
     async ({ params }) => {
       const { vin } = await existing(db, params.update_id);

@@ -37,7 +37,13 @@ export function vehicleRoutes({ db, minimumChanged, leaving }: VehicleDeps) {
       "/vehicles/:vin",
       {
         config: { access: { by: "operator", roles: ["release_manager"] } },
-        schema: { tags, params: Vin, body: VehiclePatch, response: { 200: Vehicle } },
+        schema: {
+          tags,
+          summary: "Changes what the gateway holds of a vehicle",
+          params: Vin,
+          body: VehiclePatch,
+          response: { 200: Vehicle },
+        },
       },
       async ({ params, body }) => {
         const vehicle = await patchVehicle(db, params.vin, body);
@@ -77,6 +83,7 @@ function registration(http: Http, db: Db): void {
       config: { access: { by: "vehicle" } },
       schema: {
         tags,
+        operationId: "registerVehicle",
         summary: "A vehicle makes itself known; repeating it is harmless",
         body: RegisterRequest,
         response: { 200: Vehicle, 201: Vehicle },
@@ -94,7 +101,7 @@ function reading(http: Http, db: Db): void {
   const config = { access: { by: "operator" } } as const;
   http.get(
     "/vehicles/:vin",
-    { config, schema: { tags, params: Vin, response: { 200: Vehicle } } },
+    { config, schema: { tags, summary: "A vehicle", params: Vin, response: { 200: Vehicle } } },
     async ({ params }) => existing(db, params.vin),
   );
 
@@ -114,6 +121,7 @@ function reading(http: Http, db: Db): void {
       config,
       schema: {
         tags,
+        operationId: "listVcis",
         summary: "VCIs of a vehicle, the current one first",
         params: Vin,
         querystring: PageQuery(Uuid),

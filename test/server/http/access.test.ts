@@ -178,6 +178,9 @@ const policy: Record<string, Who[]> = {
   "GET /api/v1/operators/tokens": ["admin"],
   "POST /api/v1/operators/tokens": ["admin"],
   "DELETE /api/v1/operators/tokens/{token_id}": ["admin"],
+  "GET /healthz": anyone,
+  "GET /readyz": anyone,
+  "GET /metrics": anyone,
 };
 
 const callers: Who[] = ["nobody", "vehicle", ...roles];
