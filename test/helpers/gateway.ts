@@ -8,6 +8,7 @@ import { loadServerConfig, type ServerConfig } from "#config/server.ts";
 import { issueVehicleCertificate, loadVehicleIdentity, serverCa } from "#crypto/pki.ts";
 import { clientTlsOptions } from "#crypto/tls.ts";
 import { startApp, type App } from "#server/app.ts";
+import { apiContract, type ApiContract, type ApiDocument } from "./api-contract.ts";
 import { temporaryFolder } from "./folder.ts";
 import { testDatabase } from "./test-database.ts";
 
@@ -27,7 +28,10 @@ export interface RequestOptions {
   headers?: Record<string, string>;
 }
 
-/** Talks HTTPS as somebody: a vehicle with its certificate, an operator with a token, nobody. */
+/**
+ * Talks HTTPS as somebody: a vehicle with its certificate, an operator with a token, nobody.
+ * Every answer is held to the gateway's own description of its API.
+ */
 export interface Caller {
   send(method: string, path: string, options?: RequestOptions): Promise<Answer>;
   close(): Promise<void>;
@@ -83,6 +87,7 @@ export async function startGateway(overrides: Overrides = {}): Promise<TestGatew
     return clientTlsOptions({ profile, identity, ca });
   };
   const anonymous = clientTlsOptions({ profile: 2, ca });
+  const contract = () => describedBy(url(), anonymous);
   const connect = async (vin: string, options: IClientOptions) =>
     mqtt.connect({
       host: "localhost",
@@ -105,14 +110,19 @@ export async function startGateway(overrides: Overrides = {}): Promise<TestGatew
       return url();
     },
     log,
-    admin: track(caller(url, agentFor(anonymous), { authorization: `Bearer ${token}` })),
+    admin: track(caller(url, agentFor(anonymous), contract, { authorization: `Bearer ${token}` })),
     operator: (other) =>
       track(
-        caller(url, agentFor(anonymous), other === "" ? {} : { authorization: `Bearer ${other}` }),
+        caller(
+          url,
+          agentFor(anonymous),
+          contract,
+          other === "" ? {} : { authorization: `Bearer ${other}` },
+        ),
       ),
-    as: (options) => track(caller(url, agentFor(options), {})),
+    as: (options) => track(caller(url, agentFor(options), contract, {})),
     vehicle: async (vin, profile = 2) =>
-      track(caller(url, agentFor(await clientOptions(vin, profile)), {})),
+      track(caller(url, agentFor(await clientOptions(vin, profile)), contract, {})),
     async mqtt(vin, options = {}) {
       const client = await connect(vin, options);
       opened.push({ close: () => client.endAsync(true) });
@@ -169,7 +179,33 @@ function agentFor(options: ConnectionOptions): Agent {
   return new Agent({ connect: options as buildConnector.BuildOptions });
 }
 
-function caller(url: () => string, agent: Agent, identity: Record<string, string>): Caller {
+/** The same for every gateway of a worker, so read once. */
+let contract: Promise<ApiContract> | undefined;
+
+function describedBy(url: string, options: ConnectionOptions): Promise<ApiContract> {
+  contract ??= readContract(url, options).catch((error: unknown) => {
+    contract = undefined;
+    throw error;
+  });
+  return contract;
+}
+
+async function readContract(url: string, options: ConnectionOptions): Promise<ApiContract> {
+  const agent = agentFor(options);
+  try {
+    const { body } = await request(`${url}/docs/json`, { dispatcher: agent });
+    return apiContract((await body.json()) as ApiDocument);
+  } finally {
+    await agent.close();
+  }
+}
+
+function caller(
+  url: () => string,
+  agent: Agent,
+  describing: () => Promise<ApiContract>,
+  identity: Record<string, string>,
+): Caller {
   return {
     async send(method, path, { body, raw, headers = {} } = {}) {
       const payload = raw
@@ -177,6 +213,8 @@ function caller(url: () => string, agent: Agent, identity: Record<string, string
         : body === undefined
           ? { headers: {} }
           : { body: JSON.stringify(body), headers: { "content-type": "application/json" } };
+      // First, so that the caller's own connection does not lie idle meanwhile.
+      const described = await describing();
       const answer = await request(`${url()}${path}`, {
         method: method as "GET",
         dispatcher: agent,
@@ -184,7 +222,9 @@ function caller(url: () => string, agent: Agent, identity: Record<string, string
         headers: { ...identity, ...payload.headers, ...headers },
       });
       const bytes = Buffer.from(await answer.body.arrayBuffer());
-      return { status: answer.statusCode, headers: answer.headers, bytes, json: parse(bytes) };
+      const { statusCode: status, headers: answered } = answer;
+      described.check(method, path, { status, headers: answered, bytes });
+      return { status, headers: answered, bytes, json: parse(bytes) };
     },
     close: () => agent.close(),
   };
