@@ -2,7 +2,7 @@ import { Command } from "commander";
 import Type, { type Static } from "typebox";
 import { Timestamp, Uuid, VehicleId } from "#protocol/api/identifier.ts";
 import { answered, answering, path } from "./answering.ts";
-import { given } from "./campaign-content.ts";
+import { given } from "./given.ts";
 import { listCommand } from "./listing.ts";
 import { oneOf } from "./option-values.ts";
 

@@ -2,7 +2,7 @@ import { Command } from "commander";
 import { Campaign } from "#protocol/api/campaign.ts";
 import { answered, answering, path } from "./answering.ts";
 import { demandYes } from "./ask.ts";
-import { given } from "./campaign-content.ts";
+import { given } from "./given.ts";
 import { stateText } from "./campaign-view.ts";
 import { moment } from "./moment.ts";
 import { integer } from "./option-values.ts";

@@ -4,6 +4,7 @@ import { Compile } from "typebox/compile";
 import { parse } from "yaml";
 import { CampaignContent, type CampaignPatch } from "#protocol/api/campaign.ts";
 import type { Gateway } from "./gateway.ts";
+import { given } from "./given.ts";
 import { moment } from "./moment.ts";
 import { flag, integer, names, oneOf, percentage, rate } from "./option-values.ts";
 import { firmwareId } from "./reference.ts";
@@ -180,11 +181,6 @@ function wavesOfOptions(options: ContentOptions) {
           soak_min: gateSoak ?? 0,
         };
   return wavesOf(list, gate);
-}
-
-/** Without what was not said. */
-export function given(options: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 }
 
 const content = Compile(CampaignContent);

@@ -4,7 +4,7 @@ import Type from "typebox";
 import { DiagnosticResult, DiagnosticStatus } from "#protocol/api/diagnostics.ts";
 import { Uuid } from "#protocol/api/identifier.ts";
 import { answered, answering, path, type Answered } from "./answering.ts";
-import { given } from "./campaign-content.ts";
+import { given } from "./given.ts";
 import { details } from "./details.ts";
 import { listCommand } from "./listing.ts";
 import { moment } from "./moment.ts";

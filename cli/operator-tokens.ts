@@ -4,7 +4,7 @@ import { Timestamp, Uuid } from "#protocol/api/identifier.ts";
 import { operatorLevels, roles } from "#protocol/api/operator.ts";
 import { answered, answering, done, path } from "./answering.ts";
 import { demandYes } from "./ask.ts";
-import { given } from "./campaign-content.ts";
+import { given } from "./given.ts";
 import { listCommand } from "./listing.ts";
 import { integer, names, oneOf } from "./option-values.ts";
 

@@ -9,7 +9,7 @@ import {
 } from "#protocol/api/policy.ts";
 import { answered, answering, done, path } from "./answering.ts";
 import { demandYes } from "./ask.ts";
-import { given } from "./campaign-content.ts";
+import { given } from "./given.ts";
 import { details } from "./details.ts";
 import type { Gateway } from "./gateway.ts";
 import { listCommand, readPages } from "./listing.ts";

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { Argument, Command } from "commander";
 import { CommandState } from "#protocol/api/command.ts";
 import { answered, answering, path } from "./answering.ts";
-import { given } from "./campaign-content.ts";
+import { given } from "./given.ts";
 import { details } from "./details.ts";
 import { listCommand } from "./listing.ts";
 import { integer, names } from "./option-values.ts";

@@ -4,7 +4,7 @@ import { Preview, TagAnswer } from "#protocol/api/target.ts";
 import { Vehicle, type VehiclePatch } from "#protocol/api/vehicle.ts";
 import { answered, answering, done, path } from "./answering.ts";
 import { demandYes } from "./ask.ts";
-import { given } from "./campaign-content.ts";
+import { given } from "./given.ts";
 import { details } from "./details.ts";
 import { explanationText } from "./explanation-view.ts";
 import { listCommand, queryOf } from "./listing.ts";

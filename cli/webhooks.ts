@@ -10,7 +10,7 @@ import {
 } from "#protocol/api/webhook.ts";
 import { answered, answering, done, path } from "./answering.ts";
 import { demandYes } from "./ask.ts";
-import { given } from "./campaign-content.ts";
+import { given } from "./given.ts";
 import { details } from "./details.ts";
 import { listCommand } from "./listing.ts";
 import { flag, integer, names, oneOf } from "./option-values.ts";
