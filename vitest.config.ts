@@ -1,4 +1,6 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
+import { databaseSuites } from "./test/helpers/database-suites.ts";
 
 const embedded = {
   extends: true as const,
@@ -15,7 +17,7 @@ const postgresql = {
   extends: true as const,
   test: {
     name: "postgresql",
-    include: ["test/server/**/*.test.ts", "test/e2e/**/*.test.ts"],
+    include: databaseSuites(),
     env: { TEST_DATABASE: "postgresql" },
   },
 };
@@ -25,7 +27,8 @@ export default defineConfig({
     projects: process.env["LATTICEWAY_TEST_POSTGRES"] ? [embedded, postgresql] : [embedded],
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    // Every suite starts real servers; more workers than cores only makes them wait for each other.
-    maxWorkers: 2,
+    // Every suite starts real servers: many more workers than cores only make them wait for each
+    // other. One more fills the time in which vehicles wait.
+    maxWorkers: availableParallelism() + 1,
   },
 });
