@@ -183,6 +183,7 @@ export const problems = {
   INTERNAL: { status: 500, title: "The gateway failed" },
   BLOB_CORRUPT: { status: 500, title: "A stored file no longer matches its hash" },
   ISSUER_UNAVAILABLE: { status: 503, title: "This gateway can't issue certificates of this kind" },
+  FLEET_BUSY: { status: 503, title: "The fleet is being counted for too many right now" },
   LOGIN_BUSY: { status: 503, title: "Too many passwords are being checked right now" },
   OIDC_UNAVAILABLE: { status: 503, title: "The issuer of ID tokens can't be reached" },
   STOPPING: { status: 503, title: "The gateway is stopping; try again shortly" },

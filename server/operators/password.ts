@@ -1,6 +1,7 @@
 import { argon2, randomBytes, timingSafeEqual } from "node:crypto";
 import { promisify } from "node:util";
 import { ProblemError } from "#protocol/api/problem.ts";
+import { createTurns } from "#server/runtime/turns.ts";
 
 /** Longer than anybody types, short enough to hash at once. */
 const MAX_PASSWORD = 256;
@@ -28,7 +29,7 @@ export interface Passwords {
  * @throws ProblemError LOGIN_BUSY when too many wait
  */
 export function createPasswords({ atOnce, maxWaiting } = usual): Passwords {
-  const turn = turns(atOnce, maxWaiting);
+  const turn = createTurns(atOnce, maxWaiting, "LOGIN_BUSY");
   const nobody = phc(randomBytes(SALT_BYTES), randomBytes(HASH_BYTES));
   return {
     hash: (password) =>
@@ -123,23 +124,5 @@ function parsePhc(hash: string) {
     parallelism: Number(parallelism),
     salt: Buffer.from(salt, "base64"),
     key: Buffer.from(key, "base64"),
-  };
-}
-
-/** Lets so many work at once, has so many more wait, and turns away the rest. */
-function turns(atOnce: number, maxWaiting: number) {
-  let free = atOnce;
-  const waiting: (() => void)[] = [];
-  return async <Result>(work: () => Promise<Result>): Promise<Result> => {
-    if (free > 0) free--;
-    else if (waiting.length >= maxWaiting) throw new ProblemError("LOGIN_BUSY");
-    else await new Promise<void>((next) => waiting.push(next));
-    try {
-      return await work();
-    } finally {
-      const next = waiting.shift();
-      if (next) next();
-      else free++;
-    }
   };
 }

@@ -2,6 +2,7 @@ import { setImmediate } from "node:timers/promises";
 import { sql, type RawBuilder } from "kysely";
 import type { Channel } from "#protocol/api/identifier.ts";
 import type { Db, Tx } from "#server/database/connection.ts";
+import { createTurns, type Turns } from "#server/runtime/turns.ts";
 import { inventoriesById, type Inventory } from "#server/vehicles/inventory.ts";
 import { compile } from "./compile.ts";
 import { conditionOf, splitCondition } from "./condition.ts";
@@ -45,12 +46,28 @@ export interface Group {
  * vehicles are a few thousand groups. Groups come one by one, so that memory stays bounded where
  * there are many; other work gets its turn between them.
  * @param visit must not use the database: the embedded one has a single connection
+ * @throws ProblemError FLEET_BUSY when too many are counting
  */
 export async function eachGroup(
   db: Db,
   query: GroupQuery,
   visit: (group: Group) => void,
 ): Promise<void> {
+  await turnsOf(db)(() => count(db, query, visit));
+}
+
+/** Anybody who may read may have the fleet counted: vehicles must find a connection all the same. */
+const AT_ONCE = 2;
+const WAITING = 16;
+const turns = new WeakMap<Db, Turns>();
+
+function turnsOf(db: Db): Turns {
+  const known = turns.get(db) ?? createTurns(AT_ONCE, WAITING, "FLEET_BUSY");
+  turns.set(db, known);
+  return known;
+}
+
+async function count(db: Db, query: GroupQuery, visit: (group: Group) => void): Promise<void> {
   const plan = planOf(query);
   await db
     .transaction()

@@ -99,6 +99,18 @@ describe("counting and finding vehicles in the database", () => {
     expect(await targetVehicle(own.db, "NOBODY")).toBeUndefined();
   });
 
+  it("is done for two at once, and for so many more who wait", async () => {
+    const counted = await Promise.allSettled(
+      Array.from({ length: 20 }, () => groupsOf({ predicate: { kind: "all" }, by: [] })),
+    );
+    const refused = counted.filter((each) => each.status === "rejected");
+    expect(refused.map(({ reason }) => (reason as { code: string }).code)).toEqual([
+      "FLEET_BUSY",
+      "FLEET_BUSY",
+    ]);
+    expect(await groupsOf({ predicate: { kind: "all" }, by: [] })).toHaveLength(1);
+  });
+
   it("gives groups a thousand at a time, however many there are", async () => {
     await sql`
       insert into vehicle (vin, model) select 'G-' || n, 'model ' || n from generate_series(1, 2500) n
