@@ -1,6 +1,7 @@
-/** What spreadsheets would take for a formula. */
-const FORMULA = /^[=+\-@\t\r]/;
-const QUOTED = /[",\r\n]/;
+/** What spreadsheets would take for a formula, in whichever width it is typed. */
+const FORMULA = /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/;
+/** Some take semicolons and tabs for commas. */
+const QUOTED = /[",;\t\r\n]/;
 
 /** A line of CSV (RFC 4180); null is empty, and nothing is a formula to whoever opens it. */
 export function csvLine(values: readonly (string | number | null)[]): string {
