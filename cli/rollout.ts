@@ -131,7 +131,8 @@ async function rollOut(gateway: Gateway, options: RolloutOptions): Promise<Campa
   const id = await campaignId(gateway, campaign ?? nameOf(version ?? ""), "draft");
   const at = path`/campaigns/${id}`;
   const { revision } = await gateway.get(at, Campaign);
-  const starts_at = start === "now" ? null : start;
+  // A start that has passed by the time of the approval is one at once.
+  const starts_at = start === "now" ? new Date().toISOString() : start;
   const change = { revision, starts_at, ...given({ ...targetOf(options), ends_at: end }) };
   const changed = await gateway.send("PATCH", at, change, Campaign);
   const submitted = await gateway.send(

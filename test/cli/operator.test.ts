@@ -216,6 +216,7 @@ describe("an operator's day", () => {
     expect(shown).toMatchObject({ vins: [vin], percentage: 99.9999, releases: draft.releases });
     expect(shown.waves).toHaveLength(10);
     expect(shown.waves[9]).toEqual({ share: 10, gate: { after_min: 5 } });
+    expect(await as(bob, "campaign", "approve", "Update 1.2.0")).toContain("is running.");
   });
 });
 
