@@ -10,6 +10,7 @@ import { createHttp } from "#server/http/server.ts";
 import { createAdmission } from "#server/runtime/admission.ts";
 import { createMetrics } from "#server/runtime/metrics.ts";
 import { trackState } from "#server/runtime/state.ts";
+import { apiContract, type ApiDocument } from "#test/helpers/api-contract.ts";
 import { silentLog } from "#test/server/own-database.ts";
 
 /** What came of a request. */
@@ -21,7 +22,10 @@ export interface RouteAnswer {
   readonly json: unknown;
 }
 
-/** Some of the gateway's routes behind HTTPS, for operators whom the test makes up. */
+/**
+ * Some of the gateway's routes behind HTTPS, for operators whom the test makes up. Every answer is
+ * held to the description that goes with the routes.
+ */
 export async function serveRoutes(
   folder: string,
   routes: readonly ((http: Http) => Promise<void>)[],
@@ -49,6 +53,8 @@ export async function serveRoutes(
   const port = await openListener(http, { host: "localhost", port: 0 });
   const url = `https://localhost:${port}`;
   const dispatcher = new Agent({ connect: { ca: await serverCa(certs) } });
+  const document = await request(`${url}/docs/json`, { dispatcher });
+  const contract = apiContract((await document.body.json()) as ApiDocument);
   return {
     url,
     /** A file with the authority of its certificate. */
@@ -70,9 +76,15 @@ export async function serveRoutes(
         body: body === undefined ? null : JSON.stringify(body),
       });
       const text = await answer.body.text();
+      const { statusCode: status, headers: answered } = answer;
+      contract.check(method, `/api/v1${path}`, {
+        status,
+        headers: answered,
+        bytes: Buffer.from(text),
+      });
       return {
-        status: answer.statusCode,
-        headers: answer.headers,
+        status,
+        headers: answered,
         text,
         get json() {
           return JSON.parse(text) as unknown;
