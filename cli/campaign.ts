@@ -130,10 +130,11 @@ function dryRunCommand(): Command {
 function vehiclesCommand(): Command {
   const command = new Command("vehicles")
     .description("Vehicles that take part, from their first package on")
-    .argument("<campaign>", "its id")
+    .argument("<campaign>", CAMPAIGN)
     .addOption(oneOf("--status <status>", "of this status", campaignVehicleStatuses));
   return listCommand(command, {
-    path: (id = "") => path`/campaigns/${id}/vehicles`,
+    path: async (gateway, name = "") =>
+      path`/campaigns/${await campaignId(gateway, name)}/vehicles`,
     item: CampaignVehicle,
     columns: {
       VIN: (it) => it.vin,
@@ -145,7 +146,7 @@ function vehiclesCommand(): Command {
       WHY: (it) => it.reason && `${it.reason.detail} (${it.reason.code})`,
     },
     none: "No vehicle has had a package of it.",
-    examples: ["latticeway campaign vehicles 0198c7a0-… --status failed"],
+    examples: ["latticeway campaign vehicles 'Brakes 2.0.0' --status failed"],
   });
 }
 

@@ -8,8 +8,8 @@ type Cell = string | number | boolean | null;
 
 /** How a list of the API is asked for and shown. */
 export interface Listing<Item extends TSchema> {
-  /** By the command's arguments. */
-  path: (...args: string[]) => string;
+  /** By the command's arguments, which may be names that the gateway has to be asked for. */
+  path: (gateway: Gateway, ...args: string[]) => string | Promise<string>;
   item: Item;
   /** Headings with what is below them. */
   columns: Record<string, (item: Static<Item>) => Cell>;
@@ -53,7 +53,7 @@ async function listed<Item extends TSchema>(
   args: readonly string[],
   { json: _, limit: most = MOST, cursor, ...query }: Options,
 ): Promise<Answered> {
-  const base = listing.path(...args);
+  const base = await listing.path(gateway, ...args);
   const { items, next_cursor } = await readPages(gateway, listing.item, {
     path: base,
     query,

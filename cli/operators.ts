@@ -158,7 +158,7 @@ function sessionsCommand(): Command {
     .description("Where somebody is logged in")
     .argument("<account-id>", "as `operators list` shows it");
   return listCommand(command, {
-    path: (id = "") => path`/operators/accounts/${id}/sessions`,
+    path: (_gateway, id = "") => path`/operators/accounts/${id}/sessions`,
     item: OperatorSession,
     columns: {
       KIND: (it) => it.kind,

@@ -77,7 +77,7 @@ function listOfCommands(): Command {
     .description("What a vehicle was told, newest first")
     .argument("<vin>", "VIN or VMG id");
   return listCommand(command, {
-    path: (vin = "") => path`/vehicles/${vin}/commands`,
+    path: (_gateway, vin = "") => path`/vehicles/${vin}/commands`,
     item: CommandState,
     columns: {
       COMMAND: (it) => it.command,

@@ -138,7 +138,7 @@ function deliveriesCommand(): Command {
     .argument("<webhook-id>")
     .addOption(oneOf("--status <status>", "dead: given up", deliveryStatuses));
   return listCommand(command, {
-    path: (id = "") => path`/webhooks/${id}/deliveries`,
+    path: (_gateway, id = "") => path`/webhooks/${id}/deliveries`,
     item: Delivery,
     columns: {
       NUMBER: (it) => it.delivery_id,
