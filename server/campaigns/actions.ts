@@ -217,6 +217,10 @@ async function demandRequirements(tx: Tx, { campaign_id }: Campaign): Promise<vo
   throw new ProblemError("CAMPAIGN_RELEASE_UNAVAILABLE", detail);
 }
 
+/** @returns an invalid date where there is no such day; `Date` takes 31 February for 3 March */
 export function asDate(time: string | null | undefined): Date | null {
-  return time === null || time === undefined ? null : new Date(time);
+  if (time === null || time === undefined) return null;
+  const day = time.slice(0, 10);
+  const isDay = new Date(`${day}T00:00:00Z`).toISOString().startsWith(day);
+  return new Date(isDay ? time : NaN);
 }

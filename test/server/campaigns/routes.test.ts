@@ -125,6 +125,7 @@ describe("a draft", () => {
       { starts_at: "2026-05-04T10:00:00Z", ends_at: "2026-05-04T09:00:00Z" },
       "CAMPAIGN_TIMES_INVALID",
     ],
+    [{ starts_at: "2026-02-31T10:00:00Z" }, "CAMPAIGN_TIMES_INVALID"],
     [{ releases: [nothing] }, "CAMPAIGN_RELEASE_UNAVAILABLE"],
     [{ name: "" }, "REQUEST_INVALID"],
     [{ name: "a\0b" }, "REQUEST_MALFORMED"],
