@@ -163,7 +163,7 @@ describe("an operator's day", () => {
     await tell(`/vehicles/${vin}/vci`, sampleVci({ ECU_001: "2.0.0" }));
     const progress = await as(alice, "campaign", "progress", "Brakes 2.0.0");
     expect(progress).toMatch(/all +1 +0 +0 +1 +0 +0 +0 +0\.0 %/);
-    const taking = await as(alice, "campaign", "vehicles", started.campaign_id);
+    const taking = await as(alice, "campaign", "vehicles", started.name);
     expect(taking).toMatch(new RegExp(`${vin} +[123] +succeeded +1`));
   });
 
