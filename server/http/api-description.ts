@@ -2,7 +2,7 @@ import swagger from "@fastify/swagger";
 import swaggerUi from "@fastify/swagger-ui";
 import type { FastifySchema, RouteOptions } from "fastify";
 import { Problem, problems } from "#protocol/api/problem.ts";
-import { scopeOf, type Access } from "./access.ts";
+import { roles as everyRole, scopeOf, type Access } from "./access.ts";
 import { exampleOf, type ExampleSchema } from "./example.ts";
 import type { Http } from "./http.ts";
 import { operationId } from "./operation-id.ts";
@@ -11,7 +11,7 @@ const description = `A gateway for the software of vehicles: releases, campaigns
 remote diagnostics, and the record of it all.
 
 Operators show a token (\`Authorization: Bearer …\`), vehicles their certificate in the TLS handshake.
-\`x-roles\` names the roles that may call an operation, beside \`admin\`, and \`x-scope\` what a
+\`x-roles\` names the roles that may call an operation, and \`x-scope\` what a
 restricted token has to be for. Every refusal is a problem document (RFC 9457) with a stable code.`;
 
 const tags: Record<string, string> = {
@@ -120,7 +120,7 @@ function securityOf({ by }: Access): Record<string, string[]>[] {
 }
 
 function rolesOf({ roles }: Extract<Access, { by: "operator" }>): readonly string[] {
-  return roles ?? ["any"];
+  return roles === undefined ? everyRole : [...new Set([...roles, "admin"])];
 }
 
 interface Operation {

@@ -73,6 +73,9 @@ describe("every operation", () => {
         "x-scope": "operators:write",
       }),
     );
+    expect(Object.fromEntries(operations)["POST /api/v1/campaigns"]).toMatchObject({
+      "x-roles": ["campaign_manager", "admin"],
+    });
   });
 
   it("has one tag, which is described", () => {
