@@ -95,6 +95,8 @@ interface Placed {
   status: CampaignVehicleStatus | null;
   /** Those that go before it for this vehicle. */
   before: readonly Placed[];
+  /** By ECU type, what {@link keeps} has said to those behind it. */
+  kept: Map<string, boolean>;
 }
 
 /**
@@ -108,14 +110,14 @@ function inTheirOrder(active: readonly BookedCampaign[], state: VehicleState | n
     const status = state?.[booked.campaign.campaign_id];
     if (status === undefined) continue;
     const isUnderWay = status !== null && !hasEnded({ status });
-    (isUnderWay ? begun : others).push({ booked, status, before: [] });
+    (isUnderWay ? begun : others).push({ booked, status, before: [], kept: new Map() });
   }
   const placed = [...begun, ...others];
   for (const [index, each] of placed.entries()) each.before = placed.slice(0, index);
   return placed;
 }
 
-interface Candidate extends BookedCampaign, Omit<Placed, "booked"> {
+interface Candidate extends BookedCampaign, Omit<Placed, "booked" | "kept"> {
   releases: Releases;
 }
 
@@ -223,6 +225,17 @@ function holderOf(
 
 /** Does a campaign have a vehicle's ECUs of this type to itself, now or when the vehicle's turn comes? */
 function keeps(
+  vehicle: TargetVehicle,
+  placed: Placed,
+  releases: Releases,
+  ecuType: string,
+): boolean {
+  const known = placed.kept.get(ecuType) ?? isKeeping(vehicle, placed, releases, ecuType);
+  placed.kept.set(ecuType, known);
+  return known;
+}
+
+function isKeeping(
   vehicle: TargetVehicle,
   { booked, status }: Placed,
   releases: Releases,
