@@ -12,7 +12,8 @@ declare module "fastify" {
 
 /**
  * Writes an entry for every change by an operator that succeeds, unless its route says that its
- * slice does. The answer goes out when the entry is stored. Routes come after it.
+ * slice does; and for one in which the gateway fails, for what it has done by then stays. The answer
+ * goes out when the entry is stored. Routes come after it.
  */
 export function auditChanges(http: Http, audit: AuditLog): void {
   http.decorateRequest("made");
@@ -21,8 +22,14 @@ export function auditChanges(http: Http, audit: AuditLog): void {
     return payload;
   });
   http.addHook("onSend", async (request, reply) => {
-    if (reply.statusCode >= 400 || !isChange(request)) return;
-    await audit.append(entryOf(request, reply.statusCode));
+    const { statusCode } = reply;
+    if (!isChange(request) || (statusCode >= 400 && statusCode < 500)) return;
+    const written = audit.append(entryOf(request, statusCode));
+    if (statusCode < 400) return written;
+    // What has failed may be the database; there is an answer to that already.
+    await written.catch((error: unknown) =>
+      request.log.error({ err: error }, "Not in the audit log"),
+    );
   });
 }
 

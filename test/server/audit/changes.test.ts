@@ -1,6 +1,12 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import Fastify from "fastify";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import { createAuditLog } from "#server/audit/audit-log.ts";
+import { auditChanges } from "#server/audit/changes.ts";
+import { entriesAfter } from "#server/audit/queries.ts";
+import type { Http } from "#server/http/http.ts";
 import { publish } from "#test/helpers/fleet-data.ts";
 import { startGateway, type TestGateway } from "#test/helpers/gateway.ts";
+import { ownDatabase } from "#test/server/own-database.ts";
 
 let gateway: TestGateway;
 beforeAll(async () => {
@@ -51,6 +57,33 @@ describe("a change by an operator", () => {
     expect(answer.status).toBe(202);
     const [entry] = await audited("vin=VMG-002");
     expect(entry).toMatchObject({ detail: { body } });
+  });
+
+  it("in which the gateway fails is there, too: some of it may be done", async () => {
+    const own = await ownDatabase();
+    const http = Fastify();
+    onTestFinished(async () => {
+      await http.close();
+      await own.remove();
+    });
+    const operator = {
+      name: "alice",
+      role: "admin",
+      token_id: "t",
+      diagnostic_level: "none",
+    } as const;
+    http.decorateRequest("caller");
+    http.addHook("onRequest", async (request) => {
+      request.caller = { kind: "operator", operator };
+    });
+    auditChanges(http as unknown as Http, createAuditLog({ db: own.db }));
+    http.post("/half", async () => {
+      throw new Error("after the first half");
+    });
+    expect((await http.inject({ method: "POST", url: "/half" })).statusCode).toBe(500);
+    expect(await entriesAfter(own.db, { after: 0, limit: 2 })).toEqual([
+      expect.objectContaining({ actor: "operator:alice", action: "POST /half" }),
+    ]);
   });
 
   it("that was refused is not, nor is reading, nor what a vehicle does", async () => {
