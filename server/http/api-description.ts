@@ -80,7 +80,7 @@ function describeRoute(
     ...(querystring !== undefined && { querystring: withDefaults(querystring) }),
     security: securityOf(access),
     ...(access.by === "operator" && { "x-roles": rolesOf(access), "x-scope": scope }),
-  } as FastifySchema;
+  };
 }
 
 /** A request's schema as clients see it: what has a default need not be sent. */
