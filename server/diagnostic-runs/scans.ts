@@ -173,8 +173,9 @@ async function takeScan(deps: ScanDeps, vin: string, event: ScanEvent): Promise<
   if (update_id === undefined || phase === undefined) return false;
   const scan = { scan_id: randomUUIDv7(), vin, update_id, phase, ecus, taken_at };
   const stored = await deps.db.transaction().execute(async (tx) => {
-    // The other one may be on its way at the same moment: the later one sees both.
-    await lockVehicle(tx, vin);
+    // The other one may be on its way at the same moment: the later one sees both. Updates of a
+    // vehicle that was removed are still there.
+    if (!(await lockVehicle(tx, vin))) return "unknown";
     const result = await insertUpdateScan(tx, scan);
     if (result !== "stored") return result;
     await tellFresh(deps, tx, { update_id, vin });

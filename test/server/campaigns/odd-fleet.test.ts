@@ -111,7 +111,12 @@ describe("a vehicle that leaves", () => {
     const id = await running([one], [brought]);
     const { update_id, download_url } = await one.take();
     await one.report(update_id, "downloading");
+    const client = await gateway.mqtt(one.vin);
     expect((await remove(one.vin)).status).toBe(204);
+    const ecus = [{ ecu_id: "ECU_001", dids: {}, dtcs: "5902FF" }];
+    const scan = { kind: "scan", update_id, phase: "before_update", ecus };
+    const said = JSON.stringify({ ts: new Date().toISOString(), ...scan });
+    await client.publishAsync(`vehicle/${one.vin}/diagnostics/events`, said, { qos: 1 });
     expect(await standing(id, one)).toMatchObject({ status: "waiting" });
     expect(problemOf(await one.get(download_url))).toBe("PACKAGE_NOT_ASSIGNED");
     expect((await one.report(update_id, "installing")).status).toBe(204);
