@@ -47,7 +47,9 @@ export function apiContract(document: ApiDocument): ApiContract {
       // The pages of the description are not part of what they describe.
       if (/^\/docs(\/|$)/.test(path)) return;
       const isHead = method === "HEAD";
-      const route = routes.find(({ pattern }) => pattern.test(path));
+      const fitting = routes.filter(({ pattern }) => pattern.test(path));
+      const of = (name: string) => fitting.find(({ operations }) => name in operations);
+      const route = of(method.toLowerCase()) ?? (isHead ? of("get") : undefined) ?? fitting[0];
       const operation =
         route?.operations[method.toLowerCase()] ?? (isHead ? route?.operations["get"] : undefined);
       const problem = failing(operation, answer, isHead);
