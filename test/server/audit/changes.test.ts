@@ -3,7 +3,6 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vites
 import { createAuditLog } from "#server/audit/audit-log.ts";
 import { auditChanges } from "#server/audit/changes.ts";
 import { entriesAfter } from "#server/audit/queries.ts";
-import type { Http } from "#server/http/http.ts";
 import { publish } from "#test/helpers/fleet-data.ts";
 import { startGateway, type TestGateway } from "#test/helpers/gateway.ts";
 import { ownDatabase } from "#test/server/own-database.ts";
@@ -76,7 +75,7 @@ describe("a change by an operator", () => {
     http.addHook("onRequest", async (request) => {
       request.caller = { kind: "operator", operator };
     });
-    auditChanges(http as unknown as Http, createAuditLog({ db: own.db }));
+    auditChanges(http, createAuditLog({ db: own.db }));
     http.post("/half", async () => {
       throw new Error("after the first half");
     });

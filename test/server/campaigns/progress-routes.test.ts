@@ -92,9 +92,9 @@ it("shows by its counters how far a campaign has come", async () => {
   const stop_rule = { max_failure_rate: 0.9 };
   const { campaign_id, version } = await running(cars, { waves, stop_rule });
   const [first, second, third] = cars;
-  await update(first as Car, version, "proof");
-  await update(second as Car, version, "rolled_back");
-  await (third as Car).ask();
+  await update(first, version, "proof");
+  await update(second, version, "rolled_back");
+  await third.ask();
   const figures = { started: 3, succeeded: 1, rolled_back: 1, failed: 0 };
   const rate = { rate: 0.5, lower: expect.closeTo(0.12087, 5), upper: expect.closeTo(0.87913, 5) };
   const shown = await progress(campaign_id);
@@ -127,7 +127,7 @@ it("stops by itself, gives nobody anything further, and lets the failed try agai
   const cars = await Promise.all([car(), car(), car()]);
   const stop_rule = { max_failure_rate: 0.2, confidence: 0.8, min_sample: 3 };
   const { campaign_id, version } = await running(cars, { stop_rule });
-  const [first, second, third] = cars as [Car, Car, Car];
+  const [first, second, third] = cars;
   await update(first, version, "rolled_back");
   expect((await first.ask()).status).toBe(409);
   expect((await post(`/campaigns/${campaign_id}/retry`)).status).toBe(202);

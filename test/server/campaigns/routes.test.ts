@@ -94,7 +94,7 @@ describe("a draft", () => {
         gateway.send(who, "PATCH", path, { revision: 1, name: `of ${who}`, percentage: 5 }),
       ),
     );
-    expect(both.map(({ status }) => status).sort()).toEqual([200, 409]);
+    expect(both.map(({ status }) => status).sort((a, b) => a - b)).toEqual([200, 409]);
     expect(both.map(codeOf)).toContain("CAMPAIGN_CHANGED");
     const won = both.find(({ status }) => status === 200)?.json as Campaign;
     expect(won).toMatchObject({ revision: 2, percentage: 5, waves: [{ share: 100 }] });
@@ -197,7 +197,7 @@ describe("approval", () => {
     const both = await Promise.all(
       ["approve", "reject"].map((action) => act("cleo", made, action, { revision })),
     );
-    expect(both.map(({ status }) => status).sort()).toEqual([200, 409]);
+    expect(both.map(({ status }) => status).sort((a, b) => a - b)).toEqual([200, 409]);
   });
 
   it("starts at once what was to have started before", async () => {

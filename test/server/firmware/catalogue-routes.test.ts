@@ -72,7 +72,7 @@ describe("an upload", () => {
     [{ rxswin: "R".repeat(65) }, "form/rxswin"],
     [{ availability: "none" }, "form/availability"],
   ])("is refused with %j, at its place", async (fields, place) => {
-    const answer = await upload({ fields: fields as Record<string, string> });
+    const answer = await upload({ fields: fields });
     expect(problemOf(answer)).toBe("REQUEST_INVALID");
     expect((answer.json.errors as { path: string }[])[0]?.path).toBe(place);
   });
