@@ -71,13 +71,19 @@ describe("a session", () => {
     const pairs = roles.flatMap((role) =>
       roles.filter((holder) => mayTakeOver(role, holder)).map((holder) => `${role} ${holder}`),
     );
+    // Who can't hold a session could not lose one either.
+    const without = ["viewer", "campaign_manager", "approver"];
     expect(pairs).toEqual([
-      "diagnostician viewer",
+      ...without.map((holder) => `diagnostician ${holder}`),
       "release_manager viewer",
       "release_manager diagnostician",
+      "release_manager campaign_manager",
+      "release_manager approver",
       "admin viewer",
       "admin diagnostician",
       "admin release_manager",
+      "admin campaign_manager",
+      "admin approver",
     ]);
   });
 });
