@@ -1,4 +1,3 @@
-import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 import { databaseSuites } from "./test/helpers/database-suites.ts";
 
@@ -27,8 +26,7 @@ export default defineConfig({
     projects: process.env["LATTICEWAY_TEST_POSTGRES"] ? [embedded, postgresql] : [embedded],
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    // Every suite starts real servers: many more workers than cores only make them wait for each
-    // other. One more fills the time in which vehicles wait.
-    maxWorkers: availableParallelism() + 1,
+    // Every suite starts real servers; more workers than cores only makes them wait for each other.
+    maxWorkers: 2,
   },
 });
