@@ -27,6 +27,8 @@ export interface ListenerDeps {
   state: StateTracker;
   presence: Presence;
   database: Database;
+  /** How often another gateway's changes are looked for; undefined where there is none. */
+  everyMs: number | undefined;
   authenticate: Authenticate;
 }
 
@@ -34,12 +36,10 @@ const DAY = 86_400_000;
 
 /** The two listeners, the certificates that they show, and whom they refuse. */
 export async function createListeners(deps: ListenerDeps) {
-  const { config, log, metrics, state, presence, database } = deps;
+  const { config, log, metrics, state, presence, database, everyMs } = deps;
   const { db } = database;
   const folder = config.certs_dir;
   const admission = createAdmission(log);
-  // Nobody else writes to an embedded database.
-  const everyMs = database.kind === "embedded" ? undefined : config.certificates.poll_ms;
   const minimums = await followMinimumProfiles({ db, admission, everyMs, log });
   const issuer = folderIssuer(folder);
   const { vehicle_days, crl_h: hours } = config.certificates;
