@@ -65,6 +65,9 @@ export const UpdateEvent = Type.Object({
   progress: Type.Number(),
   ecu_id: Type.Union([EcuId, Type.Null()]),
   message: Type.Union([Type.String(), Type.Null()]),
+  bytes_downloaded: Type.Union([Type.Integer({ minimum: 0 }), Type.Null()], {
+    description: "Of the package, as far as the vehicle says",
+  }),
   error: Type.Union([UpdateError, Type.Null()]),
   applied: Type.Boolean({ description: "False when the report came late or out of order" }),
   reported_at: Timestamp,

@@ -31,7 +31,7 @@ export const OtaStatus = Type.Object(
       description: "Of the whole update, percent",
     }),
     ecu_id: Type.Optional(EcuId),
-    bytes_downloaded: Type.Optional(Type.Integer({ minimum: 0 })),
+    bytes_downloaded: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),
     message: Type.Optional(Type.String({ maxLength: 1024 })),
     error: Type.Optional(
       Type.Object({

@@ -121,6 +121,7 @@ export async function listLogs(
       "log.status",
       "log.progress",
       "log.message",
+      "log.bytes_downloaded",
       "log.error",
       "log.applied",
       "log.reported_at",

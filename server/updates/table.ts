@@ -46,6 +46,7 @@ export interface UpdateEventTable {
   progress: number;
   ecu_id: string | null;
   message: string | null;
+  bytes_downloaded: number | null;
   error: NullableError;
   applied: boolean;
   reported_at: Date;
