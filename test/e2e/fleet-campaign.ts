@@ -112,15 +112,16 @@ async function badCampaign({ manager, approver, releases }: Ask): Promise<string
 
   // What the gateway counts is what the vehicles say of themselves.
   const took = await takenPart(campaign);
-  assert.equal(took.length, total.started);
-  const told = await askAll(took);
-  for (const [vin, { versions, last_update }] of told) {
-    assert.equal(last_update?.status, "rolled_back", `${vin} says ${last_update?.status}`);
+  assert.equal(took.size, total.started);
+  for (const [vin, { versions, last_update }] of await askAll([...took.keys()])) {
+    // Between download and installation the stop itself keeps a vehicle from going on.
+    const isHeld = took.get(vin) === "waiting";
+    assert.equal(last_update?.status, isHeld ? "failed" : "rolled_back", vin);
+    if (isHeld) assert.equal(last_update.error?.code, "CAMPAIGN_NOT_RUNNING", vin);
     assert.ok(!Object.values(versions).includes(BAD.version), `${vin} runs the bad release`);
   }
-  assert.equal(total.rolled_back, told.size);
   await agree(campaign);
-  return took;
+  return [...took.keys()];
 }
 
 async function goodCampaign({ manager, approver, releases, failed }: Ask & { failed: string[] }) {
@@ -187,7 +188,7 @@ async function agree(campaign: string): Promise<void> {
 
 interface Status {
   versions: Record<string, string>;
-  last_update?: { update_id: string; status: Update["status"] };
+  last_update?: { update_id: string; status: Update["status"]; error?: { code: string } };
 }
 
 /** What vehicles answer to `ota_status`. */
@@ -210,9 +211,10 @@ async function askAll(asked: readonly string[]): Promise<Map<string, Status>> {
   return answers;
 }
 
-async function takenPart(campaign: string): Promise<string[]> {
-  const listed = await all<{ vin: string }>(`/campaigns/${campaign}/vehicles`);
-  return listed.map(({ vin }) => vin);
+/** @returns how each vehicle of the campaign stands in it, by VIN */
+async function takenPart(campaign: string): Promise<Map<string, string>> {
+  const listed = await all<{ vin: string; status: string }>(`/campaigns/${campaign}/vehicles`);
+  return new Map(listed.map(({ vin, status }) => [vin, status]));
 }
 
 async function all<Item>(path: string): Promise<Item[]> {
@@ -265,7 +267,7 @@ function drive({ https_url, mqtt_url }: GatewayProcess) {
       cwd: join(import.meta.dirname, "../.."),
       env: {
         ...process.env,
-        VMG_INTERVALS_CHECK_S: String(Math.max(5, count / 10)),
+        VMG_INTERVALS_CHECK_S: String(Math.max(5, count / 4)),
         VMG_INTERVALS_TELEMETRY_S: "60",
         VMG_DOIP_EDGE_PORT: "0",
         VMG_DOIP_EDGE_TLS_PORT: "0",
