@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import { Explanation } from "#protocol/api/explain.ts";
 import { Preview, TagAnswer } from "#protocol/api/target.ts";
-import { Vehicle, type VehiclePatch } from "#protocol/api/vehicle.ts";
+import { Vehicle, VehicleDetail, type VehiclePatch } from "#protocol/api/vehicle.ts";
 import { answered, answering, done, path } from "./answering.ts";
 import { demandYes } from "./ask.ts";
 import { given } from "./given.ts";
@@ -69,7 +69,7 @@ function showCommand(): Command {
   return answering(command, {
     examples: ["latticeway vehicles show VMG-001"],
     run: async (gateway, _options, vin = "") =>
-      answered(await gateway.get(path`/vehicles/${vin}`, Vehicle), details),
+      answered(await gateway.get(path`/vehicles/${vin}`, VehicleDetail), details),
   });
 }
 

@@ -1,4 +1,5 @@
 import Type, { type Static } from "typebox";
+import { Heartbeat } from "#protocol/mqtt/heartbeat.ts";
 import { Channel, EcuId, Timestamp, VehicleId } from "./identifier.ts";
 
 const TimeZone = Type.String({
@@ -89,6 +90,16 @@ export const Vehicle = Type.Object({
   }),
 });
 export type Vehicle = Static<typeof Vehicle>;
+
+/** A vehicle with what it says of itself besides its VCI. */
+export const VehicleDetail = Type.Object({
+  ...Vehicle.properties,
+  vmg_version: Type.Union([Type.String(), Type.Null()]),
+  heartbeat: Type.Union([Heartbeat, Type.Null()], {
+    description: "Its last one: what it is doing, with which versions and how much room",
+  }),
+});
+export type VehicleDetail = Static<typeof VehicleDetail>;
 
 export const VehiclePatch = Type.Object(
   {

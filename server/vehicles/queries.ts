@@ -6,6 +6,7 @@ import type {
   DetectedAttack,
   RegisterRequest,
   Vehicle,
+  VehicleDetail,
   VehiclePatch,
 } from "#protocol/api/vehicle.ts";
 import type { Heartbeat } from "#protocol/mqtt/heartbeat.ts";
@@ -77,6 +78,17 @@ export async function vehicleByVin(db: Db, vin: string): Promise<Vehicle | undef
     .where("vin", "=", vin)
     .executeTakeFirst();
   return row && asVehicle(row);
+}
+
+export async function vehicleDetail(db: Db, vin: string): Promise<VehicleDetail | undefined> {
+  const row = await db
+    .selectFrom("vehicle")
+    .select([...columns, ...proof, "vmg_version", "heartbeat"])
+    .where("vin", "=", vin)
+    .executeTakeFirst();
+  if (row === undefined) return undefined;
+  const { vmg_version, heartbeat, ...vehicle } = row;
+  return { ...asVehicle(vehicle), vmg_version, heartbeat };
 }
 
 /** Those of the vehicles that there are, in the order of their VINs. */

@@ -8,6 +8,7 @@ import {
   Evidence,
   RegisterRequest,
   Vehicle,
+  VehicleDetail,
   VehiclePatch,
 } from "#protocol/api/vehicle.ts";
 import type { Db } from "#server/database/connection.ts";
@@ -15,7 +16,7 @@ import { callingVehicle } from "#server/http/access.ts";
 import type { Http } from "#server/http/http.ts";
 import { page } from "#server/http/page.ts";
 import { removeVehicle } from "./leaving.ts";
-import { listVcis, patchVehicle, registerVehicle, vehicleByVin } from "./queries.ts";
+import { listVcis, patchVehicle, registerVehicle, vehicleDetail } from "./queries.ts";
 
 const Vin = Type.Object({ vin: VehicleId });
 const tags = ["vehicles"];
@@ -101,7 +102,10 @@ function reading(http: Http, db: Db): void {
   const config = { access: { by: "operator" } } as const;
   http.get(
     "/vehicles/:vin",
-    { config, schema: { tags, summary: "A vehicle", params: Vin, response: { 200: Vehicle } } },
+    {
+      config,
+      schema: { tags, summary: "A vehicle", params: Vin, response: { 200: VehicleDetail } },
+    },
     async ({ params }) => existing(db, params.vin),
   );
 
@@ -139,8 +143,8 @@ function reading(http: Http, db: Db): void {
   );
 }
 
-async function existing(db: Db, vin: string): Promise<Vehicle> {
-  const vehicle = await vehicleByVin(db, vin);
+async function existing(db: Db, vin: string): Promise<VehicleDetail> {
+  const vehicle = await vehicleDetail(db, vin);
   if (vehicle === undefined) throw new ProblemError("VEHICLE_UNKNOWN", vin);
   return vehicle;
 }

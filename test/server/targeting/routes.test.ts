@@ -58,6 +58,18 @@ describe("a vehicle", () => {
     });
   });
 
+  it("is shown with what it said of itself last", async () => {
+    const vin = "VMG-001";
+    await car(vin).send("POST", register, { body: { vin, vmg_version: "3.1.0" } });
+    const show = async () => (await admin.send("GET", `${vehicles}/${vin}`)).json;
+    expect(await show()).toMatchObject({ vmg_version: "3.1.0", heartbeat: null });
+    const client = await gateway.mqtt(vin);
+    const ts = new Date().toISOString();
+    const heartbeat = { ts, state: "idle", versions: { ECU_001: "1.0.0" }, free_storage_bytes: 5 };
+    await client.publishAsync(`vehicle/${vin}/heartbeat`, JSON.stringify(heartbeat), { qos: 1 });
+    expect(await show()).toMatchObject({ vin, heartbeat });
+  });
+
   it("is in no time zone that there is not", async () => {
     const body = { vin: "VMG-003", time_zone: "Europe/Nowhere" };
     expect(problemOf(await car("VMG-003").send("POST", register, { body }))).toBe(
