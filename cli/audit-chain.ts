@@ -1,6 +1,7 @@
 import { Compile } from "typebox/compile";
 import { AuditEntry, auditHash, AUDIT_START, type AuditHead } from "#protocol/api/audit.ts";
 import { jcs } from "#protocol/bytes/jcs.ts";
+import { linesOf, parseLine } from "./lines.ts";
 
 export type AuditFaultCode =
   | "AUDIT_LINE_MALFORMED"
@@ -33,20 +34,23 @@ const auditEntry = Compile(AuditEntry);
  * Computes a whole exported log anew, an entry at a time.
  * @param anchors heads that the log had before: without one, entries missing at the end, or a log
  *   that was written anew as a whole, would not show
+ * @param onEntry is given each entry that fits
  * @throws AuditFault for the first entry that does not fit
  */
 export async function verifyAudit(
   exported: AsyncIterable<Buffer>,
   anchors: readonly AuditHead[],
+  onEntry?: (entry: AuditEntry) => void,
 ): Promise<AuditVerdict> {
   let head = AUDIT_START;
   let first: string | undefined;
   let last: string | undefined;
   hold(head, anchors);
-  for await (const line of linesOf(exported)) {
+  for await (const line of linesOf(exported, malformed)) {
     const entry = follow(head, line);
     head = { seq: entry.seq, hash: entry.hash };
     hold(head, anchors);
+    onEntry?.(entry);
     first ??= entry.at;
     last = entry.at;
   }
@@ -62,13 +66,10 @@ export async function verifyAudit(
 
 function follow(head: AuditHead, line: Buffer): AuditEntry {
   const place = `entry ${head.seq + 1}`;
-  const entry = parse(line);
+  const entry = parseLine(line);
   // More than the hash covers, a member twice, another order: two readers would see two things.
   if (!auditEntry.Check(entry) || !Buffer.from(jcs(entry)).equals(line)) {
-    throw new AuditFault(
-      "AUDIT_LINE_MALFORMED",
-      `${place}: the line is no entry as it is exported`,
-    );
+    throw malformed(`${place}: the line is no entry as it is exported`);
   }
   const { prev_hash, hash, ...content } = entry;
   if (entry.seq !== head.seq + 1) {
@@ -92,35 +93,6 @@ function hold({ seq, hash }: AuditHead, anchors: readonly AuditHead[]): void {
   }
 }
 
-function parse(line: Buffer): unknown {
-  try {
-    return JSON.parse(line.toString("utf8"));
-  } catch {
-    return undefined;
-  }
-}
-
-/** Far more than the longest entry has. */
-const MAX_LINE_BYTES = 16 * 1024 * 1024;
-const LINE_FEED = 0x0a;
-
-/** Lines without their end. @throws AuditFault for one that is too long, or has no end */
-async function* linesOf(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  let begun: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of chunks) {
-    let rest = chunk;
-    for (let end = rest.indexOf(LINE_FEED); end >= 0; end = rest.indexOf(LINE_FEED)) {
-      yield Buffer.concat([...begun, rest.subarray(0, end)]);
-      rest = rest.subarray(end + 1);
-      begun = [];
-      length = 0;
-    }
-    begun.push(rest);
-    length += rest.length;
-    if (length > MAX_LINE_BYTES) {
-      throw new AuditFault("AUDIT_LINE_MALFORMED", "a line is longer than any entry");
-    }
-  }
-  if (length > 0) throw new AuditFault("AUDIT_LINE_MALFORMED", "the last line is cut off");
+function malformed(why: string): AuditFault {
+  return new AuditFault("AUDIT_LINE_MALFORMED", why);
 }

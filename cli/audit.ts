@@ -1,7 +1,8 @@
 import { createReadStream } from "node:fs";
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { AuditHead } from "#protocol/api/audit.ts";
 import { verifyAudit, type AuditVerdict } from "./audit-chain.ts";
+import { exportCommand } from "./export.ts";
 import { withGateway } from "./gateway.ts";
 import { reporting } from "./reporting.ts";
 
@@ -9,6 +10,13 @@ import { reporting } from "./reporting.ts";
 export function auditCommand(): Command {
   const audit = new Command("audit").description("The record of who did what to which vehicle");
   audit.addCommand(verifyCommand());
+  audit.addCommand(
+    exportCommand(new Command("export").description("The whole log as a file, an entry a line"), {
+      path: "/audit/export",
+      lines: true,
+      examples: ["latticeway audit export --out audit.ndjson"],
+    }),
+  );
   return audit;
 }
 
@@ -20,8 +28,8 @@ interface VerifyOptions {
 function verifyCommand(): Command {
   return new Command("verify")
     .description("Compute the whole audit log anew and name the first entry that is not as it was")
-    .option("--file <export>", "of GET /audit/export; without it the gateway is asked")
-    .option("--anchor <seq:hash>", "a head that the log had before; may be repeated", anchors, [])
+    .option("--file <export>", "of `audit export`; without it the gateway is asked")
+    .addOption(anchorOption())
     .addHelpText(
       "after",
       "\nThe gateway is that of `latticeway login`, or of LATTICEWAY_URL, LATTICEWAY_TOKEN and LATTICEWAY_CA.",
@@ -29,6 +37,13 @@ function verifyCommand(): Command {
     .action((options: VerifyOptions, command: Command) =>
       reporting(command, async () => told(await verify(options), options.anchor.length > 0)),
     );
+}
+
+/** `--anchor`, as often as there are heads that were kept. */
+export function anchorOption(): Option {
+  return new Option("--anchor <seq:hash>", "a head that the log had before; may be repeated")
+    .argParser(anchors)
+    .default([]);
 }
 
 async function verify({ file, anchor }: VerifyOptions): Promise<AuditVerdict> {
@@ -40,7 +55,8 @@ async function verify({ file, anchor }: VerifyOptions): Promise<AuditVerdict> {
   });
 }
 
-function told({ head, first, last }: AuditVerdict, isAnchored: boolean): string {
+/** What was found, with what to keep for the next time. */
+export function told({ head, first, last }: AuditVerdict, isAnchored: boolean): string {
   const span = first === undefined ? "" : `, from ${first} to ${last}`;
   const lines = [`The chain holds: ${head.seq} entries${span}.`];
   if (!isAnchored) {

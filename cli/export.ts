@@ -9,21 +9,25 @@ import { oneOf } from "./option-values.ts";
 import { reporting } from "./reporting.ts";
 
 interface Options {
-  format: "csv" | "json";
+  format?: "csv" | "json";
   out?: string;
 }
 
-/** A command that writes what the gateway exports, of whatever length, into a file or a pipe. */
+/**
+ * A command that writes what the gateway exports, of whatever length, into a file or a pipe; `lines`
+ * where there is no CSV of it.
+ */
 export function exportCommand(
   command: Command,
-  { path, examples }: { path: string; examples: readonly string[] },
+  { path, examples, lines }: { path: string; examples: readonly string[]; lines?: true },
 ): Command {
+  if (lines !== true) {
+    command.addOption(
+      oneOf("--format <name>", "json is an object a line", ["csv", "json"]).default("json"),
+    );
+  }
   return withExamples(
-    command
-      .addOption(
-        oneOf("--format <name>", "json is an object a line", ["csv", "json"]).default("json"),
-      )
-      .option("--out <file>", "where to write it; one that is there is not replaced"),
+    command.option("--out <file>", "where to write it; one that is there is not replaced"),
     examples,
   ).action((options: Options, self: Command) => reporting(self, () => write(path, options)));
 }

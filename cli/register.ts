@@ -5,6 +5,7 @@ import { details } from "./details.ts";
 import { exportCommand } from "./export.ts";
 import { listCommand } from "./listing.ts";
 import { moment } from "./moment.ts";
+import { verifyCommand } from "./register-verify.ts";
 
 function withFilter(command: Command): Command {
   return command
@@ -47,5 +48,6 @@ export function registerCommand(): Command {
         path: "/register/export",
         examples: ["latticeway register export --from 2026-01-01 --format csv --out register.csv"],
       }),
-    );
+    )
+    .addCommand(verifyCommand());
 }

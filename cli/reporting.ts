@@ -11,6 +11,7 @@ import { filterCaret } from "./filter-caret.ts";
 import { GatewayError } from "./gateway-error.ts";
 import { OdxError } from "./odx-document.ts";
 import { printable, printableLines } from "./printable.ts";
+import { RegisterFault } from "./register-check.ts";
 import { SourceError } from "./repository-source.ts";
 import { UsageError } from "./usage-error.ts";
 
@@ -21,6 +22,7 @@ const known = [
   GatewayError,
   KeyStoreError,
   OdxError,
+  RegisterFault,
   SourceError,
   UptaneError,
   UptaneKeyError,

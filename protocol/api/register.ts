@@ -1,7 +1,6 @@
 import { createHash } from "node:crypto";
 import Type, { type Static } from "typebox";
 import { jcs } from "#protocol/bytes/jcs.ts";
-import type { AuditEntry } from "./audit.ts";
 import { Sha256, Timestamp, Uuid, VehicleId } from "./identifier.ts";
 
 const OrNull = <Schema extends Parameters<typeof Type.Union>[0][number]>(schema: Schema) =>
@@ -129,15 +128,18 @@ export const RegisterRecord = Type.Union([IssuedRecord, ResultRecord]);
 export type RegisterRecord = Static<typeof RegisterRecord>;
 
 /** A record, with what proves that it is as it was written. */
-export const RegisterEntry = Type.Object({
-  record: RegisterRecord,
-  hash: Type.String({
-    description: "SHA-256 of the record in the form of RFC 8785, lower-case hex",
-  }),
-  audit_seq: Type.Union([Type.Integer(), Type.Null()], {
-    description: "The entry of the audit log that has the hash; null: it comes within a minute",
-  }),
-});
+export const RegisterEntry = Type.Object(
+  {
+    record: RegisterRecord,
+    hash: Type.String({
+      description: "SHA-256 of the record in the form of RFC 8785, lower-case hex",
+    }),
+    audit_seq: Type.Union([Type.Integer(), Type.Null()], {
+      description: "The entry of the audit log that has the hash; null: it comes within a minute",
+    }),
+  },
+  closed,
+);
 export type RegisterEntry = Static<typeof RegisterEntry>;
 
 export function registerHash(record: RegisterRecord): string {
@@ -147,35 +149,7 @@ export function registerHash(record: RegisterRecord): string {
 /** The action of the audit log's entries that have hashes of records. */
 export const REGISTER_ENTERED = "register.entered";
 
-export type RegisterFault = "altered" | "not in the audit log" | "removed";
-
-/** Holds a register to the audit log, which is verified for itself. */
-export interface RegisterCheck {
-  /** Takes an entry of the audit log; all of them come first. */
-  enter(entry: Pick<AuditEntry, "action" | "detail">): void;
-  /** @returns what is wrong with it */
-  check(entry: RegisterEntry): RegisterFault | undefined;
-  /** Ids of records that were entered and have not been checked. */
-  removed(): string[];
-}
-
-export function createRegisterCheck(): RegisterCheck {
-  const entered = new Map<string, string>();
-  const seen = new Set<string>();
-  return {
-    enter({ action, detail }) {
-      if (action !== REGISTER_ENTERED) return;
-      const records = (detail?.["records"] ?? []) as { record_id: string; hash: string }[];
-      for (const { record_id, hash } of records) entered.set(record_id, hash);
-    },
-    check({ record, hash }) {
-      const { record_id } = record;
-      seen.add(record_id);
-      if (registerHash(record) !== hash) return "altered";
-      const before = entered.get(record_id);
-      if (before === undefined) return "not in the audit log";
-      return before === hash ? undefined : "altered";
-    },
-    removed: () => [...entered.keys()].filter((id) => !seen.has(id)),
-  };
-}
+/** The `detail` of such an entry. */
+export const EnteredRecords = Type.Object({
+  records: Type.Array(Type.Object({ record_id: Uuid, hash: Sha256 })),
+});

@@ -163,12 +163,14 @@ export interface RegisterFilter {
   from?: Date | undefined;
   /** Written before this time. */
   to?: Date | undefined;
+  /** Only those that the audit log has. */
+  isEntered?: boolean;
 }
 
 /** Records, in the order of their ids or back, from behind `cursor` on. */
 export async function listRecords(
   db: Db,
-  { vin, rxswin, update_id, from, to }: RegisterFilter,
+  { vin, rxswin, update_id, from, to, isEntered = false }: RegisterFilter,
   { cursor, limit, order }: { cursor?: string | undefined; limit: number; order: "asc" | "desc" },
 ): Promise<RegisterEntry[]> {
   let query = db
@@ -184,6 +186,7 @@ export async function listRecords(
   if (rxswin !== undefined) query = query.where(sql<boolean>`rxswins @> array[${rxswin}]`);
   if (from !== undefined) query = query.where("at", ">=", from);
   if (to !== undefined) query = query.where("at", "<", to);
+  if (isEntered) query = query.where("audit_seq", "is not", null);
   return (await query.execute()).map(asEntry);
 }
 

@@ -80,7 +80,7 @@ export function registerRoutes({ db }: { db: Db }) {
         const { format, ...filter } = request.query;
         // Whoever holds the file to the audit log finds all of it there.
         await enterRecords(db, new Date());
-        const text = exported(db, dated(filter), format);
+        const text = exported(db, { ...dated(filter), isEntered: true }, format);
         return sendExport(request, reply, { name: "register", format }, text);
       },
     );
