@@ -1,14 +1,13 @@
 import type { ServerConfig } from "#config/server.ts";
 import { openCampaignBook } from "#server/campaigns/book.ts";
-import { haltWithdrawn, keepCourse } from "#server/campaigns/course.ts";
+import { haltWithdrawn } from "#server/campaigns/course.ts";
 import { dryRunRoutes } from "#server/campaigns/dry-run-routes.ts";
 import { createEvaluation } from "#server/campaigns/evaluation.ts";
 import { createOffers } from "#server/campaigns/offers.ts";
 import { createProgress } from "#server/campaigns/progress.ts";
 import { campaignProgressRoutes } from "#server/campaigns/progress-routes.ts";
+import { campaignRound } from "#server/campaigns/round.ts";
 import { campaignRoutes } from "#server/campaigns/routes.ts";
-import { endSoaks } from "#server/campaigns/soak.ts";
-import { doWork } from "#server/campaigns/work.ts";
 import type { Db } from "#server/database/connection.ts";
 import type { ReleaseBook } from "#server/firmware/release-book.ts";
 import type { Log } from "#server/runtime/log.ts";
@@ -33,7 +32,7 @@ export async function composeCampaigns(deps: CampaignPartsDeps) {
   const { approval } = config.campaigns;
   const evaluation = createEvaluation({ db, changed, log });
   const { counted } = evaluation;
-  const work = { db, counted, deliver, ttlSeconds: config.commands.ttl_s };
+  const work = { db, counted, deliver, ttlSeconds: config.commands.ttl_s, log };
   return {
     book,
     offers,
@@ -47,7 +46,7 @@ export async function composeCampaigns(deps: CampaignPartsDeps) {
     catalogue: {
       async refresh(): Promise<void> {
         await releases.refresh();
-        await haltWithdrawn({ db, changed }, new Date());
+        await haltWithdrawn({ db, changed, log }, new Date());
       },
     },
     /**
@@ -55,11 +54,7 @@ export async function composeCampaigns(deps: CampaignPartsDeps) {
      * @returns how many campaigns have moved
      */
     async maintain(now: Date, mayGoOn: () => boolean): Promise<number> {
-      await endSoaks(work, now, mayGoOn);
-      await doWork(work, now, mayGoOn);
-      const judged = await evaluation.all(now);
-      const halted = await haltWithdrawn({ db, changed }, now);
-      return judged + halted + (await keepCourse({ db, changed }, now));
+      return campaignRound({ ...work, changed, evaluation }, now, mayGoOn);
     },
     stop() {
       void evaluation.stop();

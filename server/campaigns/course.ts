@@ -2,11 +2,13 @@ import type { CampaignReason } from "#protocol/api/campaign.ts";
 import { problems, ProblemError } from "#protocol/api/problem.ts";
 import type { Db, Tx } from "#server/database/connection.ts";
 import { demandReleases } from "./actions.ts";
+import type { RoundDeps } from "./batch.ts";
 import { nextState, type Campaign, type CampaignInput } from "./campaign.ts";
+import { eachCampaign } from "./each-campaign.ts";
 import { moveCampaign } from "./move.ts";
 import { campaignsWithoutReleases, dueCampaigns, isUnderWay, lockCampaign } from "./queries.ts";
 
-export interface CourseDeps {
+export interface CourseDeps extends RoundDeps {
   db: Db;
   /** Called once a change is committed. */
   changed: () => Promise<void>;
@@ -18,14 +20,8 @@ export interface CourseDeps {
  * @returns how many have moved
  */
 export async function keepCourse(deps: CourseDeps, now: Date): Promise<number> {
-  let moved = 0;
-  for (const { campaign_id } of await dueCampaigns(deps.db, now)) {
-    if (await inTransaction(deps.db, campaign_id, (tx, campaign) => takeDue(tx, campaign, now))) {
-      moved++;
-    }
-  }
-  if (moved > 0) await deps.changed();
-  return moved;
+  const due = (await dueCampaigns(deps.db, now)).map(({ campaign_id }) => campaign_id);
+  return move(deps, "course", due, (tx, campaign) => takeDue(tx, campaign, now));
 }
 
 /**
@@ -33,19 +29,13 @@ export async function keepCourse(deps: CourseDeps, now: Date): Promise<number> {
  * @returns how many
  */
 export async function haltWithdrawn(deps: CourseDeps, now: Date): Promise<number> {
-  let halted = 0;
-  const seen = new Set<string>();
+  const reasons = new Map<string, CampaignReason>();
   for (const each of await campaignsWithoutReleases(deps.db)) {
-    const { campaign_id } = each;
-    if (seen.has(campaign_id)) continue;
-    seen.add(campaign_id);
-    const reason = reasonOf(each);
-    if (await inTransaction(deps.db, campaign_id, (tx, it) => take(tx, it, "halt", now, reason))) {
-      halted++;
-    }
+    if (!reasons.has(each.campaign_id)) reasons.set(each.campaign_id, reasonOf(each));
   }
-  if (halted > 0) await deps.changed();
-  return halted;
+  return move(deps, "withdrawn releases", [...reasons.keys()], (tx, campaign) =>
+    take(tx, campaign, "halt", now, reasons.get(campaign.campaign_id)),
+  );
 }
 
 function reasonOf(lost: { firmware_id: string; requires: string | null }): CampaignReason {
@@ -60,15 +50,22 @@ function reasonOf(lost: { firmware_id: string; requires: string | null }): Campa
       };
 }
 
-async function inTransaction(
-  db: Db,
-  campaignId: string,
+/** Each in a transaction of its own. @returns how many have moved */
+async function move(
+  { db, changed, log }: CourseDeps,
+  work: string,
+  campaignIds: readonly string[],
   what: (tx: Tx, campaign: Campaign) => Promise<boolean>,
-): Promise<boolean> {
-  return db.transaction().execute(async (tx) => {
-    const campaign = await lockCampaign(tx, campaignId);
-    return campaign !== undefined && what(tx, campaign);
+): Promise<number> {
+  const { done } = await eachCampaign(log, work, campaignIds, async (campaignId) => {
+    const hasMoved = await db.transaction().execute(async (tx) => {
+      const campaign = await lockCampaign(tx, campaignId);
+      return campaign !== undefined && what(tx, campaign);
+    });
+    return hasMoved ? 1 : 0;
   });
+  if (done > 0) await changed();
+  return done;
 }
 
 /** What is due is looked at again: somebody else may have been faster. */

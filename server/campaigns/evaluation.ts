@@ -11,6 +11,7 @@ import {
   openWave,
   type JudgedCampaign,
 } from "./counter-queries.ts";
+import { eachCampaign } from "./each-campaign.ts";
 import { moveCampaign } from "./move.ts";
 import { lockCampaign } from "./queries.ts";
 import { verdictOf, waveToCome } from "./verdict.ts";
@@ -69,11 +70,11 @@ export function createEvaluation(deps: EvaluationDeps): Evaluation {
       waiting.set(campaignId, setTimeout(begin, everyMs).unref());
     },
     async all(at) {
-      let changed = 0;
-      for (const { campaign_id } of await activeCampaigns(deps.db)) {
-        if (await evaluate(deps, campaign_id, at)) changed++;
-      }
-      return changed;
+      const active = (await activeCampaigns(deps.db)).map(({ campaign_id }) => campaign_id);
+      const { done } = await eachCampaign(log, "evaluation", active, async (campaignId) =>
+        (await evaluate(deps, campaignId, at)) ? 1 : 0,
+      );
+      return done;
     },
     async stop() {
       stopped = true;

@@ -121,12 +121,18 @@ export async function lockSoaked(
     .execute();
 }
 
-/** Campaigns with vehicles that have soaked for long enough: of the `limit` that are due longest. */
-export async function campaignsWithSoaked(db: Db, now: Date, limit: number): Promise<string[]> {
+/** Campaigns but for some, with vehicles that have soaked: of the `limit` that are due longest. */
+export async function campaignsWithSoaked(
+  db: Db,
+  now: Date,
+  limit: number,
+  except: readonly string[],
+): Promise<string[]> {
   const { rows } = await sql<{ campaign_id: string }>`
     select distinct campaign_id from (
       select campaign_id from campaign_vehicle
-      where soak_until <= ${now} order by soak_until limit ${limit}
+      where soak_until <= ${now} and campaign_id <> all (${except}::uuid[])
+      order by soak_until limit ${limit}
     ) due order by campaign_id
   `.execute(db);
   return rows.map(({ campaign_id }) => campaign_id);

@@ -1,5 +1,6 @@
 import type { Db } from "#server/database/connection.ts";
-import { BATCH, type BatchDeps } from "./batch.ts";
+import { BATCH, type BatchDeps, type RoundDeps } from "./batch.ts";
+import { eachCampaign } from "./each-campaign.ts";
 import { afterSoak } from "./participation.ts";
 import { campaignsWithSoaked, lockSoaked, saveStandings } from "./progress-queries.ts";
 
@@ -9,20 +10,25 @@ import { campaignsWithSoaked, lockSoaked, saveStandings } from "./progress-queri
  * @returns how many
  */
 export async function endSoaks(
-  { db, counted }: BatchDeps,
+  { db, counted, log }: BatchDeps & RoundDeps,
   now: Date,
   mayGoOn: () => boolean = () => true,
 ): Promise<number> {
+  /** However many of their vehicles are due, others have their turn. */
+  const failing: string[] = [];
   let ended = 0;
-  let round: number;
+  let hasMore: boolean;
   do {
-    round = 0;
-    for (const campaignId of await campaignsWithSoaked(db, now, BATCH)) {
-      round += await endBatch(db, campaignId, now);
+    const campaigns = await campaignsWithSoaked(db, now, BATCH, failing);
+    const { done, failed } = await eachCampaign(log, "soaking", campaigns, async (campaignId) => {
+      const batch = await endBatch(db, campaignId, now);
       counted(campaignId);
-    }
-    ended += round;
-  } while (round > 0 && mayGoOn());
+      return batch;
+    });
+    failing.push(...failed);
+    ended += done;
+    hasMore = done > 0 || failed.length > 0;
+  } while (hasMore && mayGoOn());
   return ended;
 }
 

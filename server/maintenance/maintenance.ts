@@ -4,11 +4,12 @@ import type { Db } from "#server/database/connection.ts";
 import type { Approvals } from "#server/diagnostic-policy/approvals.ts";
 import { emitAll } from "#server/events/outbox.ts";
 import { keepHistory } from "#server/history/upkeep.ts";
+import { isolated } from "#server/runtime/isolated.ts";
 import type { Log } from "#server/runtime/log.ts";
 import type { StateTracker } from "#server/runtime/state.ts";
-import { endOverdueUpdate, endSilentUpdate, type UpdateDeps } from "#server/updates/service.ts";
-import { overdueUpdates, silentUpdates } from "#server/updates/queries.ts";
+import type { UpdateDeps } from "#server/updates/service.ts";
 import { markOffline } from "#server/vehicles/queries.ts";
+import { endDueUpdates } from "./due-updates.ts";
 import { trimAll } from "./trim.ts";
 
 export interface MaintenanceDeps {
@@ -42,62 +43,33 @@ export interface MaintenanceReport {
 
 /** A round trims for no longer; the next one takes the rest. */
 const TRIM_MS = 5000;
-const MINUTE = 60_000;
-const HOUR = 60 * MINUTE;
 
 /**
  * One round: what is due expires, silent vehicles go offline, old rows are trimmed, in batches for as
- * long as `mayGoOn`.
+ * long as `mayGoOn`. What fails is logged, counts as nothing done, and keeps nothing from the rest.
  */
 export async function maintain(
   deps: MaintenanceDeps,
   now: Date,
   mayGoOn: () => boolean = () => true,
 ): Promise<MaintenanceReport> {
-  const { db, config } = deps;
-  const ago = (ms: number) => new Date(now.getTime() - ms);
-  const updatesEnded = await endUpdates(deps, now, mayGoOn);
-  await deps.renewTrust(now);
+  const { db, config, log } = deps;
+  const silentSince = new Date(now.getTime() - config.vehicles.offline_after_s * 1000);
+  const count = async (work: string, what: () => Promise<number>) =>
+    (await isolated(log, { work }, what)) ?? 0;
+  const updatesEnded = await count("updates", () => endDueUpdates(deps, now, mayGoOn));
+  await isolated(log, { work: "trust" }, () => deps.renewTrust(now));
   return {
-    offline: await goOffline(db, ago(config.vehicles.offline_after_s * 1000)),
+    offline: (await isolated(log, { work: "vehicles" }, () => goOffline(db, silentSince))) ?? [],
     updatesEnded,
-    campaignsMoved: await deps.campaigns.maintain(now, mayGoOn),
-    approvalsExpired: await deps.approvals.maintain(now),
-    requestsExpired: await deps.requests.expire(),
-    commandsExpired: await expireCommands(db),
-    diagnosticsExpired: await deps.remote.expire(),
-    recordsEntered: await keepHistory(db, now, mayGoOn),
-    rowsTrimmed: await trimAll(db, config, now, mayGoOn),
+    campaignsMoved: await count("campaigns", () => deps.campaigns.maintain(now, mayGoOn)),
+    approvalsExpired: await count("approvals", () => deps.approvals.maintain(now)),
+    requestsExpired: await count("requests", () => deps.requests.expire()),
+    commandsExpired: await count("commands", () => expireCommands(db)),
+    diagnosticsExpired: await count("diagnostics", () => deps.remote.expire()),
+    recordsEntered: await count("history", () => keepHistory(db, now, mayGoOn)),
+    rowsTrimmed: await trimAll({ db, config, log }, now, mayGoOn),
   };
-}
-
-const BATCH = 100;
-
-/** Ends updates that nothing was heard of, and those whose proof is overdue; together they may be many. */
-async function endUpdates(
-  { db, config, updates }: MaintenanceDeps,
-  now: Date,
-  mayGoOn: () => boolean,
-): Promise<number> {
-  const silence = new Date(now.getTime() - config.updates.silence_timeout_min * MINUTE);
-  const untouched = new Date(now.getTime() - config.packages.ttl_h * HOUR);
-  let all = 0;
-  let ended: number;
-  do {
-    ended = 0;
-    for (const { vin, update_id } of await overdueUpdates(db, now, BATCH)) {
-      if (await endOverdueUpdate(updates, vin, update_id, now)) ended++;
-    }
-    for (const { vin, update_id, since } of await silentUpdates(db, {
-      silence,
-      untouched,
-      limit: BATCH,
-    })) {
-      if (await endSilentUpdate(updates, vin, update_id, since)) ended++;
-    }
-    all += ended;
-  } while (ended >= BATCH && mayGoOn());
-  return all;
 }
 
 async function goOffline(db: Db, since: Date): Promise<string[]> {
@@ -112,8 +84,7 @@ async function goOffline(db: Db, since: Date): Promise<string[]> {
 }
 
 /**
- * Runs a round every `interval_s`, the next one only after the last has ended. A round that fails is
- * logged and tried again.
+ * Runs a round every `interval_s`, the next one only after the last has ended.
  * @returns stops it, and resolves when the round under way has ended
  */
 export function startMaintenance(deps: MaintenanceDeps): () => Promise<void> {
@@ -128,8 +99,6 @@ export function startMaintenance(deps: MaintenanceDeps): () => Promise<void> {
       const trimUntil = performance.now() + TRIM_MS;
       const mayGoOn = () => !stopped && performance.now() < trimUntil;
       report(await maintain(deps, new Date(), mayGoOn), log);
-    } catch (error) {
-      log.error({ err: error }, "Maintenance failed; trying again later");
     } finally {
       end();
       if (!stopped) schedule();

@@ -1,6 +1,14 @@
 import type { ServerConfig } from "#config/server.ts";
 import type { Db } from "#server/database/connection.ts";
+import { isolated } from "#server/runtime/isolated.ts";
+import type { Log } from "#server/runtime/log.ts";
 import { trim, type trimmed } from "./queries.ts";
+
+export interface TrimDeps {
+  db: Db;
+  config: Pick<ServerConfig, "retention" | "certificates">;
+  log: Log;
+}
 
 /** Small enough that no statement holds the database for long. */
 const BATCH = 5000;
@@ -11,12 +19,12 @@ const DAYS_AFTER_EXPIRY = 1;
 
 /**
  * Deletes what is older than its retention. One batch from every table, then on with those that have
- * more, until nothing is left, `mayGoOn` says no, or enough for one run is done.
+ * more, until nothing is left, `mayGoOn` says no, or enough for one run is done. A table that fails is
+ * logged, and keeps nothing from the others.
  * @returns how many rows
  */
 export async function trimAll(
-  db: Db,
-  { retention: days, certificates }: Pick<ServerConfig, "retention" | "certificates">,
+  { db, config: { retention: days, certificates }, log }: TrimDeps,
   now: Date,
   mayGoOn: () => boolean,
 ): Promise<number> {
@@ -50,7 +58,9 @@ export async function trimAll(
   do {
     const full: typeof tables = [];
     for (const [table, kept] of tables) {
-      const deleted = await trim(db, table, new Date(now.getTime() - kept * DAY), BATCH);
+      const before = new Date(now.getTime() - kept * DAY);
+      const work = `trimming ${table}`;
+      const deleted = (await isolated(log, { work }, () => trim(db, table, before, BATCH))) ?? 0;
       if (deleted === BATCH) full.push([table, kept]);
       rows += deleted;
     }

@@ -1,5 +1,5 @@
 import { randomUUID, randomUUIDv7 } from "node:crypto";
-import type { Insertable } from "kysely";
+import { sql, type Insertable } from "kysely";
 import type { CampaignTable } from "#server/campaigns/table.ts";
 import type { Db } from "#server/database/connection.ts";
 import type { Target } from "#server/updates/update.ts";
@@ -82,6 +82,21 @@ export async function insertRunning(
     })
     .execute();
   return campaign_id;
+}
+
+/** From now on the database refuses to change anything of these campaigns. */
+export async function spoil(db: Db, campaignIds: readonly string[]): Promise<void> {
+  const ids = campaignIds.map((id) => `'${id}'`).join(", ");
+  await sql`
+    create function spoiled() returns trigger language plpgsql as
+      $$ begin raise exception 'spoiled'; end $$
+  `.execute(db);
+  for (const table of ["campaign", "campaign_counter"]) {
+    await sql`
+      create trigger spoiled before insert or update on ${sql.table(table)} for each row
+      when (new.campaign_id in (${sql.raw(ids)})) execute function spoiled()
+    `.execute(db);
+  }
 }
 
 /** ECUs of a small vehicle: a brake and lights, at these versions. */

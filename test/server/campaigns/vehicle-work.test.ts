@@ -10,7 +10,7 @@ import { endSoaks } from "#server/campaigns/soak.ts";
 import { retryVehicles, rollBackVehicles } from "#server/campaigns/vehicle-actions.ts";
 import { moveCommand } from "#server/commands/queries.ts";
 import type { Operator } from "#server/http/access.ts";
-import { ownDatabase, type OwnDatabase } from "#test/server/own-database.ts";
+import { ownDatabase, silentLog, type OwnDatabase } from "#test/server/own-database.ts";
 import {
   ecusAt,
   insertFirmware,
@@ -33,6 +33,7 @@ const deps = () => ({
   counted: (campaignId: string) => void touched.add(campaignId),
   deliver: (vin: string) => void delivered.push(vin),
   ttlSeconds: 600,
+  log: silentLog,
   now: () => start,
 });
 const operator = { name: "anna", token_id: "00000000-0000-7000-8000-000000000000" } as Operator;
