@@ -251,6 +251,14 @@ export function retried(before: Participation): Participation {
   };
 }
 
+/**
+ * A vehicle that failed by DTCs alone and runs all that it got: there is nothing to try again, so
+ * that another try acknowledges the DTCs.
+ */
+export function acknowledged(before: Participation, rules: SuccessRules, now: Date): Participation {
+  return proven(retried(before), [], rules, now);
+}
+
 const silences = ["UPDATE_SILENT", "UPDATE_DEADLINE"];
 
 export function isSilence(reason: CampaignReason | null): boolean {

@@ -242,6 +242,21 @@ export async function ecusOf(db: Db, vin: string): Promise<readonly InventoryEcu
   return row?.ecus ?? [];
 }
 
+/** The same of several; those that have sent no VCI are left out. */
+export async function ecusByVin(
+  db: Db,
+  vins: readonly string[],
+): Promise<Map<string, readonly InventoryEcu[]>> {
+  if (vins.length === 0) return new Map();
+  const rows = await db
+    .selectFrom("vehicle")
+    .innerJoin("inventory", "inventory.inventory_id", "vehicle.inventory_id")
+    .select(["vin", "ecus"])
+    .where(sql<boolean>`vin = any (${vins}::text[])`)
+    .execute();
+  return new Map(rows.map(({ vin, ecus }) => [vin, ecus]));
+}
+
 /** What a campaign's updates had for the ECUs of a vehicle. */
 export async function targetsInCampaign(
   db: Db,

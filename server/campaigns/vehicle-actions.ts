@@ -28,7 +28,7 @@ export async function retryVehicles(
   const now = deps.now?.() ?? new Date();
   const order = { what: "retry", states: ["running", "paused"], revision, comment } as const;
   const campaign = await take(deps, campaignId, operator, { ...order, change: { retry_at: now } });
-  await retryFailed(deps, campaignId, () => false);
+  await retryFailed(deps, campaignId, now, () => false);
   return campaign;
 }
 

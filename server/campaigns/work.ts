@@ -15,7 +15,7 @@ export async function doWork(
   const idsOf = (some: typeof asked) => some.map(({ campaign_id }) => campaign_id);
   const toRetry = idsOf(asked.filter(({ retry_at }) => retry_at !== null));
   const toRevert = idsOf(asked.filter(({ revert_at }) => revert_at !== null));
-  await eachCampaign(log, "retry", toRetry, (id) => retryFailed(deps, id, mayGoOn));
+  await eachCampaign(log, "retry", toRetry, (id) => retryFailed(deps, id, now, mayGoOn));
   await eachCampaign(log, "rollback", toRevert, (id) => tellToRevert(deps, id, now));
   const reverting = await campaignsReverting(db);
   await eachCampaign(log, "reverting", reverting, (id) => followReverting(deps, id, now));

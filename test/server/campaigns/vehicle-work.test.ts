@@ -120,7 +120,7 @@ describe("another try", () => {
     await retryVehicles(deps(), campaign, operator, { comment: "the depot has power again" });
     expect(await whole(campaign)).toMatchObject({ failed: vins.length - BATCH });
     expect((await campaignById(own.db, campaign))?.retry_at).toEqual(start);
-    expect(await retryFailed(deps(), campaign)).toBe(vins.length - BATCH);
+    expect(await retryFailed(deps(), campaign, start)).toBe(vins.length - BATCH);
     expect(await statuses(campaign)).toEqual(["waiting"]);
     const [brakes] = (await countsOfCampaign(own.db, campaign)).filter(({ ecu_type }) => ecu_type);
     expect(brakes?.counts).toMatchObject({ started: vins.length, failed: 0 });
@@ -134,6 +134,32 @@ describe("another try", () => {
       actor: "operator:anna",
       detail: { comment: "the depot has power again" },
     });
+  });
+
+  it("needs no update where the releases are there, and new DTCs were all: they are acknowledged", async () => {
+    const by = { code: "CAMPAIGN_NEW_DTCS", detail: "ECU_001 P0562" };
+    const dtcs = [{ ecu_id: "ECU_001", code: "P0562" }];
+    const rules = { new_dtcs: "count", soak_min: 60 } as const;
+    const campaign = await insertRunning(own.db, [brake], rules);
+    const [there = "", changed = "", unknown = ""] = vins;
+    await showEcus(own.db, there, ecusAt("2.0.0"));
+    await showEcus(own.db, changed, ecusAt("1.0.0"));
+    await stand(campaign, 3, { ...failed, reason: by, dtcs });
+    await retryVehicles(deps(), campaign, operator, {});
+    const rows = await own.db
+      .selectFrom("campaign_vehicle")
+      .select(["vin", "status", "reason", "dtcs", "soak_until"])
+      .where("campaign_id", "=", campaign)
+      .orderBy("vin")
+      .execute();
+    const none = { reason: null, dtcs: null, soak_until: null };
+    expect(rows).toEqual([
+      { ...none, vin: there, status: "soaking", soak_until: after(60) },
+      { ...none, vin: changed, status: "waiting" },
+      { ...none, vin: unknown, status: "waiting" },
+    ]);
+    const [brakes] = (await countsOfCampaign(own.db, campaign)).filter(({ ecu_type }) => ecu_type);
+    expect(brakes?.counts).toMatchObject({ started: 3, soaking: 1, failed: 0, new_dtcs: 0 });
   });
 
   it("is not given again to one that has failed again", async () => {
