@@ -12,7 +12,9 @@ import { integer, names, oneOf, percentage } from "./option-values.ts";
 import { table } from "./table.ts";
 import { UsageError } from "./usage-error.ts";
 import { vehicleCommandCommand } from "./vehicle-command.ts";
+import { vehiclePlanCommand } from "./vehicle-plan.ts";
 import { vehiclePolicyCommand } from "./policies.ts";
+import { vehicleStatsCommand } from "./vehicle-stats.ts";
 
 /** `latticeway vehicles …` */
 export function vehiclesCommand(): Command {
@@ -23,6 +25,8 @@ export function vehiclesCommand(): Command {
     .addCommand(updateCommand())
     .addCommand(tagCommand())
     .addCommand(previewCommand())
+    .addCommand(vehicleStatsCommand())
+    .addCommand(vehiclePlanCommand())
     .addCommand(explainCommand())
     .addCommand(vehiclePolicyCommand())
     .addCommand(vehicleCommandCommand())

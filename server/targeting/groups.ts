@@ -2,12 +2,12 @@ import { setImmediate } from "node:timers/promises";
 import { sql, type RawBuilder } from "kysely";
 import type { Channel } from "#protocol/api/identifier.ts";
 import type { Db, Tx } from "#server/database/connection.ts";
-import { createTurns, type Turns } from "#server/runtime/turns.ts";
 import { inventoriesById, type Inventory } from "#server/vehicles/inventory.ts";
 import { compile } from "./compile.ts";
 import { conditionOf, splitCondition } from "./condition.ts";
 import { reachedOf } from "./membership.ts";
 import { childrenOf, type Predicate } from "./predicate.ts";
+import { countingTurns } from "./turns.ts";
 import type { TargetVehicle } from "./vehicle.ts";
 
 /** What vehicles are told apart by. */
@@ -53,18 +53,7 @@ export async function eachGroup(
   query: GroupQuery,
   visit: (group: Group) => void,
 ): Promise<void> {
-  await turnsOf(db)(() => count(db, query, visit));
-}
-
-/** Anybody who may read may have the fleet counted: vehicles must find a connection all the same. */
-const AT_ONCE = 2;
-const WAITING = 16;
-const turns = new WeakMap<Db, Turns>();
-
-function turnsOf(db: Db): Turns {
-  const known = turns.get(db) ?? createTurns(AT_ONCE, WAITING, "FLEET_BUSY");
-  turns.set(db, known);
-  return known;
+  await countingTurns(db)(() => count(db, query, visit));
 }
 
 async function count(db: Db, query: GroupQuery, visit: (group: Group) => void): Promise<void> {

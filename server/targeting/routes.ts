@@ -1,7 +1,8 @@
 import { sql, type RawBuilder } from "kysely";
 import Type from "typebox";
 import type { Static } from "typebox";
-import { VehicleId } from "#protocol/api/identifier.ts";
+import { FleetStatistics } from "#protocol/api/fleet.ts";
+import { EcuType, VehicleId } from "#protocol/api/identifier.ts";
 import { Page, PageQuery } from "#protocol/api/page.ts";
 import {
   Preview,
@@ -16,6 +17,7 @@ import type { Http } from "#server/http/http.ts";
 import { vehiclesByVin } from "#server/vehicles/queries.ts";
 import { parseFilter } from "./filter.ts";
 import { preview } from "./preview.ts";
+import { fleetStatistics } from "./statistics.ts";
 import { changeTags } from "./tagging.ts";
 import { findVehicles } from "./vehicles.ts";
 
@@ -48,6 +50,24 @@ export function targetingRoutes({ db }: { db: Db }) {
         const { vins, next } = await findVehicles(db, parseFilter(filter).predicate, page);
         return { items: await vehiclesByVin(db, vins), next_cursor: next };
       },
+    );
+
+    http.get(
+      "/stats/vehicles",
+      {
+        config: { access: { by: "operator" } },
+        schema: {
+          tags,
+          operationId: "getVehicleStats",
+          summary:
+            "The fleet in numbers: by status, channel and TLS profile, and what its ECUs run",
+          querystring: Type.Object({
+            ecu_type: Type.Optional({ ...EcuType, description: "Of these ECUs alone" }),
+          }),
+          response: { 200: FleetStatistics },
+        },
+      },
+      async ({ query }) => fleetStatistics(db, query.ecu_type),
     );
 
     http.post(

@@ -20,6 +20,7 @@ import type { Http } from "#server/http/http.ts";
 import { page } from "#server/http/page.ts";
 import { certificateKey } from "#server/runtime/connection.ts";
 import type { Log } from "#server/runtime/log.ts";
+import { vehicleByVin } from "#server/vehicles/queries.ts";
 import { requestPackage } from "./issue.ts";
 import { eventsOf, listUpdates, updateById } from "./queries.ts";
 import { cancelUpdate, reportStatus, submitVci, type UpdateDeps } from "./service.ts";
@@ -131,6 +132,7 @@ function found<Answer extends CheckAnswer>(log: Log, vehicle: string, answer: An
 function operatorSide(http: Http, deps: UpdateDeps): void {
   const { db } = deps;
   const config = { access: { by: "operator" } } as const;
+  planning(http, deps);
   const tags = ["updates"];
   const Id = Type.Object({ update_id: Uuid });
 
@@ -189,6 +191,26 @@ function operatorSide(http: Http, deps: UpdateDeps): void {
       const { vin } = await existing(db, params.update_id);
       await cancelUpdate(deps, vin, params.update_id);
       return existing(db, params.update_id);
+    },
+  );
+}
+
+/** What a vehicle would be told. */
+function planning(http: Http, { db, checkIns }: UpdateDeps): void {
+  http.get(
+    "/vehicles/:vin/plan",
+    {
+      config: { access: { by: "operator" } },
+      schema: {
+        tags: ["vehicles"],
+        summary: "What the vehicle would be offered if it asked now, and what is held back and why",
+        params: Type.Object({ vin: VehicleId }),
+        response: { 200: CheckAnswer },
+      },
+    },
+    async ({ params: { vin } }) => {
+      if (!(await vehicleByVin(db, vin))) throw new ProblemError("VEHICLE_UNKNOWN", vin);
+      return checkIns.check(vin, undefined);
     },
   );
 }

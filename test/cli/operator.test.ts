@@ -145,6 +145,7 @@ describe("an operator's day", () => {
     const tried = await as(alice, "campaign", "dry-run", "Brakes 2.0.0");
     expect(tried).toMatch(/match +1\n.*in the campaign +1\nget something +1\n/s);
     expect(tried).toMatch(/brake +2\.0\.0 +1 +1/);
+    expect(tried).toMatch(/Warning: .* concludes nothing .* than 5 \(STOP_RULE_OUT_OF_REACH\)$/);
 
     expect(await as(alice, "campaign", "submit", "Brakes 2.0.0")).toContain("is awaiting_approval");
     const own = await run(alice, "campaign", "approve", "Brakes 2.0.0");
@@ -173,6 +174,11 @@ describe("an operator's day", () => {
       new RegExp(`\n${vin} +\\w+ +EU +stable +pilot`),
     );
     expect(await as(alice, "vehicles", "preview", 'tag == "pilot"')).toContain(": 1 vehicles");
+    const stats = await as(alice, "vehicles", "stats", "--ecu-type", "brake");
+    expect(stats).toMatch(/^1 vehicle\.\n[^]*stable +1\n[^]*\nbrake +2\.0\.0 +1$/);
+    const plan = await as(alice, "vehicles", "plan", vin);
+    expect(plan).toMatch(/nothing to install\.\n[^]*ECU_003 +.*\(NO_FIRMWARE_FOR_TYPE\)/);
+    expect(plan).toContain("Policy: auto.");
     const explained = await as(alice, "vehicles", "explain", vin, "brake@2.0.0");
     expect(explained).toContain(`${vin} runs it already`);
     expect(explained).toContain("Campaign Brakes 2.0.0");

@@ -29,6 +29,8 @@ const policy: Record<string, Who[]> = {
   "PATCH /api/v1/vehicles/{vin}": managers,
   "DELETE /api/v1/vehicles/{vin}": managers,
   "GET /api/v1/vehicles/{vin}/explain": everyRole,
+  "GET /api/v1/vehicles/{vin}/plan": everyRole,
+  "GET /api/v1/stats/vehicles": everyRole,
   "POST /api/v1/campaigns/dry-run": everyRole,
   "POST /api/v1/campaigns/{campaign_id}/dry-run": everyRole,
   "POST /api/v1/vehicles/preview": everyRole,

@@ -133,6 +133,36 @@ describe("a preview", () => {
   });
 });
 
+describe("the fleet in numbers", () => {
+  const numbers = async (query = "") =>
+    (await admin.send("GET", `/api/v1/stats/vehicles${query}`)).json;
+
+  it("is what its vehicles are, and what their ECUs run", async () => {
+    const all = await numbers();
+    expect(all).toMatchObject({
+      vehicles: 3,
+      by_channel: [
+        { channel: "beta", vehicles: 1 },
+        { channel: "stable", vehicles: 2 },
+      ],
+      versions: [
+        { ecu_type: "brake", software_version: "1.0.0", ecus: 2 },
+        { ecu_type: "brake", software_version: "2.0.0", ecus: 1 },
+        { ecu_type: "lights", software_version: "1.0.0", ecus: 3 },
+        { ecu_type: "steering", software_version: "1.0.0", ecus: 3 },
+      ],
+    });
+    // Which ones they are, and by which profile, is noted as time goes by.
+    for (const counts of [all.by_status, all.by_profile] as { vehicles: number }[][]) {
+      expect(counts.reduce((sum, each) => sum + each.vehicles, 0)).toBe(3);
+    }
+    expect((await numbers("?ecu_type=lights")).versions).toEqual([
+      { ecu_type: "lights", software_version: "1.0.0", ecus: 3 },
+    ]);
+    expect((await numbers("?ecu_type=none")).versions).toEqual([]);
+  });
+});
+
 describe("tags of many vehicles", () => {
   const tag = (body: object) => admin.send("POST", `${vehicles}/tags`, { body });
 
@@ -182,6 +212,32 @@ describe("what would become of vehicles", () => {
         campaigns: [{ campaign_id, state: "draft", unmatched: ['model == "One"'] }],
       },
     ]);
+  });
+});
+
+describe("the plan for a vehicle", () => {
+  it("is what the vehicle itself is told", async () => {
+    const vin = "VMG-001";
+    await publish(admin, { ecu_type: "steering", version: "1.1.0" });
+    const plan = (await admin.send("GET", `${vehicles}/${vin}/plan`)).json;
+    expect(plan).toMatchObject({
+      outdated_ecus: [{ ecu_id: "ECU_002", current_version: "1.0.0", target_version: "1.1.0" }],
+      blocked: expect.arrayContaining([
+        expect.objectContaining({ ecu_id: "ECU_003", reason: "CAMPAIGN_ONLY" }),
+      ]),
+      policy: { mode: "auto" },
+    });
+    expect((await car(vin).send("POST", "/api/v1/ota/check", { body: { vin } })).json).toEqual(
+      plan,
+    );
+  });
+
+  it("is none of one that is not there, or has not said what it consists of", async () => {
+    const plan = (vin: string) => admin.send("GET", `${vehicles}/${vin}/plan`);
+    expect(problemOf(await plan("VMG-404"))).toBe("VEHICLE_UNKNOWN");
+    const vin = "VMG-NEW";
+    await (await gateway.vehicle(vin)).send("POST", register, { body: { vin } });
+    expect(problemOf(await plan(vin))).toBe("VCI_MISSING");
   });
 });
 
