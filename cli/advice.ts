@@ -15,6 +15,7 @@ const byCode: Readonly<Record<string, string>> = {
   GATEWAY_UNREACHABLE: "Check the URL, the network and, for a private CA, --ca or LATTICEWAY_CA",
   LOGIN_MISSING:
     "Log in: latticeway login --url https://gateway:8443, or set LATTICEWAY_URL and LATTICEWAY_TOKEN",
+  PASSWORD_EXPIRED: "An admin gives you another: latticeway operators reset-password",
   REFRESH_TOKEN_INVALID: login,
   REFRESH_TOKEN_REUSED: login,
   ROLE_REQUIRED: "See your role: latticeway whoami",

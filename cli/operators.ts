@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import Type from "typebox";
+import Type, { type Static } from "typebox";
 import {
   Account,
   OneTimePassword,
@@ -17,6 +17,7 @@ import type { Gateway } from "./gateway.ts";
 import { listCommand, readPages } from "./listing.ts";
 import { tokensCommand } from "./operator-tokens.ts";
 import { flag, oneOf } from "./option-values.ts";
+import { shownTime } from "./table.ts";
 import { UsageError } from "./usage-error.ts";
 
 /** `latticeway operators …` */
@@ -89,14 +90,15 @@ function createCommand(): Command {
       };
       return answered(
         await gateway.send("POST", "/operators/accounts", body, NewPassword),
-        (made) => firstPassword(made.name, made.password),
+        firstPassword,
       );
     },
   });
 }
 
-function firstPassword(name: string, password: string): string {
-  return `${name} logs in by this password once, and sets another: ${password}`;
+function firstPassword(of: Static<typeof OneTimePassword> & { name: string }): string {
+  const until = of.password_expires_at === null ? "" : ` by ${shownTime(of.password_expires_at)}`;
+  return `${of.name} logs in with this password once${until}, and sets another: ${of.password}`;
 }
 
 interface UpdateOptions {
@@ -146,8 +148,8 @@ function resetCommand(): Command {
     examples: ["latticeway operators reset-password alice"],
     async run(gateway, _options, name = "") {
       const to = path`/operators/accounts/${(await accountOf(gateway, name)).account_id}/password`;
-      return answered(await gateway.send("POST", to, {}, OneTimePassword), ({ password }) =>
-        firstPassword(name, password),
+      return answered(await gateway.send("POST", to, {}, OneTimePassword), (given) =>
+        firstPassword({ name, ...given }),
       );
     },
   });

@@ -77,6 +77,7 @@ export const ServerConfig = group({
     idle_h: Hours,
     session_h: Hours,
     password_min: Type.Integer({ minimum: 8, maximum: 128, description: "8 to 128 characters" }),
+    temporary_password_h: Hours,
     logins_per_minute: Type.Integer({ minimum: 1, maximum: 100_000, description: "1 to 100000" }),
   }),
   oidc: group({

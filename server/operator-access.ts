@@ -24,7 +24,8 @@ export interface OperatorAccessDeps {
 
 /** Who operators are, how they get in, and what they call with. */
 export function composeOperators({ db, config, audit, log }: OperatorAccessDeps) {
-  const { access_min, idle_h, session_h, password_min, logins_per_minute } = config.operators;
+  const { access_min, idle_h, session_h, password_min, temporary_password_h, logins_per_minute } =
+    config.operators;
   const times = {
     accessS: Math.round(access_min * 60),
     idleS: Math.round(idle_h * 3600),
@@ -45,7 +46,7 @@ export function composeOperators({ db, config, audit, log }: OperatorAccessDeps)
       const limit = createRateLimit(logins_per_minute);
       return [
         authRoutes({ ...base, sessions, logins, issuer, limit }),
-        accountRoutes(base),
+        accountRoutes({ ...base, temporaryS: Math.round(temporary_password_h * 3600) }),
         operatorRoutes(base),
       ];
     },

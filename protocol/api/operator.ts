@@ -35,6 +35,10 @@ const DisplayName = Type.String({ maxLength: 128 });
 /** Long enough for whatever a password is judged by; see PASSWORD_UNSUITABLE. */
 const Password = Type.String({ maxLength: 4096, writeOnly: true });
 
+const TemporaryUntil = Type.Union([Timestamp, Type.Null()], {
+  description: "A temporary password is good before; null: it has no end",
+});
+
 /** A person's account, or that of somebody whom the OIDC issuer vouches for. */
 export const Account = Type.Object({
   account_id: Uuid,
@@ -46,6 +50,7 @@ export const Account = Type.Object({
   disabled: Type.Boolean(),
   locked_until: Type.Union([Timestamp, Type.Null()], { description: "After failed logins" }),
   password_temporary: Type.Boolean({ description: "Good for setting one's own, and nothing else" }),
+  password_expires_at: TemporaryUntil,
   created_at: Timestamp,
 });
 export type Account = Static<typeof Account>;
@@ -86,6 +91,7 @@ export const OneTimePassword = Type.Object({
   password: Type.String({
     description: "Shown only now; whoever logs in with it sets their own in the same request",
   }),
+  password_expires_at: TemporaryUntil,
 });
 
 export const Login = Type.Object(

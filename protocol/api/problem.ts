@@ -18,6 +18,7 @@ export const problems = {
   REFRESH_TOKEN_REUSED: { status: 401, title: "The refresh token has been used before" },
   ROLE_REQUIRED: { status: 403, title: "The operator's role does not allow this" },
   SCOPE_REQUIRED: { status: 403, title: "The operator's token is not for this" },
+  PASSWORD_EXPIRED: { status: 403, title: "The temporary password is over" },
   PASSWORD_CHANGE_REQUIRED: {
     status: 403,
     title: "This password is good for setting one's own, and nothing else",

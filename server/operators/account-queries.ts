@@ -13,12 +13,25 @@ export interface NewAccountRow {
   diagnostic_level: OperatorLevel | null;
   password_hash: string | null;
   password_temporary?: boolean;
+  /** Of a temporary password, in seconds; without it it has no end. */
+  password_life_s?: number;
   issuer?: string;
   subject?: string;
 }
 
-export async function insertAccount(db: Db, account: NewAccountRow): Promise<void> {
-  await db.insertInto("operator_account").values(account).execute();
+export async function insertAccount(
+  db: Db,
+  { password_life_s, ...account }: NewAccountRow,
+): Promise<void> {
+  const password_expires_at = endOf(password_life_s);
+  await db
+    .insertInto("operator_account")
+    .values({ ...account, password_expires_at })
+    .execute();
+}
+
+function endOf(lifeS: number | undefined) {
+  return lifeS === undefined ? null : sql<Date>`now() + ${lifeS} * interval '1 second'`;
 }
 
 /** Whether there is any, or was. */
@@ -64,6 +77,7 @@ function selectAccounts(db: Db) {
       "account.issuer",
       "account.disabled_at",
       "account.password_temporary",
+      "account.password_expires_at",
       "account.created_at",
       sql<Date | null>`case when login.locked_until > now() then login.locked_until end`.as(
         "locked_until",
@@ -81,6 +95,7 @@ function asAccount({ issuer, disabled_at, ...row }: AccountRow): Account {
     external: issuer !== null,
     disabled: disabled_at !== null,
     locked_until: row.locked_until?.toISOString() ?? null,
+    password_expires_at: row.password_expires_at?.toISOString() ?? null,
     created_at: row.created_at.toISOString(),
   };
 }
@@ -91,6 +106,8 @@ export interface LoginAccount {
   name: string;
   password_hash: string | null;
   password_temporary: boolean;
+  /** It was temporary, and its time is over. */
+  password_expired: boolean;
 }
 
 /** The account that a name means, if one can log in to it by password. */
@@ -103,6 +120,7 @@ export async function accountForLogin(db: Db, nameKey: string): Promise<LoginAcc
       "account.name",
       "account.password_hash",
       "account.password_temporary",
+      sql<boolean>`coalesce(account.password_expires_at <= now(), false)`.as("password_expired"),
     ])
     .where("operator_name.name_key", "=", nameKey)
     .where("operator_name.kind", "=", "account")
@@ -136,6 +154,13 @@ export async function updateAccount(
   return numUpdatedRows === 1n;
 }
 
+export interface NewPassword {
+  password_hash: string;
+  password_temporary: boolean;
+  /** Of a temporary one, in seconds; without it it has no end. */
+  password_life_s?: number;
+}
+
 /**
  * @param before the hash that the old password was compared with, where it was
  * @returns false when that has been replaced since
@@ -143,10 +168,13 @@ export async function updateAccount(
 export async function setPassword(
   db: Db,
   accountId: string,
-  password: { password_hash: string; password_temporary: boolean },
+  { password_life_s, ...password }: NewPassword,
   before?: string | null,
 ): Promise<boolean> {
-  let update = db.updateTable("operator_account").set(password).where("account_id", "=", accountId);
+  let update = db
+    .updateTable("operator_account")
+    .set({ ...password, password_expires_at: endOf(password_life_s) })
+    .where("account_id", "=", accountId);
   if (before !== undefined) update = update.where("password_hash", "=", before);
   const { numUpdatedRows } = await update.executeTakeFirst();
   return numUpdatedRows === 1n;

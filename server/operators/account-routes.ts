@@ -42,6 +42,8 @@ export interface AccountDeps {
   db: Db;
   passwords: Passwords;
   passwordMin: number;
+  /** How long a temporary password is good for, in seconds. */
+  temporaryS: number;
   onTokenRevoked: (token: RevokedToken) => Promise<void>;
 }
 
@@ -112,7 +114,7 @@ function reading(http: Http, { db }: AccountDeps): void {
   );
 }
 
-function making(http: Http, { db, passwords, passwordMin }: AccountDeps): void {
+function making(http: Http, { db, passwords, passwordMin, temporaryS }: AccountDeps): void {
   http.post(
     "/operators/accounts",
     {
@@ -120,7 +122,8 @@ function making(http: Http, { db, passwords, passwordMin }: AccountDeps): void {
       schema: {
         tags,
         summary: "Make an account; without a password one is made up",
-        description: "Either password is temporary: the first login with it sets another.",
+        description:
+          "Either password is temporary: the first login with it sets another, before password_expires_at.",
         body: NewAccount,
         response: { 201: NewPassword },
       },
@@ -136,7 +139,8 @@ function making(http: Http, { db, passwords, passwordMin }: AccountDeps): void {
         if (!(await claimName(tx, { name, name_key, kind: "account" }))) {
           throw new ProblemError("OPERATOR_NAME_TAKEN", name);
         }
-        await insertAccount(tx, { ...account, password_hash, password_temporary: true });
+        const password = { password_hash, password_temporary: true, password_life_s: temporaryS };
+        await insertAccount(tx, { ...account, ...password });
         const shown = await demandAccount(tx, account.account_id);
         await enter(tx, request, "operator.created", account.account_id, account);
         return shown;
@@ -147,7 +151,7 @@ function making(http: Http, { db, passwords, passwordMin }: AccountDeps): void {
 }
 
 function resetting(http: Http, deps: AccountDeps): void {
-  const { db, passwords, passwordMin, onTokenRevoked } = deps;
+  const { db, passwords, passwordMin, temporaryS: password_life_s, onTokenRevoked } = deps;
   http.post(
     "/operators/accounts/:account_id/password",
     {
@@ -168,16 +172,18 @@ function resetting(http: Http, deps: AccountDeps): void {
       const { password = randomPassword() } = request.body;
       judgePassword(password, { min: passwordMin, name });
       const password_hash = await passwords.hash(password);
-      const ended = await db.transaction().execute(async (tx) => {
-        await setPassword(tx, account_id, { password_hash, password_temporary: true });
+      const [password_expires_at, ended] = await db.transaction().execute(async (tx) => {
+        const temporary = { password_hash, password_temporary: true, password_life_s };
+        await setPassword(tx, account_id, temporary);
         await endAttempts(tx, hashToken(nameKey(name)));
         const revoked = await revokeSessions(tx, { account_id });
         const detail = { name, sessions_ended: revoked.length };
         await enter(tx, request, "operator.password_reset", account_id, detail);
-        return revoked;
+        const reset = await demandAccount(tx, account_id);
+        return [reset.password_expires_at, revoked] as const;
       });
       for (const token of ended) await onTokenRevoked(token);
-      return { password };
+      return { password, password_expires_at };
     },
   );
 }

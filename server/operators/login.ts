@@ -1,5 +1,5 @@
 import type { Grant } from "#protocol/api/operator.ts";
-import { ProblemError } from "#protocol/api/problem.ts";
+import { ProblemError, type ProblemCode } from "#protocol/api/problem.ts";
 import { RetryLater } from "#protocol/api/retry-later.ts";
 import { appendEntry } from "#server/audit/audit-log.ts";
 import type { Db } from "#server/database/connection.ts";
@@ -33,7 +33,7 @@ export function createLogins(deps: LoginDeps) {
   return {
     /**
      * @throws ProblemError LOGIN_REFUSED, LOGIN_LOCKED, LOGIN_BUSY, PASSWORD_CHANGE_REQUIRED,
-     * PASSWORD_UNSUITABLE
+     * PASSWORD_EXPIRED, PASSWORD_UNSUITABLE
      */
     async login(credentials: Credentials, source: string): Promise<Grant> {
       const { password, new_password } = credentials;
@@ -88,9 +88,10 @@ async function demandAccount(
     await takeBackAttempt(db, hash);
     throw error;
   });
-  if (account === undefined || !isRight) {
-    await reportFailure(db, { account, source, locksUntil: attempt.locksUntil });
-    throw new ProblemError("LOGIN_REFUSED");
+  const code = !isRight || account === undefined ? "LOGIN_REFUSED" : "PASSWORD_EXPIRED";
+  if (account === undefined || !isRight || account.password_expired) {
+    await reportFailure(db, { account, source, locksUntil: attempt.locksUntil, code });
+    throw new ProblemError(code);
   }
   await endAttempts(db, hash);
   return account;
@@ -103,10 +104,15 @@ async function verify(passwords: Passwords, password: string, account: LoginAcco
 /** A name that nobody has is not written down: it may be a password in the wrong field. */
 async function reportFailure(
   db: Db,
-  of: { account: LoginAccount | undefined; source: string; locksUntil: Date | null },
+  of: {
+    account: LoginAccount | undefined;
+    source: string;
+    locksUntil: Date | null;
+    code: ProblemCode;
+  },
 ): Promise<void> {
-  const { account, source, locksUntil } = of;
-  const detail = { name: account?.name, source, locked_until: locksUntil?.toISOString() };
+  const { account, source, locksUntil, code: reason } = of;
+  const detail = { name: account?.name, source, reason, locked_until: locksUntil?.toISOString() };
   const subject = account?.account_id;
   const action = locksUntil === null ? "operator.login_failed" : "operator.locked";
   await db.transaction().execute(async (tx) => {

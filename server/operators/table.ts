@@ -27,6 +27,8 @@ export interface OperatorAccountTable {
   /** null: nobody can log in by password. */
   password_hash: string | null;
   password_temporary: ColumnType<boolean, boolean | undefined>;
+  /** Of a temporary one; null: it has no end. */
+  password_expires_at: ColumnType<Date | null, Date | null | undefined>;
   /** Of whom the OIDC issuer vouches for. */
   issuer: ColumnType<string | null, string | null | undefined, never>;
   subject: ColumnType<string | null, string | null | undefined, never>;

@@ -39,6 +39,7 @@ describe("the first start", () => {
   it("makes an admin, whose password is told once and is good for setting another", async () => {
     expect(firstAdmin?.name).toBe("admin");
     const { name = "", password: first = "" } = firstAdmin ?? {};
+    expect(await accountOf(name)).toMatchObject({ password_expires_at: null });
     expect(problemOf(await login({ name, password: first }))).toBe("PASSWORD_CHANGE_REQUIRED");
     const short = { name, password: first, new_password: "short" };
     expect(problemOf(await login(short))).toBe("PASSWORD_UNSUITABLE");
@@ -149,7 +150,9 @@ describe("an account", () => {
     const reset = await gateway.admin.send("POST", `${accounts}/${account_id}/password`, {
       body: {},
     });
-    expect(reset.status).toBe(200);
+    const { password_expires_at } = reset.json as { password_expires_at: string };
+    expect(await accountOf(name)).toMatchObject({ password_temporary: true, password_expires_at });
+    expect(Date.parse(password_expires_at)).toBeGreaterThan(Date.now() + 71 * 3_600_000);
     expect(problemOf(await me(grant.access_token))).toBe("TOKEN_INVALID");
     const { password: temporary } = reset.json as { password: string };
     expect(problemOf(await login({ name, password: temporary }))).toBe("PASSWORD_CHANGE_REQUIRED");

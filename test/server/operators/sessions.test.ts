@@ -3,7 +3,12 @@ import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createAuditLog } from "#server/audit/audit-log.ts";
 import { trim } from "#server/maintenance/queries.ts";
-import { accountForLogin, insertAccount, setPassword } from "#server/operators/account-queries.ts";
+import {
+  accountById,
+  accountForLogin,
+  insertAccount,
+  setPassword,
+} from "#server/operators/account-queries.ts";
 import { createLogins } from "#server/operators/login.ts";
 import { beginAttempt } from "#server/operators/login-queries.ts";
 import { createPasswords } from "#server/operators/password.ts";
@@ -128,6 +133,47 @@ describe("a login", () => {
       expect(now?.password_hash).toBe(replaced);
     }
     expect(await listSessions(db, bob.account_id, { limit: 1 })).toEqual([]);
+  });
+});
+
+describe("a temporary password", () => {
+  it("is good until its time is over, then for nothing, and begins a new one when it is reset", async () => {
+    const { db } = own;
+    const carol = { account_id: randomUUIDv7(), name: "carol", display_name: null } as const;
+    const passwords = createPasswords();
+    const given = "given by an admin";
+    const password = { password_hash: await passwords.hash(given), password_temporary: true };
+    const rights = { role: "viewer", diagnostic_level: null } as const;
+    await claimName(db, { name: "carol", name_key: "carol", kind: "account" });
+    await insertAccount(db, { ...carol, ...rights, ...password, password_life_s: 100 });
+    const onTokenRevoked = async () => {};
+    const logins = createLogins({ db, sessions, passwordMin: 12, onTokenRevoked, passwords });
+    const login = (more: object) =>
+      logins.login({ name: "carol", password: given, ...more }, "192.0.2.1");
+    const later = async (seconds: number) =>
+      sql`update operator_account set password_expires_at = password_expires_at
+        - ${seconds} * interval '1 second'`.execute(db);
+    await later(90);
+    await expect(login({})).rejects.toMatchObject({ code: "PASSWORD_CHANGE_REQUIRED" });
+    await later(11);
+    const more = { new_password: "one of one's own" };
+    for (const each of [{}, more]) {
+      await expect(login(each)).rejects.toMatchObject({ code: "PASSWORD_EXPIRED" });
+    }
+    // Whoever guesses is not told that it is over.
+    const guess = login({ password: "another word" });
+    await expect(guess).rejects.toMatchObject({ code: "LOGIN_REFUSED" });
+    const [failed] = await sql<{ detail: object }>`select detail from audit_entry
+      where subject = ${carol.account_id} order by seq limit 1`
+      .execute(db)
+      .then(({ rows }) => rows);
+    expect(failed?.detail).toMatchObject({ name: "carol", reason: "PASSWORD_EXPIRED" });
+    await setPassword(db, carol.account_id, { ...password, password_life_s: 100 });
+    expect(await login(more)).toMatchObject({ token_type: "Bearer" });
+    expect(await accountById(db, carol.account_id)).toMatchObject({
+      password_temporary: false,
+      password_expires_at: null,
+    });
   });
 });
 
