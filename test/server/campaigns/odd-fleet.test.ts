@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished, v
 import { serverCa } from "#crypto/pki.ts";
 import type { CampaignProgress } from "#protocol/api/campaign-progress.ts";
 import type { Campaign, CampaignVehicle } from "#protocol/api/campaign.ts";
+import type { Explanation } from "#protocol/api/explain.ts";
 import type { PackageAnswer } from "#protocol/api/ota.ts";
 import { startApp } from "#server/app.ts";
 import { publish } from "#test/helpers/fleet-data.ts";
@@ -246,6 +247,30 @@ describe("a vehicle that reports oddly", () => {
     await one.install();
     await one.show(second.version);
     expect(await standing(id, one)).toMatchObject({ status: "succeeded", attempts: 2 });
+  });
+});
+
+describe("two campaigns for the same ECU", () => {
+  it("go one after the other, and the later one says what it waits for", async () => {
+    const one = await car();
+    const [first, later] = [await release(), await release()];
+    const earlier = await running([one], [first]);
+    const id = await running([one], [later], { name: "Brakes again" });
+    const explained = async () =>
+      (await get(`/vehicles/${one.vin}/explain?firmware_id=${later.firmware_id}`)) as Explanation;
+    const { verdict, campaigns: reasons } = await explained();
+    expect([verdict, reasons]).toMatchObject([
+      "not_offered",
+      [{ campaign_id: id, reasons: [{ code: "CAMPAIGN_WAITS" }] }],
+    ]);
+    expect(reasons[0]?.reasons[0]?.detail).toContain(earlier);
+    await one.install();
+    await one.show(first.version);
+    expect(await standing(earlier, one)).toMatchObject({ status: "succeeded" });
+    expect(await explained()).toMatchObject({ verdict: "offered", campaigns: [{ offers: true }] });
+    await one.install();
+    await one.show(later.version);
+    expect(await standing(id, one)).toMatchObject({ status: "succeeded" });
   });
 });
 
