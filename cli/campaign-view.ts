@@ -75,6 +75,7 @@ export function dryRunText(run: DryRun): string {
       ["RELEASE", "VERSION", "PROBLEM", "ID"],
       (it) => [it.ecu_type ?? "", it.version ?? "", it.problem ?? "", it.firmware_id],
     ),
+    ...run.warnings.map(({ code, detail }) => `Warning: ${detail} (${code})`),
   ].join("\n\n");
 }
 
@@ -133,14 +134,22 @@ export function progressText(progress: CampaignProgress): string {
   return lines.join("\n\n").replace(/\.\n\n\n/, ".\n\n");
 }
 
-function nextWaveText({ wave, opens_at, waits_for }: NonNullable<CampaignProgress["next_wave"]>) {
+function nextWaveText({
+  wave,
+  opens_at,
+  waits_for,
+  gate,
+}: NonNullable<CampaignProgress["next_wave"]>): string {
   const what = {
     time: opens_at === null ? "by time" : `at ${shownTime(opens_at)}`,
     finished_vehicles: "when enough vehicles are through",
     fewer_failures: "when fewer of them have failed",
     campaign: "when the campaign runs",
   }[waits_for];
-  return `Wave ${wave + 1} opens ${what}.`;
+  const text = `Wave ${wave + 1} opens ${what}.`;
+  if (gate === null) return text;
+  const { finished, min_finished, failed, max_failure_rate } = gate;
+  return `${text} Of wave ${wave}, ${finished} are through of at least ${min_finished}; ${failed} failed (${percent(max_failure_rate)} are allowed).`;
 }
 
 function findingText({ scope, failed, finished, lower_bound, threshold }: StopFinding): string {

@@ -38,6 +38,17 @@ const NextWave = Type.Object({
   waits_for: Type.Enum(["time", "finished_vehicles", "fewer_failures", "campaign"], {
     description: "campaign: it does not run",
   }),
+  gate: orNull(
+    Type.Object(
+      {
+        finished: Count("Vehicles of the wave before that have ended for good"),
+        min_finished: Count("So many must have"),
+        failed: Count("Of those that have ended"),
+        max_failure_rate: Type.Number({ description: "No larger part may have failed" }),
+      },
+      { description: "null: it opens by time" },
+    ),
+  ),
 });
 
 /** How far a campaign has come, by its counters. */

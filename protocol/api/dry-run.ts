@@ -79,5 +79,19 @@ export const DryRun = Type.Object({
     { description: "Other campaigns for the same ECUs; whichever goes later waits" },
   ),
   releases: Type.Array(DryRunRelease),
+  warnings: Type.Array(
+    Type.Object({
+      code: Type.Enum(["WAVE_GATE_OUT_OF_REACH", "STOP_RULE_OUT_OF_REACH"], {
+        description: "Stable code, see docs/reasons.md",
+      }),
+      wave: Type.Union([Count("Counted from 0"), Type.Null()], {
+        description: "null: the campaign as a whole",
+      }),
+      detail: Type.String(),
+    }),
+    {
+      description: "What can't happen with the vehicles that there are; nothing is refused for it",
+    },
+  ),
 });
 export type DryRun = Static<typeof DryRun>;

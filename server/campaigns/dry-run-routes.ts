@@ -29,7 +29,10 @@ export function dryRunRoutes(deps: DryRunDeps) {
         },
       },
       // The percentage is drawn by the campaign's id: this one's is anybody's.
-      async ({ body }) => dryRun(deps, { ...contentOf(body), campaign_id: randomUUID() }),
+      async ({ body }) => {
+        const content = contentOf(body);
+        return dryRun(deps, { ...content, campaign_id: randomUUID(), started_at: null });
+      },
     );
 
     http.post(

@@ -61,7 +61,7 @@ export function createDryRunTally(waveCount: number, others: readonly OtherCampa
         blocked.addVehicles(group, outcome.plan.blocked);
       } else counts[outcome.kind] += count;
     },
-    result(): Omit<DryRun, "releases"> {
+    result(): Omit<DryRun, "releases" | "warnings"> {
       return {
         ...counts,
         waves,

@@ -11,6 +11,7 @@ import { broughtTo, type BroughtRelease } from "./brought.ts";
 import type { Campaign } from "./campaign.ts";
 import { checkContent } from "./content.ts";
 import { createDryRunTally, type DryRunOutcome, type OtherCampaign } from "./dry-run-tally.ts";
+import { warningsOf } from "./dry-run-warnings.ts";
 import { membersOf } from "./members.ts";
 import { campaignsChangedSince } from "./queries.ts";
 import { releasesOf } from "./dry-run-releases.ts";
@@ -24,6 +25,8 @@ export type DryRunCampaign = Pick<
   | "vins"
   | "percentage"
   | "waves"
+  | "stop_rule"
+  | "started_at"
   | "min_profile"
   | "starts_at"
   | "ends_at"
@@ -67,7 +70,8 @@ export async function dryRun(
     if (wave >= campaign.waves.length) tally.matchedOnly(group);
     else tally.member(group, wave, outcomeOf(group, planFor, usable));
   });
-  return { ...tally.result(), releases: brought };
+  const result = tally.result();
+  return { ...result, releases: brought, warnings: warningsOf(campaign, result.waves) };
 }
 
 /** Where the share of each wave ends; the last one at that of the whole campaign. */

@@ -3,7 +3,7 @@ import type { Campaign } from "./campaign.ts";
 import { nothing, type Counts } from "./count.ts";
 import { ofWave, overWaves, type WaveCounts } from "./counter-queries.ts";
 import { finding, wilson } from "./stop-rule.ts";
-import { outcomesOf, verdictOf, waveToCome } from "./verdict.ts";
+import { endedBefore, outcomesOf, verdictOf, waveToCome } from "./verdict.ts";
 
 const DEFAULT_CONFIDENCE = 0.95;
 /** Groups that fail for sure are few; the rest is among the groups. */
@@ -75,15 +75,25 @@ function nextWaveOf(
   const wave = campaign.waves_opened.length;
   const next = waveToCome(campaign, counts, now);
   if (next.kind === "none" || campaign.ended_at !== null) return null;
-  if (campaign.state !== "running") return { wave, opens_at: null, waits_for: "campaign" };
+  const gate = gateOf(campaign, counts);
+  if (campaign.state !== "running") return { wave, opens_at: null, waits_for: "campaign", gate };
   switch (next.kind) {
     case "open":
-      return { wave, opens_at: now.toISOString(), waits_for: "time" };
+      return { wave, opens_at: now.toISOString(), waits_for: "time", gate };
     case "due":
-      return { wave, opens_at: next.at.toISOString(), waits_for: "time" };
+      return { wave, opens_at: next.at.toISOString(), waits_for: "time", gate };
     case "gated":
-      return { wave, opens_at: null, waits_for: next.waits_for };
+      return { wave, opens_at: null, waits_for: next.waits_for, gate };
   }
+}
+
+/** What the next wave waits for of the one before, and what is there of it. */
+function gateOf(campaign: Campaign, counts: readonly WaveCounts[]) {
+  const { gate } = campaign.waves[campaign.waves_opened.length] ?? {};
+  if (gate === undefined || "after_min" in gate) return null;
+  const { succeeded, failed } = endedBefore(campaign, counts);
+  const { min_finished, max_failure_rate } = gate;
+  return { finished: succeeded + failed, min_finished, failed, max_failure_rate };
 }
 
 function stopRuleOf(

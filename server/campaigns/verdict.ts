@@ -1,8 +1,8 @@
 import type { Campaign } from "./campaign.ts";
-import type { Counts, GroupCounts } from "./count.ts";
+import type { GroupCounts } from "./count.ts";
 import { ofWave, overWaves, type WaveCounts } from "./counter-queries.ts";
 import { judge, type Outcomes, type Scope, type Verdict } from "./stop-rule.ts";
-import { nextWave, type NextWave } from "./waves.ts";
+import { nextWave, type NextWave, type WaveOutcomes } from "./waves.ts";
 
 /** What the stop rule says of a campaign by its counters. */
 export function verdictOf(
@@ -29,9 +29,14 @@ export function waveToCome(
   counts: readonly WaveCounts[],
   now: Date,
 ): NextWave {
-  return nextWave(campaign, finished(ofWave(counts, campaign.waves_opened.length - 1)), now);
+  return nextWave(campaign, endedBefore(campaign, counts), now);
 }
 
-function finished({ succeeded, failed, rolled_back }: Counts) {
+/** How the vehicles have ended of the wave that was opened last. */
+export function endedBefore(
+  { waves_opened }: Pick<Campaign, "waves_opened">,
+  counts: readonly WaveCounts[],
+): WaveOutcomes {
+  const { succeeded, failed, rolled_back } = ofWave(counts, waves_opened.length - 1);
   return { succeeded, failed: failed + rolled_back };
 }

@@ -65,6 +65,8 @@ const campaign = (change: Partial<DryRunCampaign> = {}): DryRunCampaign => ({
   vins: null,
   percentage: 100,
   waves: [{ share: 100 }],
+  stop_rule: null,
+  started_at: null,
   min_profile: null,
   starts_at: null,
   ends_at: null,
@@ -109,6 +111,7 @@ describe("a dry run", () => {
         ...{ firmware_id, ecu_type, version },
         ...{ channel: "stable", problem: null },
       })),
+      warnings: [],
     });
   });
 
@@ -143,6 +146,43 @@ describe("a dry run", () => {
       "unknown",
     ]);
     expect(found).toMatchObject({ members: 12, planned: { vehicles: 0 } });
+  });
+
+  it("warns of what can't happen with so few vehicles, until the campaign has started", async () => {
+    // Of 12 vehicles 8 get something, those with the first four VINs nothing.
+    const gate = { min_finished: 9, max_failure_rate: 1, soak_min: 0 };
+    const [first, half] = [{ share: 99.999 }, 0.0005];
+    const waves = [
+      first,
+      { share: half, gate },
+      { share: half, gate: { ...gate, min_finished: 1 } },
+    ];
+    const rule = { max_failure_rate: 0.1, confidence: 0.95, min_sample: 9 };
+    const warnings = async (change: Partial<DryRunCampaign>) =>
+      (await run(change)).warnings.map(({ code, wave, detail }) => [code, wave, detail]);
+    expect(await warnings({ waves, stop_rule: rule })).toEqual([
+      [
+        "WAVE_GATE_OUT_OF_REACH",
+        1,
+        expect.stringContaining("9 vehicles of wave 1 have ended, of 8"),
+      ],
+      ["WAVE_GATE_OUT_OF_REACH", 2, expect.stringContaining("1 vehicles of wave 2")],
+      ["STOP_RULE_OUT_OF_REACH", null, expect.stringContaining("fewer than 9")],
+    ]);
+    const reachable = [first, { share: 2 * half, gate: { ...gate, min_finished: 8 } }];
+    const possible = { ...rule, min_sample: 8 };
+    expect(await warnings({ waves: reachable, stop_rule: possible })).toEqual([]);
+    // All of 8 failing is proof of a rate above 0.747 alone.
+    expect(await warnings({ stop_rule: { ...possible, max_failure_rate: 0.74 } })).toEqual([]);
+    expect(await warnings({ stop_rule: { ...possible, max_failure_rate: 0.75 } })).toEqual([
+      ["STOP_RULE_OUT_OF_REACH", null, expect.stringContaining("above 74.7 %, and 75 %")],
+    ]);
+    const started = { started_at: new Date() };
+    const members = { ...rule, min_sample: 12 };
+    expect(await warnings({ ...started, stop_rule: members })).toEqual([]);
+    expect(await warnings({ ...started, stop_rule: { ...members, min_sample: 13 } })).toHaveLength(
+      1,
+    );
   });
 
   it("tells of other campaigns for the same ECUs and vehicles", async () => {

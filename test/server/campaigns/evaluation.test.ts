@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { StopRule } from "#protocol/api/campaign.ts";
+import { countsOfCampaign } from "#server/campaigns/counter-queries.ts";
 import { createEvaluation, evaluate } from "#server/campaigns/evaluation.ts";
 import type { Participation } from "#server/campaigns/participation.ts";
 import { saveStandings } from "#server/campaigns/progress-queries.ts";
+import { progressOf } from "#server/campaigns/progress-view.ts";
 import { campaignById } from "#server/campaigns/queries.ts";
 import { ownDatabase, silentLog, type OwnDatabase } from "#test/server/own-database.ts";
 import { insertFirmware, insertRunning, insertVehicles, type Brought } from "./campaign-data.ts";
@@ -200,6 +202,29 @@ describe("waves", () => {
     expect(await at(4)).toEqual([1, after(4)]);
     expect(await at(33)).toEqual([1, after(4)]);
     expect(await at(34)).toEqual([2, null]);
+  });
+
+  it("say what they wait for, and how much of that is there", async () => {
+    const campaign = await running({ waves: gated });
+    const { min_finished, max_failure_rate } = gate;
+    const shown = async () => {
+      const found = await campaignById(own.db, campaign);
+      return (
+        found && progressOf(found, await countsOfCampaign(own.db, campaign), after(1)).next_wave
+      );
+    };
+    const limits = { min_finished, max_failure_rate };
+    await stand(campaign, { soaking: 1, rolled_back: 1 });
+    const waiting = { wave: 1, opens_at: null, waits_for: "finished_vehicles" };
+    expect(await shown()).toEqual({ ...waiting, gate: { finished: 1, failed: 1, ...limits } });
+    await stand(campaign, { failed: 2, succeeded: 1 });
+    const failing = { ...waiting, waits_for: "fewer_failures" };
+    expect(await shown()).toEqual({ ...failing, gate: { finished: 4, failed: 3, ...limits } });
+    await stand(campaign, { succeeded: 2 });
+    expect(await shown()).toEqual({
+      ...{ wave: 1, opens_at: after(31).toISOString(), waits_for: "time" },
+      gate: { finished: 6, failed: 3, ...limits },
+    });
   });
 
   it("stay shut while the campaign is paused", async () => {
