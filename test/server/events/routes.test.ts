@@ -9,7 +9,8 @@ let gateway: TestGateway;
 let admin: Caller;
 
 beforeAll(async () => {
-  gateway = await startGateway({ webhooks: { allow_private: true }, events: { poll_ms: 10 } });
+  const webhooks = { allow_private: true, timeout_ms: 2000 };
+  gateway = await startGateway({ webhooks, events: { poll_ms: 10 } });
   admin = gateway.admin;
 });
 afterAll(() => gateway.close());
@@ -71,6 +72,20 @@ describe("webhooks", () => {
     expect(problemOf(await admin.send("POST", again))).toBe("WEBHOOK_DELIVERY_UNKNOWN");
     await admin.send("DELETE", `/api/v1/webhooks/${webhook_id}`);
   });
+});
+
+it("a webhook that does not answer in time says so, and is tried again", async () => {
+  const silent = await receiver(() => {});
+  const { webhook_id } = await webhook({ url: silent.url, kinds: ["firmware.*"] });
+  const path = `/api/v1/webhooks/${webhook_id}`;
+  await admin.send("POST", `${path}/test`);
+  const deliveries = async () => (await admin.send("GET", `${path}/deliveries`)).json.items;
+  const late = { status: "waiting", answered: null, error: "no answer within 2000 ms" };
+  await expect.poll(deliveries, { timeout: 10_000 }).toMatchObject([{ attempts: 1, ...late }]);
+  expect(await deliveries()).toMatchObject([{ due_at: expect.any(String) }]);
+  expect((await admin.send("GET", path)).json).toMatchObject({ active: true, failures: 1 });
+  await admin.send("DELETE", path);
+  await silent.close();
 });
 
 describe("events", () => {
