@@ -91,6 +91,16 @@ export async function insertToken(db: Db, token: NewToken): Promise<void> {
   await db.insertInto("operator_token").values(token).execute();
 }
 
+/** When a token ends; null: never. */
+export async function tokenEnd(db: Db, tokenId: string): Promise<Date | null> {
+  const row = await db
+    .selectFrom("operator_token")
+    .select("expires_at")
+    .where("token_id", "=", tokenId)
+    .executeTakeFirstOrThrow();
+  return row.expires_at;
+}
+
 /** API tokens that are not revoked, oldest first. */
 export async function listTokens(db: Db): Promise<OperatorToken[]> {
   const rows = await db

@@ -6,12 +6,25 @@ import { LevelName, MAX_NAME, RoleName } from "#protocol/api/operator.ts";
 import { ProblemError } from "#protocol/api/problem.ts";
 import { appendEntry, type NewAuditEntry } from "#server/audit/audit-log.ts";
 import type { Db, Tx } from "#server/database/connection.ts";
-import { callingOperator, isUnrestricted, type Operator } from "#server/http/access.ts";
+import {
+  callingOperator,
+  isUnrestricted,
+  operatorLevels,
+  type Operator,
+} from "#server/http/access.ts";
 import { NoContent } from "#server/http/answers.ts";
 import type { Http } from "#server/http/http.ts";
 import { accountById } from "./account-queries.ts";
+import { levelOf } from "./level.ts";
 import { operatorName } from "./operator-name.ts";
-import { claimName, insertToken, listTokens, revokeToken } from "./queries.ts";
+import {
+  claimName,
+  insertToken,
+  listTokens,
+  revokeToken,
+  tokenEnd,
+  type NewToken as NewTokenRow,
+} from "./queries.ts";
 import { hashToken, newToken } from "./token.ts";
 
 const Scopes = Type.Array(Type.String({ maxLength: 64 }), {
@@ -100,6 +113,8 @@ export function operatorRoutes({ db, onTokenRevoked }: OperatorDeps) {
         schema: {
           tags,
           summary: "Make an API token; it is shown this once",
+          description:
+            "A token with scopes makes none but for its own operator, scopes and level, and none that ends after it.",
           body: NewToken,
           response: { 201: Made },
         },
@@ -110,10 +125,10 @@ export function operatorRoutes({ db, onTokenRevoked }: OperatorDeps) {
         demandScopes(body.scopes, caller, http.scopes);
         const token = newToken();
         const made = { token_id: randomUUIDv7(), token_sha256: hashToken(token) };
-        const days = body.expires_in_days;
-        const expires_at = days === undefined ? null : new Date(Date.now() + days * 86_400_000);
         await db.transaction().execute(async (tx) => {
           const whose = await holderOf(tx, body);
+          const expires_at = await endOf(tx, body.expires_in_days, caller);
+          if (!isUnrestricted(caller)) demandOwn(whose, caller);
           await insertToken(tx, { ...whose, ...made, scopes: body.scopes, expires_at });
           const detail = { ...whose, scopes: body.scopes ?? ["*"], expires_at };
           await appendEntry(tx, entry(request, "operator.token_created", made.token_id, detail));
@@ -164,8 +179,37 @@ function demandScopes(
   if (beyond !== undefined) throw new ProblemError("SCOPE_REQUIRED", `needs ${beyond}`);
 }
 
+/** When a new token ends; where nothing is said, with the token that is for less and makes it. */
+async function endOf(tx: Tx, days: number | undefined, caller: Operator): Promise<Date | null> {
+  const wanted = days === undefined ? null : new Date(Date.now() + days * 86_400_000);
+  if (isUnrestricted(caller)) return wanted;
+  const end = await tokenEnd(tx, caller.token_id);
+  if (end !== null && wanted !== null && wanted > end) {
+    throw new ProblemError("SCOPE_REQUIRED", "needs * to make a token that ends later than it");
+  }
+  return wanted ?? end;
+}
+
+/**
+ * A second person is somebody of another name: whoever has a token that is for less makes no other
+ * names for themselves.
+ */
+function demandOwn({ name, role, diagnostic_level = null }: Holder, caller: Operator): void {
+  if (name !== caller.name) {
+    throw new ProblemError("SCOPE_REQUIRED", "needs * to make a token for others");
+  }
+  // An account's has the level that the caller has.
+  if (role === null) return;
+  const level = levelOf({ role, diagnostic_level });
+  if (operatorLevels.indexOf(level) > operatorLevels.indexOf(caller.diagnostic_level)) {
+    throw new ProblemError("SCOPE_REQUIRED", `needs * to make a token of the level ${level}`);
+  }
+}
+
+type Holder = Pick<NewTokenRow, "name" | "role" | "account_id" | "diagnostic_level">;
+
 /** An account, or whoever the body names. */
-async function holderOf(tx: Tx, body: Static<typeof NewToken>) {
+async function holderOf(tx: Tx, body: Static<typeof NewToken>): Promise<Holder> {
   const { account_id, role, diagnostic_level } = body;
   if (account_id !== undefined) {
     if (body.name !== undefined || role !== undefined || diagnostic_level !== undefined) {

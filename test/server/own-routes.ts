@@ -3,7 +3,7 @@ import { Agent, request } from "undici";
 import { loadServerConfig } from "#config/server.ts";
 import { authorityFiles } from "#crypto/pki-layout.ts";
 import { ensureDevelopmentPki, loadServerIdentities, serverCa, vehicleCa } from "#crypto/pki.ts";
-import type { Operator } from "#server/http/access.ts";
+import type { Authenticate, Operator } from "#server/http/access.ts";
 import type { Http } from "#server/http/http.ts";
 import { openListener } from "#server/http/listen.ts";
 import { createHttp } from "#server/http/server.ts";
@@ -29,8 +29,8 @@ export interface RouteAnswer {
 export async function serveRoutes(
   folder: string,
   routes: readonly ((http: Http) => Promise<void>)[],
-  /** Whoever shows their name as a token; without an entry nobody. */
-  operators: Record<string, Omit<Operator, "name" | "token_id">>,
+  /** Whoever shows their name as a token; without an entry nobody. Or who shows which token. */
+  operators: Record<string, Omit<Operator, "name" | "token_id">> | Authenticate,
 ) {
   const certs = join(folder, "certs");
   await ensureDevelopmentPki(certs, { hostNames: ["localhost"], algorithms: ["ecdsa-p256"] });
@@ -43,10 +43,13 @@ export async function serveRoutes(
     metrics: createMetrics(state),
     state,
     admission: createAdmission(silentLog),
-    authenticate: async (name) => {
-      const known = operators[name];
-      return known && { ...known, name, token_id: `token of ${name}` };
-    },
+    authenticate:
+      typeof operators === "function"
+        ? operators
+        : async (name) => {
+            const known = operators[name];
+            return known && { ...known, name, token_id: `token of ${name}` };
+          },
     vehicleSeen: () => {},
   });
   for (const each of routes) await http.register(each, { prefix: "/api/v1" });

@@ -6,7 +6,11 @@ import type { Answer } from "#test/helpers/gateway.ts";
  * @throws when the answer is no proper problem document, with a code that exists and the status that
  *   goes with it
  */
-export function problemOf({ status, headers, json }: Answer): keyof typeof problems {
+export function problemOf({
+  status,
+  headers,
+  json,
+}: Pick<Answer, "status" | "headers" | "json">): keyof typeof problems {
   const document = json as Record<string, unknown> | undefined;
   const code = document?.["code"] as keyof typeof problems;
   const known = Object.hasOwn(problems, code) ? problems[code] : undefined;
