@@ -46,6 +46,7 @@ export function approvalsCommand(): Command {
           "DECIDED BY": (it) => it.decided_by,
           ID: (it) => it.approval_id,
         },
+        spare: ["DECIDED BY", "LEVEL", "UNTIL", "ASKED BY"],
         none: "Nothing waits for an approval.",
         examples: ["latticeway approvals list --state pending"],
       }),

@@ -56,6 +56,7 @@ function campaignList(): Command {
       STARTED: (it) => it.started_at,
       ID: (it) => it.campaign_id,
     },
+    spare: ["ID"],
     none: "There is no such campaign. Make one: latticeway campaign create",
     examples: ["latticeway campaign list --state running"],
   });

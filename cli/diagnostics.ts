@@ -95,6 +95,7 @@ function resultsCommand(): Command {
       BY: (it) => it.requested_by,
       ID: (it) => it.request_id,
     },
+    spare: ["BY", "ID"],
     none: "Nothing was asked.",
     examples: ["latticeway diagnostics results --vin VMG-001"],
   });

@@ -62,6 +62,7 @@ function firmwareList(): Command {
       PUBLISHED: (it) => it.created_at,
       ID: (it) => it.firmware_id,
     },
+    spare: ["ID", "SIZE"],
     none: "No firmware fits. Publish an image: latticeway firmware upload",
     examples: [
       "latticeway firmware list --ecu-type brake-controller --sort -version",

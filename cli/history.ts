@@ -52,6 +52,7 @@ export function historyCommand(): Command {
           ERROR: (it) => it.error && `${it.error.message} (${it.error.code})`,
           UPDATE: (it) => it.update_id,
         },
+        spare: ["UPDATE"],
         none: "No update has ended.",
         examples: [
           "latticeway history list --vin VMG-001",
@@ -94,6 +95,7 @@ export function logsCommand(): Command {
       MESSAGE: (it) => (it.error ? `${it.error.message} (${it.error.code})` : it.message),
       UPDATE: (it) => it.update_id,
     },
+    spare: ["UPDATE"],
     none: "No vehicle has told anything.",
     examples: ["latticeway logs --vin VMG-001 --from 2h"],
   });
@@ -185,6 +187,7 @@ export function updatesCommand(): Command {
           GIVEN: (it) => it.created_at,
           ID: (it) => it.update_id,
         },
+        spare: ["GIVEN", "%"],
         none: "There is no such update.",
         examples: ["latticeway updates list --status deferred"],
       }),

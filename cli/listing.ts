@@ -13,6 +13,8 @@ export interface Listing<Item extends TSchema> {
   item: Item;
   /** Headings with what is below them. */
   columns: Record<string, (item: Static<Item>) => Cell>;
+  /** Those that a narrow terminal is not shown, the one that is missed least first. */
+  spare?: readonly string[];
   /** Said where there is nothing. */
   none: string;
   /** It comes whole, without pages. */
@@ -65,7 +67,10 @@ async function listed<Item extends TSchema>(
   const cells = Object.values(listing.columns);
   const rows = items.map((item) => cells.map((cell) => shown(cell(item))));
   const more = next_cursor === null ? "" : `\nThere are more: --limit, or --cursor ${next_cursor}`;
-  return { json: { items, next_cursor }, text: table(heading, rows) + more };
+  return {
+    json: { items, next_cursor },
+    text: table(heading, rows, { spare: listing.spare }) + more,
+  };
 }
 
 interface Reading {

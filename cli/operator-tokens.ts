@@ -35,6 +35,7 @@ export function tokensCommand(): Command {
           UNTIL: (it) => it.expires_at,
           ID: (it) => it.token_id,
         },
+        spare: ["MADE"],
         none: "There is none.",
         examples: ["latticeway operators tokens list"],
       }),

@@ -48,6 +48,7 @@ function operatorList(): Command {
       MADE: (it) => it.created_at,
       ID: (it) => it.account_id,
     },
+    spare: ["ID"],
     none: "There is no account.",
     examples: ["latticeway operators list"],
   });

@@ -95,6 +95,7 @@ function policyList(): Command {
         CHANGED: (it) => it.changed_at,
         ID: (it) => it.policy_id,
       },
+      spare: ["ID"],
       none: "There is none; the gateway's configuration holds for all vehicles.",
       examples: ["latticeway policies list"],
     },

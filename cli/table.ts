@@ -2,68 +2,126 @@ import { styleText } from "node:util";
 import { printable } from "./printable.ts";
 
 const GAP = "  ";
+/** So much of a cell tells what it is about. */
+const COMFORTABLE = 24;
 /** Less of a cell tells nothing. */
 const LEAST = 8;
-/** Of a time, the day is left. */
-const LEAST_TIME = 11;
+/** A time without its seconds, and without its year. */
+const TIME_WIDTHS = [16, 11];
 const TIME = /^\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\dZ?$/;
 /** What is to be copied is shown whole. */
 const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$|^[0-9a-f]{64}$/;
 
+interface Fit {
+  /** Where it has to fit in; by default the terminal's, and none where the output goes elsewhere. */
+  width?: number | undefined;
+  /** Headings of columns that can be done without, those first that are missed least. */
+  spare?: readonly string[] | undefined;
+}
+
 /**
  * Rows as aligned columns under a heading, for people; what is in them is shown, never obeyed.
- * @param width where it has to fit in: the widest cells are cut, ids are not; by default the
- *   terminal's, and none where the output goes elsewhere
+ * Where there is no room, spare columns are left out, times lose their seconds and year, and the
+ * widest cells are cut; ids are not.
  */
 export function table(
   heading: readonly string[],
   content: readonly (readonly string[])[],
-  width: number | undefined = process.stdout.isTTY ? process.stdout.columns : undefined,
+  { width = process.stdout.isTTY ? process.stdout.columns : undefined, spare = [] }: Fit = {},
 ): string {
-  const rows = content.map((row) => row.map(printable));
-  const widths = fitted(heading, rows, width);
-  const line = (cells: readonly string[]) =>
-    cells
-      .map((cell, column) => cut(cell, widths[column] ?? 0).padEnd(widths[column] ?? 0))
+  const all = heading.map((title, at) =>
+    columnOf(
+      title,
+      content.map((row) => printable(row[at] ?? "")),
+    ),
+  );
+  const columns = width === undefined ? all : fitted(all, width, spare);
+  const line = (cellOf: (column: Column) => string) =>
+    columns
+      .map((column) => cut(cellOf(column), column.width).padEnd(column.width))
       .join(GAP)
       .trimEnd();
-  const bold = (text: string) => styleText("bold", text);
-  const plain = rows.map(line);
-  return [bold(line(heading)), ...plain.map((text, at) => styled(text, content[at] ?? []))].join(
-    "\n",
-  );
+  return [
+    styleText(
+      "bold",
+      line(({ title }) => title),
+    ),
+    ...content.map((row, at) =>
+      styled(
+        line(({ cells }) => cells[at] ?? ""),
+        row,
+      ),
+    ),
+  ].join("\n");
 }
 
-/** Takes from the widest column, again and again, until it fits or nothing is left to take. */
-function fitted(
-  heading: readonly string[],
-  rows: readonly (readonly string[])[],
-  width: number | undefined,
-): number[] {
-  const widths = heading.map((title, column) =>
-    Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)),
-  );
-  if (width === undefined) return widths;
-  const least = heading.map((title, column) => {
-    const cells = rows.map((row) => row[column] ?? "");
-    if (cells.some((cell) => ID.test(cell))) return widths[column] ?? 0;
-    return Math.max(title.length, cells.some((cell) => TIME.test(cell)) ? LEAST_TIME : LEAST);
-  });
-  let over = widths.reduce((sum, each) => sum + each, (heading.length - 1) * GAP.length) - width;
-  while (over > 0) {
-    const room = widths.map((each, column) => each - (least[column] ?? 0));
-    const widest = widths
-      .map((each, column) => ((room[column] ?? 0) > 0 ? each : 0))
-      .reduce((best, each, column, all) => (each > (all[best] ?? 0) ? column : best), 0);
-    if ((room[widest] ?? 0) <= 0) break;
-    widths[widest] = (widths[widest] ?? 0) - 1;
-    over--;
+interface Column {
+  title: string;
+  cells: readonly string[];
+  kind: "id" | "time" | "text";
+  width: number;
+}
+
+function columnOf(title: string, cells: readonly string[]): Column {
+  const kind = cells.some((cell) => ID.test(cell))
+    ? "id"
+    : cells.some((cell) => TIME.test(cell))
+      ? "time"
+      : "text";
+  return { title, cells, kind, width: Math.max(title.length, ...cells.map((cell) => cell.length)) };
+}
+
+function fitted(columns: readonly Column[], width: number, spare: readonly string[]): Column[] {
+  const over = (of: readonly Column[]) =>
+    of.reduce((sum, each) => sum + each.width, (of.length - 1) * GAP.length) - width;
+  let shown = columns.map((column) => ({ ...column }));
+  for (const title of spare) {
+    if (over(shown.map(comfortable)) <= 0) break;
+    shown = shown.filter((column) => column.title !== title);
   }
-  return widths;
+  narrow(shown, over, COMFORTABLE);
+  for (const least of TIME_WIDTHS) {
+    for (const column of shown) {
+      if (column.kind !== "time" || over(shown) <= 0) continue;
+      column.width = Math.min(column.width, Math.max(column.title.length, least));
+    }
+  }
+  narrow(shown, over, LEAST);
+  return shown;
+}
+
+function comfortable(column: Column): Column {
+  if (column.kind !== "text") return column;
+  return { ...column, width: Math.min(column.width, Math.max(column.title.length, COMFORTABLE)) };
+}
+
+/** Takes from the widest column, again and again, until they fit or nothing is left to take. */
+function narrow(
+  columns: readonly Column[],
+  over: (columns: readonly Column[]) => number,
+  least: number,
+): void {
+  while (over(columns) > 0) {
+    const widest = columns
+      .filter(({ kind, title, width }) => kind === "text" && width > Math.max(title.length, least))
+      .reduce<Column | undefined>(
+        (best, each) => (each.width > (best?.width ?? 0) ? each : best),
+        undefined,
+      );
+    if (widest === undefined) return;
+    widest.width--;
+  }
 }
 
 function cut(cell: string, width: number): string {
-  return cell.length > width ? `${cell.slice(0, Math.max(0, width - 1))}…` : cell;
+  if (cell.length <= width) return cell;
+  if (TIME.test(cell)) {
+    const [minute = 0, day = 0] = TIME_WIDTHS;
+    if (width >= minute) return cell.slice(0, minute);
+    const isThisYear = Number(cell.slice(0, 4)) === new Date().getFullYear();
+    if (isThisYear && width >= day) return cell.slice("2026-".length, minute);
+  }
+  return `${cell.slice(0, Math.max(0, width - 1))}…`;
 }
 
 const good = new Set(["success", "succeeded", "completed", "online", "running", "delivered"]);

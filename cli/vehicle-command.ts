@@ -87,6 +87,7 @@ function listOfCommands(): Command {
       EXPIRES: (it) => it.expires_at,
       ID: (it) => it.command_id,
     },
+    spare: ["EXPIRES"],
     none: "It was told nothing.",
     examples: ["latticeway vehicles command list VMG-001"],
   });

@@ -44,6 +44,7 @@ function webhookList(): Command {
       "DEAD SINCE": (it) => it.dead_since,
       ID: (it) => it.webhook_id,
     },
+    spare: ["DEAD SINCE", "FAILURES"],
     none: "Nobody is told of events.",
     examples: ["latticeway webhooks list"],
   });

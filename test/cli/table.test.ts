@@ -11,26 +11,46 @@ const lines = (...given: Parameters<typeof table>) =>
 
 describe("a table", () => {
   it("is as wide as what is in it where nothing bounds it", () => {
-    expect(lines(["A", "LONGER"], [["one", "x"]], undefined)).toEqual(["A    LONGER", "one  x"]);
+    expect(lines(["A", "LONGER"], [["one", "x"]], {})).toEqual(["A    LONGER", "one  x"]);
   });
 
   it("fits the terminal by cutting the widest cells, and never an id", () => {
-    const shown = lines(["NAME", "WHY", "ID"], [["short", "w".repeat(80), id]], 70);
+    const shown = lines(["NAME", "WHY", "ID"], [["short", "w".repeat(80), id]], { width: 70 });
     expect(shown.map((line) => line.length)).toEqual([36, 70]);
     expect(shown[1]).toBe(`short  ${"w".repeat(24)}…  ${id}`);
   });
 
   it("shows ids whole though they don't fit", () => {
-    expect(lines(["NAME", "ID"], [["n".repeat(30), id]], 20)[1]).toBe(`${"n".repeat(7)}…  ${id}`);
+    const [, row] = lines(["NAME", "ID"], [["n".repeat(30), id]], { width: 20 });
+    expect(row).toBe(`${"n".repeat(7)}…  ${id}`);
   });
 
-  it("leaves the day of a time", () => {
-    const row = ["n".repeat(30), "2026-01-19 20:00:00"];
-    expect(lines(["NAME", "AT"], [row], 10)[1]).toBe(`${"n".repeat(7)}…  2026-01-19…`);
+  it("leaves out of a time what is missed least", () => {
+    const year = new Date().getFullYear();
+    const at = (width: number, time: string) =>
+      lines(["NAME", "AT"], [["n".repeat(24), time]], { width })[1]
+        ?.slice(-time.length)
+        .trim();
+    const time = `${year}-01-19 20:00:07`;
+    expect(at(45, time)).toBe(time);
+    expect(at(44, time)?.endsWith(` ${year}-01-19 20:00`)).toBe(true);
+    expect(at(41, time)?.endsWith(" 01-19 20:00")).toBe(true);
+    expect(at(10, `${year - 1}-01-19 20:00:07`)?.endsWith(` ${year - 1}-01-19…`)).toBe(true);
+  });
+
+  it("leaves out columns that can be done without, as few as it takes", () => {
+    const row = ["short", "w".repeat(80), "x".repeat(10), id];
+    const heading = ["NAME", "WHY", "LESS", "ID"];
+    const headings = (width: number) =>
+      lines(heading, [row], { width, spare: ["ID", "LESS"] })[0]?.split(/ +/);
+    expect(headings(81)).toEqual(["NAME", "WHY", "LESS", "ID"]);
+    expect(headings(80)).toEqual(["NAME", "WHY", "LESS"]);
+    expect(headings(42)).toEqual(["NAME", "WHY"]);
+    expect(lines(heading, [row], { spare: ["ID"] })[1]).toContain(id);
   });
 
   it("shows what a vehicle has written and does not do it", () => {
-    expect(lines(["A"], [["\u001B[2J\n"]], 80)[1]).toBe("\\u001b[2J\\u000a");
+    expect(lines(["A"], [["\u001B[2J\n"]], { width: 80 })[1]).toBe("\\u001b[2J\\u000a");
   });
 
   it("shows times without fractions where nobody looks, and in their zone on a terminal", () => {
