@@ -93,6 +93,9 @@ export const VehicleConfig = group({
   intervals: group({ heartbeat_s: Seconds, telemetry_s: Seconds, check_s: Seconds }),
   auto_update: Type.Boolean({ description: "true or false" }),
   download: group({ retries: Retries, backoff_ms: Milliseconds, max_backoff_ms: Milliseconds }),
+  installation: group({
+    timeout_s: Type.Number({ minimum: 1, maximum: 86_400, description: "seconds, 1 to 86400" }),
+  }),
   health_check: group({
     retries: Type.Integer({ minimum: 1, maximum: 100, description: "1 to 100" }),
     interval_ms: Milliseconds,

@@ -235,6 +235,7 @@ async function versionParts(
     trust: roots && vehicleTrust({ ...base, roots, client, gateway, nonce, ecus }),
     downloads: downloadsOf(base.folder),
     download: config.download,
+    installationMs: config.installation.timeout_s * 1000,
     healthCheck: config.health_check,
     securityKey: hmacKey(config.uds.security_secrets),
     supply: config.diagnostics.interlocks,

@@ -19,9 +19,10 @@ export type InstallErrorCode =
   | "ECU_TYPE_MISMATCH"
   | "ECU_VERSION_UNEXPECTED"
   | "ECU_NOT_RESTARTED"
+  | "INSTALLATION_TIMEOUT"
   | "HEALTH_CHECK_FAILED";
 
-/** An ECU is not what the package was made for, or not what it should be after a step. */
+/** An ECU is not what the package was made for, or not what it should be after a step, in time. */
 export class InstallError extends Error {
   readonly code: InstallErrorCode;
 

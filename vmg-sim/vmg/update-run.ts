@@ -5,7 +5,14 @@ import type { TrustedKeys } from "#protocol/uptane/key.ts";
 import { downloadPackage } from "./download.ts";
 import { failureOf } from "./failure.ts";
 import type { GatewayClient } from "./gateway-client.ts";
-import { backUp, confirmAll, flashAll, restartAll, type InstallDeps } from "./install.ts";
+import {
+  backUp,
+  confirmAll,
+  flashAll,
+  InstallError,
+  restartAll,
+  type InstallDeps,
+} from "./install.ts";
 import { verifyPackage, type VerifiedPackage } from "./package-file.ts";
 import type { Backoff } from "./pace.ts";
 import { UptaneError } from "#protocol/uptane/uptane-error.ts";
@@ -22,6 +29,8 @@ export interface UpdateRunDeps extends InstallDeps {
   /** Folder for packages. */
   downloads: string;
   download: Backoff;
+  /** How long an installation may take before it is rolled back. */
+  installationMs: number;
   /** Keys that sign packages, for a vehicle without trust roots. */
   trustedKeys: TrustedKeys;
   trust: VehicleTrust | undefined;
@@ -51,6 +60,7 @@ export async function runUpdate(
 ): Promise<Held | undefined> {
   let verified: VerifiedPackage | undefined;
   const checkedPackage = async () => (verified ??= await verify(deps, session, signal));
+  const installing = timeLimit(deps.installationMs, signal);
 
   async function step(): Promise<Held | void> {
     switch (session.record.phase) {
@@ -78,12 +88,12 @@ export async function runUpdate(
       case "installing": {
         const pkg = await checkedPackage();
         await stayAuthorized(deps, session, signal);
-        return flashAll(deps, session, pkg, signal);
+        return flashAll(deps, session, pkg, installing.signal());
       }
       case "restarting":
-        return restartAll(deps, session, signal);
+        return restartAll(deps, session, installing.signal());
       case "health_check":
-        return confirmAll(deps, session, signal);
+        return confirmAll(deps, session, installing.signal());
       default:
         return rollBackAll(deps, session, signal);
     }
@@ -95,13 +105,32 @@ export async function runUpdate(
       if (held) return held;
     } catch (error) {
       signal.throwIfAborted();
-      const failure = failureOf(error);
       const { update_id, phase } = session.record;
+      const failure = failureOf((phase !== "rolling_back" && installing.exceeded()) || error);
       deps.log.error({ update_id, phase, err: error }, "a step of the update failed");
       await session.apply({ type: "failed", error: failure });
     }
   }
   return undefined;
+}
+
+/** Time runs from the first `signal` on: what was done before a restart of the VMG does not count. */
+function timeLimit(ms: number, signal: AbortSignal) {
+  let limited: { timeout: AbortSignal; either: AbortSignal } | undefined;
+  return {
+    signal(): AbortSignal {
+      if (limited === undefined) {
+        const timeout = AbortSignal.timeout(ms);
+        limited = { timeout, either: AbortSignal.any([signal, timeout]) };
+      }
+      return limited.either;
+    },
+    exceeded(): InstallError | undefined {
+      if (limited?.timeout.aborted !== true) return undefined;
+      const what = `the installation has taken longer than ${ms / 1000} s`;
+      return new InstallError("INSTALLATION_TIMEOUT", what);
+    },
+  };
 }
 
 async function waits(

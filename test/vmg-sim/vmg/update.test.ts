@@ -199,6 +199,20 @@ describe("update", () => {
     expect(reverted.length).toBeGreaterThan(0);
   });
 
+  it("takes every ECU back when the installation takes too long", async () => {
+    const vin = "VMG-110";
+    const behaviours = { ECU_003: { slowMs: 150 } };
+    const config = { installation: { timeout_s: 1 } };
+    const vehicle = await testVehicle(gateway, { vin, behaviours, config, autoUpdate: true });
+    await vehicle.agent.started;
+    expect(vehicle.versions()).toEqual(old);
+    expect(phases(vehicle).slice(-2)).toEqual(["rolling_back", "rolled_back"]);
+    expect(await ended(vin)).toMatchObject({
+      status: "rolled_back",
+      error: { code: "INSTALLATION_TIMEOUT" },
+    });
+  });
+
   it("goes on rolling back after a restart in the middle of it", async () => {
     const vin = "VMG-109";
     const behaviours = { ECU_003: { unhealthyAfterUpdate: true } };
