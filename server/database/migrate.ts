@@ -27,6 +27,7 @@ import * as m0024 from "./migrations/0024-history.ts";
 import * as m0025 from "./migrations/0025-removed-vehicles.ts";
 import * as m0026 from "./migrations/0026-log-bytes.ts";
 import * as m0027 from "./migrations/0027-password-ends.ts";
+import * as m0028 from "./migrations/0028-ended-minimum-profiles.ts";
 
 /** Every migration, by the name that marks it as done in a database. Never rename or reorder. */
 const migrations: Record<string, Migration> = {
@@ -57,6 +58,7 @@ const migrations: Record<string, Migration> = {
   "0025-removed-vehicles": m0025,
   "0026-log-bytes": m0026,
   "0027-password-ends": m0027,
+  "0028-ended-minimum-profiles": m0028,
 };
 
 /** @throws the error of the migration that failed; the database then stays as it was before it */

@@ -22,6 +22,7 @@ export const trimmed = {
   superseded_package: sql`expires_at < `,
   director_issue: sql`expires_at < `,
   certificate: sql`not_after < `,
+  ended_minimum_profile: sql`ended_at < `,
   enrollment_token: sql`coalesce(used_at, expires_at) < `,
   // API tokens stay on record.
   operator_token: sql`kind <> 'api' and coalesce(ends_at, expires_at) < `,

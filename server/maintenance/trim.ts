@@ -48,6 +48,8 @@ export async function trimAll(
     director_issue: DAYS_AFTER_EXPIRY,
     // A list that was made before a certificate ended may be used so long; the next one must have it.
     certificate: Math.max(days.certificates_days, certificates.crl_h / 24),
+    // Every gateway that can reach the database has read it long before.
+    ended_minimum_profile: 1,
     enrollment_token: days.certificates_days,
     operator_token: DAYS_AFTER_EXPIRY,
     // Failed logins are forgiven after a day.

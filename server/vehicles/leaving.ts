@@ -2,6 +2,7 @@ import { sql } from "kysely";
 import { ProblemError } from "#protocol/api/problem.ts";
 import type { Db } from "#server/database/connection.ts";
 import { emit } from "#server/events/outbox.ts";
+import { endMinimumProfile } from "./minimum-profiles.ts";
 import { lockVehicle } from "./queries.ts";
 
 /**
@@ -18,6 +19,7 @@ export async function removeVehicle(db: Db, vin: string): Promise<void> {
     const [open] = rows;
     if (open !== undefined)
       throw new ProblemError("UPDATE_TRANSITION_REFUSED", `it is ${open.status}`);
+    await endMinimumProfile(tx, vin);
     await tx.deleteFrom("vehicle").where("vin", "=", vin).execute();
     await emit(tx, { kind: "vehicle.removed", vin });
   });

@@ -71,6 +71,7 @@ export function vehicleRoutes({ db, minimumChanged, leaving }: VehicleDeps) {
       async ({ params }, reply) => {
         await leaving(params.vin);
         await removeVehicle(db, params.vin);
+        await minimumChanged();
         return reply.code(204).send(null);
       },
     );

@@ -11,6 +11,7 @@ declare module "#server/database/tables.ts" {
     vehicle: VehicleTable;
     vci: VciTable;
     inventory: InventoryTable;
+    ended_minimum_profile: EndedMinimumProfileTable;
   }
 }
 
@@ -42,6 +43,12 @@ export interface VehicleTable {
   time_zone: ColumnType<string | null, string | null | undefined>;
   /** Of its last connection. */
   profile: ColumnType<number | null, never, never>;
+}
+
+/** Of vehicles that were removed: no gateway is to demand it any more. */
+export interface EndedMinimumProfileTable {
+  vin: string;
+  ended_at: Date;
 }
 
 export interface InventoryTable {

@@ -1,10 +1,16 @@
 import { once } from "node:events";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import type { IClientOptions } from "mqtt";
+import type { Negotiated } from "#crypto/negotiated.ts";
 import { issueVehicleCertificate, loadVehicleIdentity } from "#crypto/pki.ts";
 import { findProfile, meetsProfile, TLS_PROFILES } from "#crypto/profiles.ts";
 import { startGateway, type Caller, type TestGateway } from "#test/helpers/gateway.ts";
+import { createAdmission } from "#server/runtime/admission.ts";
+import { removeVehicle } from "#server/vehicles/leaving.ts";
+import { followMinimumProfiles } from "#server/vehicles/minimum-profiles.ts";
+import { patchVehicle, registerVehicle } from "#server/vehicles/queries.ts";
 import { metric } from "#test/server/metric.ts";
+import { ownDatabase, silentLog } from "#test/server/own-database.ts";
 import { problemOf } from "#test/server/problem-of.ts";
 import { logged, openSocket, tlsAs } from "#test/server/raw-client.ts";
 
@@ -159,6 +165,15 @@ describe("a vehicle's minimum profile", () => {
     expect((await gateway.mqttRefusal(vin)).message).toMatch(/Not authorized/i);
   });
 
+  it("ends with the vehicle, which may come back by any", async () => {
+    const vin = "MIN-008";
+    await registered(vin);
+    await demand(vin, 3);
+    expect((await gateway.mqttRefusal(vin)).message).toMatch(/Not authorized/i);
+    expect((await gateway.admin.send("DELETE", path(vin))).status).toBe(204);
+    expect((await gateway.mqtt(vin)).connected).toBe(true);
+  });
+
   it("holds for a session that is resumed", async () => {
     const vin = "MIN-007";
     await registered(vin);
@@ -176,4 +191,48 @@ describe("a vehicle's minimum profile", () => {
     );
     expect(line["profile"]).toBe(2);
   });
+});
+
+describe("another gateway of the database", () => {
+  it("learns that a vehicle has been removed, and that it has come back with another", async () => {
+    const own = await ownDatabase();
+    onTestFinished(() => own.remove());
+    const { db } = own;
+    const admission = createAdmission(silentLog);
+    const vin = "MIN-100";
+    const minimum = async (min_profile: number) => {
+      await registerVehicle(db, { vin });
+      await patchVehicle(db, vin, { min_profile });
+    };
+    await minimum(5);
+    const other = await followMinimumProfiles({
+      db,
+      admission,
+      everyMs: undefined,
+      log: silentLog,
+    });
+    expect(refused(5, 3)).toEqual([false, true]);
+    await removeVehicle(db, vin);
+    await other.refresh();
+    expect(refused(0)).toEqual([false]);
+    await minimum(3);
+    await other.refresh();
+    expect(refused(3, 2)).toEqual([false, true]);
+    await removeVehicle(db, vin);
+    await other.refresh();
+    expect(refused(0)).toEqual([false]);
+
+    function refused(...ids: number[]): boolean[] {
+      const peer = { kind: "vehicle", vehicleId: vin, fingerprint: "" } as const;
+      return ids.map((id) => {
+        const negotiated = { ...nothing, profile: findProfile(id) };
+        return admission.refusal({ peer, negotiated }) !== undefined;
+      });
+    }
+  });
+
+  const nothing: Negotiated = {
+    ...{ protocol: "TLSv1.3", cipher: "", group: "", groupCode: undefined },
+    ...{ peerKeyType: undefined, profile: undefined, resumed: false },
+  };
 });
