@@ -6,7 +6,6 @@ import { targetOf, withTarget, type ContentOptions } from "./campaign-content.ts
 import { given } from "./given.ts";
 import { stateText } from "./campaign-view.ts";
 import { sha256Of, uploadImage, type ImageFields } from "./firmware-upload.ts";
-import { GatewayError } from "./gateway-error.ts";
 import type { Gateway } from "./gateway.ts";
 import { queryOf, readPages } from "./listing.ts";
 import { moment } from "./moment.ts";
@@ -78,20 +77,14 @@ function imagesOf(images: unknown): [string, string][] {
   throw new UsageError('--images is an object like {"brake-controller": "brake.bin"}.');
 }
 
-/** An image that is there already, from a try before, is taken as it is. */
+/** An image that is there already, from a try before or from a release manager, is taken as it is. */
 async function published(gateway: Gateway, file: string, fields: ImageFields): Promise<string> {
-  try {
-    return (await uploadImage(gateway, file, fields)).firmware_id;
-  } catch (error) {
-    if (!(error instanceof GatewayError) || error.code !== "FIRMWARE_EXISTS") throw error;
-    const { ecu_type, version } = fields;
-    const at = `/firmware${queryOf({ ecu_type, version, status: "active" })}`;
-    const { items } = await readPages(gateway, Firmware, { path: at, most: undefined });
-    const sha256 = await sha256Of(file);
-    const same = items.find((each) => each.version === version && each.sha256 === sha256);
-    if (same) return same.firmware_id;
-    throw error;
-  }
+  const { ecu_type, version } = fields;
+  const at = `/firmware${queryOf({ ecu_type, version, status: "active" })}`;
+  const { items } = await readPages(gateway, Firmware, { path: at, most: undefined });
+  const there = items.find((each) => each.version === version);
+  if (there && there.sha256 === (await sha256Of(file))) return there.firmware_id;
+  return (await uploadImage(gateway, file, fields)).firmware_id;
 }
 
 interface RolloutOptions extends ContentOptions {
