@@ -8,6 +8,7 @@ const byCode: Readonly<Record<string, string>> = {
   CAMPAIGN_RELEASE_OPEN:
     "Keep the release for campaigns: latticeway firmware update ID --availability campaign",
   CAMPAIGN_STATE: "See its state: latticeway campaign show",
+  CAMPAIGNS_FULL: "Finish or stop another one: latticeway campaign list --state running",
   CLIENT_CERTIFICATE_REQUIRED: "This is a vehicle's part of the API",
   FILTER_INVALID: "docs/filters.md tells the language",
   FIRMWARE_EXISTS: "A published version never changes; give the image another version",

@@ -129,7 +129,10 @@ export const ServerConfig = group({
     key_plugin: Type.String({ description: "empty, or a file" }),
     session_lease_s: Type.Integer({ minimum: 3, maximum: 3600, description: "3 to 3600" }),
   }),
-  campaigns: group({ approval: Type.Boolean({ description: "true or false" }) }),
+  campaigns: group({
+    approval: Type.Boolean({ description: "true or false" }),
+    max_active: Type.Integer({ minimum: 1, maximum: 1000, description: "1 to 1000" }),
+  }),
   policies: group({ default: PolicySettings }),
   commands: group({ ttl_s: Type.Integer({ minimum: 1, description: "seconds, 1 or more" }) }),
   telemetry: group({

@@ -29,7 +29,7 @@ export async function composeCampaigns(deps: CampaignPartsDeps) {
   const book = await openCampaignBook({ db, everyMs, log });
   const offers = createOffers({ campaigns: book, releases, log });
   const changed = () => book.refresh();
-  const { approval } = config.campaigns;
+  const { approval, max_active: maxActive } = config.campaigns;
   const evaluation = createEvaluation({ db, changed, log });
   const { counted } = evaluation;
   const work = { db, counted, deliver, ttlSeconds: config.commands.ttl_s, log };
@@ -38,7 +38,7 @@ export async function composeCampaigns(deps: CampaignPartsDeps) {
     offers,
     progress: createProgress({ counted }),
     routes: [
-      campaignRoutes({ db, approval, changed }),
+      campaignRoutes({ db, approval, maxActive, changed }),
       campaignProgressRoutes(work),
       dryRunRoutes({ db, releases }),
     ],
@@ -54,7 +54,7 @@ export async function composeCampaigns(deps: CampaignPartsDeps) {
      * @returns how many campaigns have moved
      */
     async maintain(now: Date, mayGoOn: () => boolean): Promise<number> {
-      return campaignRound({ ...work, changed, evaluation }, now, mayGoOn);
+      return campaignRound({ ...work, changed, evaluation, maxActive }, now, mayGoOn);
     },
     stop() {
       void evaluation.stop();

@@ -108,6 +108,7 @@ export const problems = {
   WEBHOOK_INACTIVE: { status: 409, title: "The webhook is out of use" },
   DIAGNOSTIC_ENDED: { status: 409, title: "The diagnostic request has ended already" },
   CAMPAIGN_STATE: { status: 409, title: "The campaign is not in a state that allows this" },
+  CAMPAIGNS_FULL: { status: 409, title: "There are as many active campaigns as there can be" },
   CAMPAIGN_CHANGED: { status: 409, title: "The campaign has changed since it was read" },
   PACKAGE_WITHDRAWN: { status: 410, title: "The package holds an image that was archived" },
   PACKAGE_EXPIRED: { status: 410, title: "The package's download has expired" },

@@ -14,12 +14,15 @@ import {
 } from "./content.ts";
 import { moveCampaign, type Move } from "./move.ts";
 import { countMembers } from "./members.ts";
-import { campaignById, campaignsWithoutReleases, lockCampaign } from "./queries.ts";
+import { campaignById, campaignsWithoutReleases, countActive, lockCampaign } from "./queries.ts";
+import { demandRoom, noteWaiting } from "./room.ts";
 
 export interface CampaignDeps {
   db: Db;
   /** Whether another person has to approve; else what is submitted is approved. */
   approval: boolean;
+  /** So many campaigns may be active at the same time. */
+  maxActive: number;
   /** Called once a change is committed. */
   changed: () => Promise<void>;
   now?: () => Date;
@@ -31,7 +34,7 @@ export type OperatorInput = Exclude<CampaignInput, "halt" | "end" | "drain" | "s
 /**
  * Takes a campaign to its next state for an operator.
  * @throws ProblemError CAMPAIGN_UNKNOWN, CAMPAIGN_STATE, CAMPAIGN_CHANGED; CAMPAIGN_OWN_APPROVAL;
- *   what a campaign must hold to be submitted, started or resumed
+ *   what a campaign must hold to be submitted, started or resumed; CAMPAIGNS_FULL
  */
 export async function act(
   deps: CampaignDeps,
@@ -50,13 +53,14 @@ export async function act(
         return submit(deps, tx, campaign, by);
       case "approve":
         demandAnother(campaign, operator);
-        return approve(tx, campaign, { ...by, change: approvedBy(operator.name, by.now) });
+        return approve(deps, tx, campaign, { ...by, change: approvedBy(operator.name, by.now) });
       case "start":
       case "resume": {
         demandTimeLeft(campaign, by.now);
         await demandReleases(tx, campaign);
         const moved = await moveCampaign(tx, campaign, { ...by, input });
         await demandRequirements(tx, moved);
+        if (campaign.started_at === null) await demandRoom(tx, deps.maxActive);
         return moved;
       }
       case "reject":
@@ -175,16 +179,22 @@ async function submit(
     change: { submitted_by, submitted_at: by.now },
   });
   if (deps.approval) return submitted;
-  return approve(tx, submitted, { actor: "gateway", now: by.now, reason: by.reason });
+  return approve(deps, tx, submitted, { actor: "gateway", now: by.now, reason: by.reason });
 }
 
-/** An approved campaign whose time has come starts at once. */
-async function approve(tx: Tx, campaign: Campaign, by: Omit<Move, "input">): Promise<Campaign> {
+/** An approved campaign whose time has come starts at once, unless it has to wait for others. */
+async function approve(
+  { maxActive }: CampaignDeps,
+  tx: Tx,
+  campaign: Campaign,
+  by: Omit<Move, "input">,
+): Promise<Campaign> {
   demandTimeLeft(campaign, by.now);
   await demandReleases(tx, campaign);
   const approved = await moveCampaign(tx, campaign, { ...by, input: "approve" });
   const { starts_at } = approved;
   if (starts_at === null || starts_at > by.now) return approved;
+  if ((await countActive(tx)) >= maxActive) return noteWaiting(tx, approved, maxActive);
   return moveCampaign(tx, approved, { actor: "gateway", now: by.now, input: "start" });
 }
 

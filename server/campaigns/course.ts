@@ -6,7 +6,15 @@ import type { RoundDeps } from "./batch.ts";
 import { nextState, type Campaign, type CampaignInput } from "./campaign.ts";
 import { eachCampaign } from "./each-campaign.ts";
 import { moveCampaign } from "./move.ts";
-import { campaignsWithoutReleases, dueCampaigns, isUnderWay, lockCampaign } from "./queries.ts";
+import {
+  campaignsWithoutReleases,
+  countActive,
+  dueCampaigns,
+  isUnderWay,
+  lockCampaign,
+  type DueCampaign,
+} from "./queries.ts";
+import { demandRoom, isWaiting, noteWaiting } from "./room.ts";
 
 export interface CourseDeps extends RoundDeps {
   db: Db;
@@ -14,14 +22,44 @@ export interface CourseDeps extends RoundDeps {
   changed: () => Promise<void>;
 }
 
+export interface StartDeps extends CourseDeps {
+  /** So many campaigns may be active at the same time. */
+  maxActive: number;
+}
+
 /**
- * Starts and ends campaigns whose time has come, and finishes those with nobody under way. Time that
- * jumps back undoes nothing.
+ * Starts and ends campaigns whose time has come, and finishes those with nobody under way. Where too
+ * many are active, others wait to start, critical ones first, then by their time. Time that jumps
+ * back undoes nothing.
  * @returns how many have moved
  */
-export async function keepCourse(deps: CourseDeps, now: Date): Promise<number> {
-  const due = (await dueCampaigns(deps.db, now)).map(({ campaign_id }) => campaign_id);
-  return move(deps, "course", due, (tx, campaign) => takeDue(tx, campaign, now));
+export async function keepCourse(deps: StartDeps, now: Date): Promise<number> {
+  const due = await dueCampaigns(deps.db, now);
+  const starts = due.filter((each) => each.due === "start");
+  const ends = due.filter((each) => each.due !== "start");
+  const ended = await move(deps, "course", idsOf(ends), (tx, it) => takeEnd(tx, it, now));
+  return ended + (starts.length === 0 ? 0 : await startDue(deps, starts, now));
+}
+
+async function startDue(deps: StartDeps, due: readonly DueCampaign[], now: Date): Promise<number> {
+  const { db, maxActive } = deps;
+  const room = Math.max(0, maxActive - (await countActive(db)));
+  const [first, others] = [due.slice(0, room), due.slice(room)];
+  const started = await move(deps, "course", idsOf(first), (tx, campaign) =>
+    takeStart(tx, campaign, maxActive, now),
+  );
+  // Each is told once: for as long as there is no room, that costs nothing more.
+  const toTell = idsOf(others.filter((each) => !isWaiting(each)));
+  const told = await move(deps, "course", toTell, async (tx, campaign) => {
+    if (!isStartDue(campaign, now)) return false;
+    await noteWaiting(tx, campaign, maxActive);
+    return true;
+  });
+  return started + told;
+}
+
+function idsOf(campaigns: readonly DueCampaign[]): string[] {
+  return campaigns.map(({ campaign_id }) => campaign_id);
 }
 
 /**
@@ -69,20 +107,32 @@ async function move(
 }
 
 /** What is due is looked at again: somebody else may have been faster. */
-async function takeDue(tx: Tx, campaign: Campaign, now: Date): Promise<boolean> {
-  const { campaign_id, state, starts_at, ends_at } = campaign;
+async function takeEnd(tx: Tx, campaign: Campaign, now: Date): Promise<boolean> {
+  const { campaign_id, state, ends_at } = campaign;
   if (state === "finishing") {
     return !(await isUnderWay(tx, campaign_id)) && take(tx, campaign, "drain", now);
   }
-  if (ends_at !== null && ends_at <= now) {
-    const detail = `its end was ${ends_at.toISOString()}`;
-    return take(tx, campaign, "end", now, { code: "CAMPAIGN_OVER", detail });
-  }
-  if (starts_at === null || starts_at > now || state !== "scheduled") return false;
+  if (ends_at === null || ends_at > now) return false;
+  const detail = `its end was ${ends_at.toISOString()}`;
+  return take(tx, campaign, "end", now, { code: "CAMPAIGN_OVER", detail });
+}
+
+async function takeStart(
+  tx: Tx,
+  campaign: Campaign,
+  maxActive: number,
+  now: Date,
+): Promise<boolean> {
+  if (!isStartDue(campaign, now)) return false;
   const lacking = await lackingReleases(tx, campaign);
-  return lacking === undefined
-    ? take(tx, campaign, "start", now)
-    : take(tx, campaign, "halt", now, lacking);
+  if (lacking !== undefined) return take(tx, campaign, "halt", now, lacking);
+  await take(tx, campaign, "start", now);
+  await demandRoom(tx, maxActive);
+  return true;
+}
+
+function isStartDue({ state, starts_at }: Campaign, now: Date): boolean {
+  return state === "scheduled" && starts_at !== null && starts_at <= now;
 }
 
 /** What stands against its start since it was approved. */

@@ -1,11 +1,12 @@
 import { sql, type Insertable, type Updateable } from "kysely";
 import {
   campaignStates,
+  type CampaignReason,
   type CampaignState,
   type CampaignVehicleStatus,
 } from "#protocol/api/campaign.ts";
 import type { Db, Tx } from "#server/database/connection.ts";
-import type { Campaign, CampaignVehicle } from "./campaign.ts";
+import { activeStates, type Campaign, type CampaignVehicle } from "./campaign.ts";
 import type { CampaignTable } from "./table.ts";
 
 /** The database's clock as it is, not as it was when the transaction began. */
@@ -60,6 +61,31 @@ export async function changeCampaign(
     .where("campaign_id", "=", campaignId)
     .returningAll()
     .executeTakeFirstOrThrow();
+}
+
+/** Notes why a campaign stays in its state; no new revision of it. */
+export async function noteReason(
+  tx: Tx,
+  campaignId: string,
+  reason: CampaignReason,
+): Promise<Campaign> {
+  return tx
+    .updateTable("campaign")
+    .set({ state_reason: JSON.stringify(reason), changed_at: clock })
+    .where("campaign_id", "=", campaignId)
+    .returningAll()
+    .executeTakeFirstOrThrow();
+}
+
+/** How many campaigns have started and are not over. */
+export async function countActive(db: Db): Promise<number> {
+  const { count } = await db
+    .selectFrom("campaign")
+    .select((eb) => eb.cast<number>(eb.fn.countAll(), "integer").as("count"))
+    .where("state", "in", activeStates)
+    .where("started_at", "is not", null)
+    .executeTakeFirstOrThrow();
+  return count;
 }
 
 export async function deleteCampaign(tx: Tx, campaignId: string): Promise<void> {
@@ -152,13 +178,20 @@ export async function listCampaignVehicles(
   return query.execute();
 }
 
-/** Campaigns whose start or end has come, and those that finish with nobody under way. */
-export async function dueCampaigns(
-  db: Db,
-  now: Date,
-): Promise<{ campaign_id: string; due: "start" | "end" | "drain" }[]> {
-  const { rows } = await sql<{ campaign_id: string; due: "start" | "end" | "drain" }>`
-    select campaign_id,
+/** A campaign for which the time has come. */
+export interface DueCampaign {
+  campaign_id: string;
+  due: "start" | "end" | "drain";
+  state_reason: CampaignReason | null;
+}
+
+/**
+ * Campaigns whose end has come, those that finish with nobody under way, and behind them those whose
+ * start has come, in the order in which they are to start.
+ */
+export async function dueCampaigns(db: Db, now: Date): Promise<DueCampaign[]> {
+  const { rows } = await sql<DueCampaign>`
+    select campaign_id, state_reason,
       case
         when state = 'finishing' then 'drain'
         when ends_at <= ${now} then 'end'
@@ -172,7 +205,8 @@ export async function dueCampaigns(
         where underway.campaign_id = campaign.campaign_id
           and underway.status in ('updating', 'soaking', 'reverting')
       ))
-    order by campaign_id
+    order by (state = 'scheduled' and coalesce(ends_at > ${now}, true)), critical desc, starts_at,
+      campaign_id
     limit 1000
   `.execute(db);
   return rows;

@@ -1,6 +1,6 @@
 import { isolated } from "#server/runtime/isolated.ts";
 import type { RoundDeps } from "./batch.ts";
-import { haltWithdrawn, keepCourse, type CourseDeps } from "./course.ts";
+import { haltWithdrawn, keepCourse, type StartDeps } from "./course.ts";
 import type { Evaluation } from "./evaluation.ts";
 import type { RevertDeps } from "./revert.ts";
 import { endSoaks } from "./soak.ts";
@@ -12,7 +12,7 @@ import { doWork } from "./work.ts";
  * @returns how many campaigns have moved
  */
 export async function campaignRound(
-  deps: RevertDeps & CourseDeps & RoundDeps & { evaluation: Pick<Evaluation, "all"> },
+  deps: RevertDeps & StartDeps & RoundDeps & { evaluation: Pick<Evaluation, "all"> },
   now: Date,
   mayGoOn: () => boolean,
 ): Promise<number> {

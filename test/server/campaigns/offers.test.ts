@@ -279,7 +279,12 @@ describe("campaigns for the same ECU", () => {
 });
 
 describe("the course of campaigns", () => {
-  const deps = () => ({ db: own.db, changed: () => book.refresh(), log: silentLog });
+  const deps = () => ({
+    db: own.db,
+    changed: () => book.refresh(),
+    log: silentLog,
+    maxActive: 100,
+  });
   const stateOf = async (id: string) => {
     const { state, state_reason } = await stored(id);
     return [state, state_reason?.code ?? null];

@@ -33,7 +33,7 @@ function round() {
   const changed = async () => {};
   const evaluation = createEvaluation({ db: own.db, changed, log });
   const { db } = own;
-  const work = { counted: () => {}, deliver: () => {}, ttlSeconds: 60 };
+  const work = { maxActive: 100, counted: () => {}, deliver: () => {}, ttlSeconds: 60 };
   return campaignRound({ db, changed, log, evaluation, ...work }, now, () => true);
 }
 

@@ -17,15 +17,19 @@ beforeAll(async () => {
   own = await ownDatabase();
   const { db } = own;
   const changed = async () => {};
-  gateway = await serveRoutes(own.folder, [campaignRoutes({ db, approval: true, changed })], {
-    anna: { role: "campaign_manager", diagnostic_level: "none" },
-    ben: { role: "campaign_manager", diagnostic_level: "none" },
-    Anna: { role: "approver", diagnostic_level: "none" },
-    BEN: { role: "approver", diagnostic_level: "none" },
-    cleo: { role: "approver", diagnostic_level: "none" },
-    root: { role: "admin", diagnostic_level: "none" },
-    viewer: { role: "viewer", diagnostic_level: "none" },
-  });
+  gateway = await serveRoutes(
+    own.folder,
+    [campaignRoutes({ db, approval: true, maxActive: 100, changed })],
+    {
+      anna: { role: "campaign_manager", diagnostic_level: "none" },
+      ben: { role: "campaign_manager", diagnostic_level: "none" },
+      Anna: { role: "approver", diagnostic_level: "none" },
+      BEN: { role: "approver", diagnostic_level: "none" },
+      cleo: { role: "approver", diagnostic_level: "none" },
+      root: { role: "admin", diagnostic_level: "none" },
+      viewer: { role: "viewer", diagnostic_level: "none" },
+    },
+  );
   await insertVehicles(db, 3);
   brake = await insertFirmware(db);
   await sql`update firmware set published_at = now()`.execute(db);
@@ -208,7 +212,7 @@ describe("approval", () => {
 
   it("is not asked for where the configuration says so", async () => {
     const { campaign_id } = await draft();
-    const deps = { db: own.db, approval: false, changed: async () => {} };
+    const deps = { db: own.db, approval: false, maxActive: 100, changed: async () => {} };
     const anna = { name: "anna", role: "campaign_manager", token_id: "of anna" } as const;
     const operator = { ...anna, diagnostic_level: "none" } as const;
     const submitted = await actOn(deps, campaign_id, "submit", operator, {});
