@@ -19,6 +19,7 @@ import { observeRequests } from "./requests.ts";
 import { cutStalled } from "./stall.ts";
 import { finishOnClose } from "./stop.ts";
 import { answerUnreadable } from "./unreadable.ts";
+import { serializerCompiler } from "./serialization.ts";
 import { validatorCompiler } from "./validation.ts";
 
 const EMPTY_BODY = "it is empty: leave out the Content-Type, or send {}";
@@ -68,6 +69,7 @@ export async function createHttp(deps: HttpDeps): Promise<Http> {
   } as object).withTypeProvider<TypeBoxTypeProvider>() as unknown as Http;
   watchConnections(http.server as unknown as TlsServer, { ...deps, listener: "https" });
   http.setValidatorCompiler(validatorCompiler);
+  http.setSerializerCompiler(serializerCompiler);
   http.removeContentTypeParser(["application/json", "text/plain"]);
   http.addContentTypeParser(
     "application/json",
