@@ -13,6 +13,7 @@ export const Heartbeat = Type.Object({
     }),
   ),
   free_storage_bytes: Type.Optional(Type.Integer({ minimum: 0 })),
+  last_update_at: Type.Optional({ ...Instant, description: "When its last update ended" }),
   uptime_s: Type.Optional(Type.Number({ minimum: 0 })),
 });
 export type Heartbeat = Static<typeof Heartbeat>;

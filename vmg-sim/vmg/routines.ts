@@ -52,7 +52,9 @@ export function startRoutines(deps: RoutinesDeps): Routines {
 
   async function beat(): Promise<void> {
     const free = await freeStorage(deps.folder, deps.conditions);
-    const sign = heartbeat(pace, free, updater.state, reporter.versions);
+    const { state, last } = updater;
+    const { versions } = reporter;
+    const sign = heartbeat(pace, free, { state, versions, lastUpdateAt: last?.finished_at });
     if (link.publish("heartbeat", sign)) onEvent({ type: "heartbeat_sent", heartbeat: sign });
   }
   async function measure(): Promise<void> {

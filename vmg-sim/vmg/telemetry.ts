@@ -122,18 +122,26 @@ export function telemetrySampler(
 /** A sample carries at most 64 signals. */
 const MAX_SAMPLED_ECUS = 24;
 
+/** What a sign of life tells of updates. */
+export interface UpdateState {
+  state: string;
+  versions: ReadonlyMap<string, string>;
+  /** When the last update ended; undefined: there was none. */
+  lastUpdateAt: string | undefined;
+}
+
 /** A sign of life. @param freeStorage in bytes */
 export function heartbeat(
   pace: Pace,
   freeStorage: number,
-  state: string,
-  versions: ReadonlyMap<string, string>,
+  { state, versions, lastUpdateAt }: UpdateState,
 ): Heartbeat {
   return {
     ts: pace.now().toISOString(),
     state,
     versions: Object.fromEntries(versions),
     free_storage_bytes: freeStorage,
+    ...(lastUpdateAt !== undefined && { last_update_at: lastUpdateAt }),
     uptime_s: Math.round(process.uptime()),
   };
 }

@@ -218,7 +218,8 @@ describe("a vehicle that may not update yet", () => {
 describe("a command", () => {
   it("tells of the package, and ota_status answers with the last update", async () => {
     const vin = "VMG-407";
-    const { vehicle } = await vehicleWith(vin, { mode: "manual" });
+    const intervals = { heartbeat_s: 0.2, telemetry_s: 5, check_s: 86_400 };
+    const { vehicle } = await vehicleWith(vin, { mode: "manual" }, { config: { intervals } });
     const sent = await give(vin, {
       command: "ota_update",
       params: { ecu_ids: ["ECU_001"] },
@@ -246,6 +247,9 @@ describe("a command", () => {
       last_update: { status: "completed" },
       versions: { ECU_001: "1.2.3", ECU_004: "1.0.0" },
     });
+    const tells = vehicle.event("heartbeat_sent", (event) => "last_update_at" in event.heartbeat);
+    const { heartbeat } = await tells;
+    expect(heartbeat.last_update_at).toBe(result["last_update_time"]);
   });
 
   it("is given once by its key, and can be taken back while it is queued", async () => {

@@ -82,8 +82,13 @@ describe("telemetry", () => {
 
   it("makes a heartbeat that the gateway takes", async () => {
     const versions = new Map([["ECU_001", "1.0.0"]]);
-    const beat = heartbeat(stillPace(), 5_000_000_000, "idle", versions);
+    const lastUpdateAt = "2026-01-19T10:07:00.000Z";
+    const beat = heartbeat(stillPace(), 5_000_000_000, { state: "idle", versions, lastUpdateAt });
     expect(Compile(Heartbeat).Errors(beat)).toEqual([]);
-    expect(beat).toMatchObject({ state: "idle", versions: { ECU_001: "1.0.0" } });
+    expect(beat).toMatchObject({
+      state: "idle",
+      versions: { ECU_001: "1.0.0" },
+      last_update_at: lastUpdateAt,
+    });
   });
 });
