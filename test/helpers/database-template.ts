@@ -1,6 +1,5 @@
 import { createHash } from "node:crypto";
 import {
-  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -8,8 +7,10 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  truncateSync,
+  writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import pino from "pino";
 import { openDatabase } from "#server/database/connection.ts";
 
@@ -30,6 +31,8 @@ export async function databaseTemplate(): Promise<string> {
     const config = { data_dir: made, database: { url: "", pool_size: 1 } };
     const database = await openDatabase(config, pino({ level: "silent" }));
     await database.close();
+    // template1 and template0, from which nobody makes a database here: more files than our own has.
+    for (const oid of [1, 4]) emptyFolder(join(made, "postgres/base", String(oid)));
     renameSync(join(made, "postgres"), folder);
   } catch (error) {
     // Another run has made it meanwhile.
@@ -42,15 +45,52 @@ export async function databaseTemplate(): Promise<string> {
 
 /** Puts a copy where a gateway with this data folder has its database. */
 export function copyTemplate(template: string, dataDir: string): void {
-  mkdirSync(dataDir, { recursive: true });
-  cpSync(template, join(dataDir, "postgres"), { recursive: true });
+  contents ??= readContents(template);
+  const copy = join(dataDir, "postgres");
+  for (const folder of contents.folders) mkdirSync(join(copy, folder), { recursive: true });
+  for (const { path, begin, size } of contents.files) {
+    const file = join(copy, path);
+    writeFileSync(file, begin);
+    if (size > begin.length) truncateSync(file, size);
+  }
+}
+
+interface Contents {
+  folders: string[];
+  /** All beyond `begin` is zeros, which are most of the write-ahead log: they need not be written. */
+  files: { path: string; begin: Buffer; size: number }[];
+}
+
+/** The same for every suite of a worker, so read once. */
+let contents: Contents | undefined;
+
+function readContents(template: string): Contents {
+  const entries = readdirSync(template, { recursive: true, withFileTypes: true }).map((entry) => ({
+    path: relative(template, join(entry.parentPath, entry.name)),
+    isFile: entry.isFile(),
+  }));
+  return {
+    folders: entries.filter(({ isFile }) => !isFile).map(({ path }) => path),
+    files: entries
+      .filter(({ isFile }) => isFile)
+      .map(({ path }) => {
+        const bytes = readFileSync(join(template, path));
+        const end = bytes.findLastIndex((byte) => byte !== 0) + 1;
+        return { path, begin: bytes.subarray(0, end), size: bytes.length };
+      }),
+  };
+}
+
+function emptyFolder(path: string): void {
+  rmSync(path, { recursive: true });
+  mkdirSync(path);
 }
 
 /** Of what the tables are made by. */
 function fingerprint(): string {
   const migrations = join(root, "server/database/migrations");
   const hash = createHash("sha256");
-  hash.update(readFileSync(join(root, "server/database/migrate.ts")));
+  hash.update(readFileSync(import.meta.filename));
   hash.update(readFileSync(join(root, "node_modules/@electric-sql/pglite/package.json")));
   // Says which of them are carried out.
   hash.update(readFileSync(join(root, "server/database/migrate.ts")));
