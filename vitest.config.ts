@@ -18,6 +18,7 @@ const postgresql = {
     name: "postgresql",
     include: databaseSuites(),
     env: { TEST_DATABASE: "postgresql" },
+    globalSetup: "test/helpers/postgresql-setup.ts",
   },
 };
 

@@ -4,7 +4,7 @@ import { leftOut } from "./optional.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
-    /** Folder of an embedded database with all tables and no rows. */
+    /** A database with all tables and no rows: the folder of an embedded one, the name of another. */
     databaseTemplate: string;
   }
 }
