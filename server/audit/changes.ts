@@ -1,4 +1,5 @@
 import type { FastifyRequest } from "fastify";
+import { isReading } from "#server/http/access.ts";
 import type { Http } from "#server/http/http.ts";
 import type { AuditLog, NewAuditEntry } from "./audit-log.ts";
 import { redacted } from "./redact.ts";
@@ -35,8 +36,7 @@ export function auditChanges(http: Http, audit: AuditLog): void {
 
 function isChange({ method, caller, routeOptions }: FastifyRequest): boolean {
   return (
-    method !== "GET" &&
-    method !== "HEAD" &&
+    !isReading(method, routeOptions.config) &&
     caller?.kind === "operator" &&
     routeOptions.config?.audit !== "own"
   );

@@ -19,13 +19,21 @@ export interface Operator {
   scopes?: readonly string[];
 }
 
-/** What a token has to be for so that it can call a route: by the route's first tag and method. */
+/** What a token has to be for so that it can call a route: by the route's first tag and what it does. */
 export function scopeOf(
   method: string,
-  schema: { tags?: readonly string[] } | undefined,
+  {
+    schema,
+    config,
+  }: { schema?: { tags?: readonly string[] }; config?: { reads?: true } | undefined },
 ): string | undefined {
   const tag = schema?.tags?.[0];
-  return tag && `${tag}:${method === "GET" || method === "HEAD" ? "read" : "write"}`;
+  return tag && `${tag}:${isReading(method, config) ? "read" : "write"}`;
+}
+
+/** Whether a call changes nothing. */
+export function isReading(method: string, config: { reads?: true } | undefined): boolean {
+  return method === "GET" || method === "HEAD" || config?.reads === true;
 }
 
 /** Whether a token is for all that its role may. */
@@ -51,6 +59,8 @@ export type Caller =
 declare module "fastify" {
   interface FastifyContextConfig {
     access?: Access;
+    /** It is POST for the sake of its body alone, and changes nothing. */
+    reads?: true;
     /** The slice writes its own audit entries for this route; else each change gets one. */
     audit?: "own";
   }
@@ -85,7 +95,7 @@ export function guardRoutes(
     if (access === undefined) throw new Error(`${name} does not say who may call it`);
     if (access.by !== "operator" && access.by !== "vehicle or operator") return;
     for (const method of [route.method].flat()) {
-      const scope = scopeOf(method, route.schema);
+      const scope = scopeOf(method, route);
       if (scope === undefined) throw new Error(`${name} has no tag, so no scope`);
       http.scopes.add(scope);
     }
@@ -171,7 +181,7 @@ async function identifyOperator(
   if (scheme?.toLowerCase() !== "bearer" || !token) throw new ProblemError("TOKEN_REQUIRED");
   const operator = await authenticate(token);
   if (operator === undefined) throw new ProblemError("TOKEN_INVALID");
-  demandScope(operator, scopeOf(request.method, request.routeOptions.schema));
+  demandScope(operator, scopeOf(request.method, request.routeOptions));
   return operator;
 }
 

@@ -73,7 +73,8 @@ function describeRoute(
   const { form, ...rest } = schema ?? {};
   const { body = form, querystring } = rest;
   const access = config?.access ?? { by: "anyone" };
-  const scope = access.by === "operator" ? scopeOf(String(method), rest) : undefined;
+  const scope =
+    access.by === "operator" ? scopeOf(String(method), { schema: rest, config }) : undefined;
   return {
     ...rest,
     ...(body !== undefined && { body: withDefaults(body) }),

@@ -185,6 +185,14 @@ const policy: Record<string, Who[]> = {
   "GET /metrics": anyone,
 };
 
+/** POST for the sake of their bodies: whoever may read may call them, also by a token for reading. */
+const reading = new Set([
+  "POST /api/v1/vehicles/preview",
+  "POST /api/v1/campaigns/dry-run",
+  "POST /api/v1/campaigns/{campaign_id}/dry-run",
+  "POST /api/v1/diagnostics/policy/check",
+]);
+
 const callers: Who[] = ["nobody", "vehicle", ...roles];
 const vin = "VMG-001";
 const nothing = "00000000-0000-7000-8000-000000000000";
@@ -197,6 +205,8 @@ const samples: Record<string, string> = { vin, package_id: `pkg-${"0".repeat(32)
 
 let gateway: TestGateway;
 const as = {} as Record<Who, Caller>;
+/** What the description of the API says that a token has to be for. */
+const documentedScopes = new Map<string, string>();
 /** The tags of each route; the first is what tokens are restricted by. */
 let tagsOf: ReadonlyMap<string, string[]>;
 /** Admins' and viewers' tokens that are for one scope alone. */
@@ -227,7 +237,13 @@ async function newToken(body: object): Promise<{ token_id: string; token: string
 
 async function documentedRoutes(): Promise<Map<string, string[]>> {
   const { json } = await gateway.admin.send("GET", "/docs/json");
-  const paths = json.paths as Record<string, Record<string, { tags?: string[] }>>;
+  type Operation = { tags?: string[]; "x-scope"?: string };
+  const paths = json.paths as Record<string, Record<string, Operation>>;
+  for (const [path, methods] of Object.entries(paths)) {
+    for (const [method, { "x-scope": scope }] of Object.entries(methods)) {
+      if (scope !== undefined) documentedScopes.set(`${method.toUpperCase()} ${path}`, scope);
+    }
+  }
   return new Map(
     Object.entries(paths).flatMap(([path, methods]) =>
       Object.entries(methods).map(
@@ -245,7 +261,10 @@ function isForOperators(route: string): boolean {
 function scopeFor(route: string): string {
   const [method = "", path = ""] = route.split(" ");
   const tags = tagsOf.get(route) ?? tagsOf.get(`GET ${path}`);
-  return scopeOf(method, tags && { tags }) ?? "none";
+  const schema = { tags: tags ?? [] };
+  return (
+    scopeOf(method, reading.has(route) ? { schema, config: { reads: true } } : { schema }) ?? "none"
+  );
 }
 
 /** Makes accounts or, as no scopes are said, tokens that may do more than the one it is called with. */
@@ -264,7 +283,14 @@ describe("every route", () => {
       expect([route, tags.length]).toEqual([route, 1]);
       expect(actionOf(method, path).length).toBeLessThanOrEqual(auditLimits.action);
     }
-    expect(scopeOf("HEAD", { tags: ["vehicles"] })).toBe("vehicles:read");
+    expect(scopeOf("HEAD", { schema: { tags: ["vehicles"] } })).toBe("vehicles:read");
+  });
+
+  it("says in the description which scope it takes", () => {
+    expect(documentedScopes.size).toBeGreaterThan(80);
+    for (const [route, scope] of documentedScopes) {
+      expect([route, scope]).toEqual([route, scopeFor(route)]);
+    }
   });
 
   // Fastify answers HEAD wherever it answers GET, but for streams.
