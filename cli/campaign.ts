@@ -41,6 +41,7 @@ export function campaignCommand(): Command {
 function campaignList(): Command {
   const command = new Command("list")
     .description("Campaigns, newest first")
+    .option("--name <name>", "called so, in capitals or not")
     .addOption(oneOf("--state <state>", "in this state", campaignStates))
     .option("--release <id>", "that bring this firmware");
   return listCommand(command, {

@@ -24,9 +24,6 @@ export async function firmwareId(gateway: Gateway, reference: string): Promise<s
   );
 }
 
-/** More than are kept in mind. */
-const CAMPAIGNS = 10_000;
-
 /** A campaign by its id, or by its name where one alone has it. @throws UsageError, GatewayError */
 export async function campaignId(
   gateway: Gateway,
@@ -34,21 +31,19 @@ export async function campaignId(
   state?: string,
 ): Promise<string> {
   if (UUID.test(reference)) return reference;
-  const query = { state };
-  const all = await readPages(gateway, CampaignSummary, {
+  const { items } = await readPages(gateway, CampaignSummary, {
     path: "/campaigns",
-    query,
-    most: CAMPAIGNS,
+    query: { name: reference, state },
+    most: 2,
   });
-  const found = all.items.filter(({ name }) => name === reference);
-  const [first, second] = found;
+  const [first, second] = items;
   if (first === undefined) {
     throw new UsageError(
       `No campaign ${state ? `in state ${state} ` : ""}is called ${reference}: latticeway campaign list`,
     );
   }
   if (second !== undefined) {
-    throw new UsageError(`${found.length} campaigns are called ${reference}; say which by its id.`);
+    throw new UsageError(`Several campaigns are called ${reference}; say which by its id.`);
   }
   return first.campaign_id;
 }

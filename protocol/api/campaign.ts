@@ -273,6 +273,16 @@ export const CampaignReason = Type.Object({
 });
 export type CampaignReason = Static<typeof CampaignReason>;
 
+/** Which campaigns a list shows. */
+export const CampaignQuery = Type.Object({
+  name: Type.Optional(
+    text(campaignLimits.name, { minLength: 1, description: "Called so, in capitals or not" }),
+  ),
+  state: Type.Optional(CampaignState),
+  release: Type.Optional({ ...Uuid, description: "That bring this firmware" }),
+});
+export type CampaignQuery = Static<typeof CampaignQuery>;
+
 const summary = {
   campaign_id: Uuid,
   revision: Type.Integer({ description: "Counts changes of content and state" }),
@@ -350,5 +360,13 @@ export const CampaignVehicle = Type.Object({
   soak_until: orNull(Timestamp),
   joined_at: Timestamp,
   finished_at: orNull(Timestamp),
+  dtcs: orNull(
+    Type.Array(Type.Object({ ecu_id: Type.String(), code: Type.String() }), {
+      description: "Trouble codes that were new after one of its updates; null: none are known",
+    }),
+  ),
+  command_id: Type.Union([Uuid, Type.Null()], {
+    description: "Of the newest command by which the campaign told it to go back",
+  }),
 });
 export type CampaignVehicle = Static<typeof CampaignVehicle>;

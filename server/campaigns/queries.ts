@@ -1,8 +1,8 @@
 import { sql, type Insertable, type Updateable } from "kysely";
 import {
   campaignStates,
+  type CampaignQuery,
   type CampaignReason,
-  type CampaignState,
   type CampaignVehicleStatus,
 } from "#protocol/api/campaign.ts";
 import type { Db, Tx } from "#server/database/connection.ts";
@@ -105,11 +105,9 @@ export async function campaignsChangedSince(db: Db, since: Date): Promise<Campai
     : query.where("changed_at", ">", since).execute();
 }
 
-export interface CampaignFilter {
+export interface CampaignFilter extends CampaignQuery {
   limit: number;
   cursor?: string | undefined;
-  state?: CampaignState | undefined;
-  release?: string | undefined;
 }
 
 const summaryColumns = [
@@ -150,6 +148,9 @@ export async function listCampaigns(db: Db, filter: CampaignFilter): Promise<Lis
     .orderBy("campaign_id", "desc")
     .limit(filter.limit);
   if (filter.cursor !== undefined) query = query.where("campaign_id", "<", filter.cursor);
+  if (filter.name !== undefined) {
+    query = query.where(sql<boolean>`lower(name) = lower(${filter.name})`);
+  }
   if (filter.state !== undefined) query = query.where("state", "=", filter.state);
   if (filter.release !== undefined) {
     query = query.where(sql<boolean>`${filter.release}::uuid = any (releases)`);

@@ -3,7 +3,7 @@ import {
   Campaign as CampaignAnswer,
   CampaignContent,
   CampaignPatch,
-  CampaignState,
+  CampaignQuery,
   CampaignSummary,
   CampaignVehicle,
   CampaignVehicleStatus,
@@ -49,11 +49,7 @@ function reading(http: Http, db: Db): void {
       schema: {
         tags,
         summary: "Campaigns, newest first",
-        querystring: Type.Object({
-          ...PageQuery(Uuid).properties,
-          state: Type.Optional(CampaignState),
-          release: Type.Optional(Uuid),
-        }),
+        querystring: Type.Object({ ...PageQuery(Uuid).properties, ...CampaignQuery.properties }),
         response: { 200: Page(CampaignSummary) },
       },
     },

@@ -162,7 +162,7 @@ describe("an operator's day", () => {
       await tell("/ota/status", { update_id: given.update_id, status, progress: 50, ts });
     }
     await tell(`/vehicles/${vin}/vci`, sampleVci({ ECU_001: "2.0.0" }));
-    const progress = await as(alice, "campaign", "progress", "Brakes 2.0.0");
+    const progress = await as(alice, "campaign", "progress", "brakes 2.0.0");
     expect(progress).toMatch(/all +1 +0 +0 +1 +0 +0 +0 +0\.0 %/);
     const taking = await as(alice, "campaign", "vehicles", started.name);
     expect(taking).toMatch(new RegExp(`${vin} +[123] +succeeded +1`));
@@ -302,6 +302,12 @@ describe("what goes wrong", () => {
       /There is no brake 9\.9\.9/,
     ],
     ["an unknown campaign", 2, ["campaign", "show", "none"], /No campaign is called none/],
+    [
+      "a campaign's name by its beginning",
+      2,
+      ["campaign", "show", "Brakes"],
+      /No campaign is called/,
+    ],
     ["an unknown id", 1, ["campaign", "show", crypto.randomUUID()], /CAMPAIGN_UNKNOWN/],
     ["an unknown vehicle", 1, ["vehicles", "show", "CLI-404"], /VEHICLE_UNKNOWN/],
     ["a name that leaves the path", 1, ["vehicles", "show", "../../healthz"], /REQUEST_INVALID/],

@@ -371,14 +371,33 @@ describe("the lists", () => {
     expect(idsOf(await list(`&limit=2&cursor=${next_cursor}`))).toEqual([ids[0]]);
   });
 
+  it("show campaigns by their whole name, in capitals or not", async () => {
+    const name = `Räder % ${crypto.randomUUID()}`;
+    const ids = [name, name, `${name}_`].map((each) =>
+      insertRunning(own.db, [brake], { name: each }),
+    );
+    const [one, other] = await Promise.all(ids);
+    const named = async (asked: string) => {
+      const path = `/campaigns?name=${encodeURIComponent(asked)}`;
+      const { items } = (await gateway.send("viewer", "GET", path)).json as { items: Campaign[] };
+      return items.map(({ campaign_id }) => campaign_id).sort();
+    };
+    expect(await named(name)).toEqual([one, other].sort());
+    expect(await named(name.replace("R", "r").toUpperCase().replace("Ä", "ä"))).toHaveLength(2);
+    expect(await named(name.slice(0, -1))).toEqual([]);
+  });
+
   it("show the vehicles of a campaign by VIN, by status", async () => {
     const campaign_id = await insertRunning(own.db, [brake]);
     const row = { campaign_id, wave: 0, update_id: null };
+    const dtcs = [{ ecu_id: "ECU_001", code: "P0562" }];
+    const command_id = "019c2f4e-7d3a-7b10-8c55-5f2d6c1b9e01";
+    const known = { dtcs: JSON.stringify(dtcs), command_id };
     await own.db
       .insertInto("campaign_vehicle")
       .values([
         { ...row, vin: "VIN-00000", status: "succeeded" },
-        { ...row, vin: "VIN-00001", status: "failed" },
+        { ...row, ...known, vin: "VIN-00001", status: "failed" },
         { ...row, vin: "VIN-00002", status: "succeeded" },
       ])
       .execute();
@@ -388,7 +407,9 @@ describe("the lists", () => {
         next_cursor: string | null;
       };
     const first = await list("limit=2");
-    expect(first.items[1]).toMatchObject({ campaign_id, vin: "VIN-00001", status: "failed" });
+    expect(first.items[0]).toMatchObject({ dtcs: null, command_id: null });
+    const second = { campaign_id, vin: "VIN-00001", status: "failed", dtcs, command_id };
+    expect(first.items[1]).toMatchObject(second);
     const rest = await list(`limit=2&cursor=${first.next_cursor}`);
     expect(rest.items.map(({ vin }) => vin)).toEqual(["VIN-00002"]);
     expect((await list("status=succeeded")).items.length).toBe(2);
