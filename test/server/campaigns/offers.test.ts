@@ -143,6 +143,23 @@ describe("what a campaign has for a vehicle", () => {
     expect(await reasons(id)).toEqual([targeted, targeted, targeted, "CAMPAIGN_PROFILE_TOO_WEAK"]);
   });
 
+  it("is for who comes to match by tags or hardware, dynamic or not; a list alone fixes who", async () => {
+    const tagged = { filter: 'tag == "winter"' };
+    const fixed = { dynamic: false, started_at: new Date("2090-01-01T00:00:00Z") };
+    const ids = await Promise.all([
+      running([brake], tagged),
+      running([lights], { ...tagged, ...fixed }),
+    ]);
+    await running([await published("horn")], { vins: [vins[1] ?? ""] });
+    expect(await offered()).toEqual([]);
+    const tag = (tags: string[]) =>
+      own.db.updateTable("vehicle").set({ tags }).where("vin", "=", vin).execute();
+    await tag(["winter"]);
+    expect((await offered()).toSorted()).toEqual(ids.toSorted());
+    await tag([]);
+    expect(await offered()).toEqual([]);
+  });
+
   it("is nothing before its wave, or beyond the percentage", async () => {
     const waves = JSON.stringify([{ share: 50 }, { share: 50, gate: { after_min: 5 } }]);
     const id = await running([brake], { percentage: 50, waves });
