@@ -27,7 +27,8 @@ function withHistoryFilter(command: Command): Command {
       .option("--ecu-type <type>", "of this type of ECU")
       .option("--firmware-id <id>", "to this firmware")
       .option("--campaign-id <id>", "by this campaign")
-      .addOption(oneOf("--status <status>", "that ended so", updateStatuses)),
+      .addOption(oneOf("--status <status>", "that ended so", updateStatuses))
+      .option("--reverted", "successes that were taken back later"),
   );
 }
 
@@ -48,7 +49,7 @@ export function historyCommand(): Command {
           ECU: (it) => it.ecu_id,
           FROM: (it) => it.from_version,
           TO: (it) => it.to_version,
-          STATUS: (it) => it.status,
+          STATUS: (it) => (it.reverted_at === null ? it.status : "taken back"),
           ERROR: (it) => it.error && `${it.error.message} (${it.error.code})`,
           UPDATE: (it) => it.update_id,
         },

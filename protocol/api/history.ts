@@ -28,6 +28,9 @@ export const HistoryItem = Type.Object({
   created_at: Timestamp,
   started_at: Type.Union([Timestamp, Type.Null()]),
   completed_at: Timestamp,
+  reverted_at: Type.Union([Timestamp, Type.Null()], {
+    description: "Of a success: when a later VCI showed that the ECU runs `from_version` again",
+  }),
 });
 export type HistoryItem = Static<typeof HistoryItem>;
 

@@ -28,6 +28,7 @@ import * as m0025 from "./migrations/0025-removed-vehicles.ts";
 import * as m0026 from "./migrations/0026-log-bytes.ts";
 import * as m0027 from "./migrations/0027-password-ends.ts";
 import * as m0028 from "./migrations/0028-ended-minimum-profiles.ts";
+import * as m0029 from "./migrations/0029-reverted.ts";
 
 /** Every migration, by the name that marks it as done in a database. Never rename or reorder. */
 const migrations: Record<string, Migration> = {
@@ -59,6 +60,7 @@ const migrations: Record<string, Migration> = {
   "0026-log-bytes": m0026,
   "0027-password-ends": m0027,
   "0028-ended-minimum-profiles": m0028,
+  "0029-reverted": m0029,
 };
 
 /** @throws the error of the migration that failed; the database then stays as it was before it */

@@ -3,6 +3,7 @@ import type { HistoryItem } from "#protocol/api/history.ts";
 import type { UpdateStatus } from "#protocol/api/update.ts";
 import type { Db, Tx } from "#server/database/connection.ts";
 import type { Target } from "#server/updates/update.ts";
+import type { InventoryEcu } from "#server/vehicles/inventory.ts";
 import "./table.ts";
 
 /** Notes which firmware an update brings. */
@@ -34,6 +35,32 @@ export async function insertHistory(tx: Tx, updateId: string): Promise<void> {
     order by ordinal`.execute(tx);
 }
 
+/**
+ * Notes which ECUs run again what they ran before the last update that succeeded on them: they were
+ * taken back by a command, or otherwise.
+ */
+export async function noteReverted(
+  tx: Tx,
+  vin: string,
+  ecus: readonly InventoryEcu[],
+): Promise<void> {
+  await sql`
+    update update_history as ended
+    set reverted_at = date_trunc('milliseconds', now())
+    from jsonb_to_recordset(${JSON.stringify(ecus)}::jsonb) as ecu (
+      ecu_id text, hardware_version text, software_version text
+    )
+    where vin = ${vin} and status = 'success' and reverted_at is null
+      and ended.ecu_id = ecu.ecu_id
+      and ended.hardware_version = ecu.hardware_version
+      and ended.from_version = ecu.software_version
+      and not exists (
+        select from update_history later
+        where later.vin = ended.vin and later.ecu_id = ended.ecu_id and later.status = 'success'
+          and later.reverted_at is null and later.history_id > ended.history_id
+      )`.execute(tx);
+}
+
 /** Where a list goes on. */
 export interface HistoryPosition {
   /** Milliseconds since 1970. */
@@ -47,6 +74,8 @@ export interface HistoryFilter {
   firmware_id?: string | undefined;
   campaign_id?: string | undefined;
   status?: UpdateStatus | undefined;
+  /** Only successes that were taken back later. */
+  reverted?: boolean | undefined;
   /** Ended from this time on. */
   from?: Date | undefined;
   /** Ended before this time. */
@@ -60,7 +89,7 @@ export type HistoryRow = HistoryItem & { history_id: number };
 /** ECUs whose updates have ended, the last one first, from behind `after` on. */
 export async function listHistory(
   db: Db,
-  { from, to, ...equal }: HistoryFilter,
+  { from, to, reverted, ...equal }: HistoryFilter,
   { after, limit }: { after: HistoryPosition | undefined; limit: number },
 ): Promise<HistoryRow[]> {
   const conditions: RawBuilder<unknown>[] = filterColumns.flatMap((column) =>
@@ -68,6 +97,7 @@ export async function listHistory(
   );
   if (from !== undefined) conditions.push(sql`completed_at >= ${from}`);
   if (to !== undefined) conditions.push(sql`completed_at < ${to}`);
+  if (reverted === true) conditions.push(sql`reverted_at is not null`);
   if (after !== undefined) {
     const at = sql`to_timestamp(${after.at}::double precision / 1000)`;
     conditions.push(sql`(completed_at, history_id) < (${at}, ${after.history_id}::bigint)`);
@@ -78,10 +108,12 @@ export async function listHistory(
   }
   const where = conditions.length > 0 ? sql`where ${sql.join(conditions, sql` and `)}` : sql``;
   const { rows } = await sql<
-    Omit<HistoryRow, Times> & Record<Times, Date> & { started_at: Date | null }
+    Omit<HistoryRow, Times> &
+      Record<Times, Date> & { started_at: Date | null; reverted_at: Date | null }
   >`
     select history_id, update_id, vin, campaign_id, ecu_id, zone_id, ecu_type, hardware_version,
-      firmware_id, from_version, to_version, status, error, created_at, started_at, completed_at
+      firmware_id, from_version, to_version, status, error, created_at, started_at, completed_at,
+      reverted_at
     from update_history ${where}
     order by completed_at desc, history_id desc limit ${limit}`.execute(db);
   return rows.map((row) => ({
@@ -89,6 +121,7 @@ export async function listHistory(
     created_at: row.created_at.toISOString(),
     started_at: row.started_at?.toISOString() ?? null,
     completed_at: row.completed_at.toISOString(),
+    reverted_at: row.reverted_at?.toISOString() ?? null,
   }));
 }
 

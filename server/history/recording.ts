@@ -1,7 +1,7 @@
 import type { Tx } from "#server/database/connection.ts";
 import type { UpdateListener, UpdateMoved } from "#server/updates/moved.ts";
 import { isFinal } from "#server/updates/update.ts";
-import { insertHistory, insertUpdateFirmware } from "./queries.ts";
+import { insertHistory, insertUpdateFirmware, noteReverted } from "./queries.ts";
 import { recordIssue, recordResult } from "./register.ts";
 
 /** Keeps the history of updates and the register, in the transactions that move the updates. */
@@ -15,5 +15,5 @@ export function createHistory(now: () => Date = () => new Date()): UpdateListene
     await insertHistory(tx, update.update_id);
     await recordResult(tx, update, now());
   }
-  return { moved, reported: async () => {} };
+  return { moved, reported: noteReverted };
 }

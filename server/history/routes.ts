@@ -40,6 +40,9 @@ const Filter = Type.Object({
   firmware_id: Type.Optional(Uuid),
   campaign_id: Type.Optional(Uuid),
   status: Type.Optional(UpdateStatus),
+  reverted: Type.Optional(
+    Type.Boolean({ description: "true: only successes that were taken back later" }),
+  ),
   ...Period,
 });
 
@@ -97,6 +100,7 @@ const columns = [
   "update_id",
   "campaign_id",
   "zone_id",
+  "reverted_at",
 ] as const satisfies (keyof HistoryRow)[];
 
 async function* exported(

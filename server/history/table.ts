@@ -31,6 +31,8 @@ export interface UpdateHistoryTable {
   created_at: Date;
   started_at: Date | null;
   completed_at: Date;
+  /** When a VCI showed that the ECU runs again what it ran before, after a success. */
+  reverted_at: Date | null;
 }
 
 export interface UpdateFirmwareTable {

@@ -102,6 +102,37 @@ describe("the history of updates", () => {
     expect(rest.map(({ ecu_id }) => ecu_id)).toEqual([brake.ecu_id]);
   });
 
+  it("has what was taken back later, by the VCI that shows it", async () => {
+    const first = sampleTarget();
+    const { vin } = await updated(first, "success");
+    const second = { ...first, from_version: first.to_version, to_version: "2.0.0" };
+    await report(vin, await update(vin, [second]), "installing");
+    const show = (version: string) => submitVci(deps, vin, sampleVci({ ECU_001: version }));
+    const reverted = async () =>
+      (await history({ vin, reverted: true })).map(({ to_version }) => to_version);
+    await show("2.0.0");
+    await show("2.0.0");
+    expect(await reverted()).toEqual([]);
+    await show("1.2.3");
+    expect(await reverted()).toEqual(["2.0.0"]);
+    const [last] = await history({ vin });
+    expect(last).toMatchObject({ status: "success", reverted_at: expect.any(String) });
+    await show("1.2.3");
+    expect(await history({ vin })).toContainEqual(last);
+    await show("1.0.0");
+    expect(await reverted()).toEqual(["2.0.0", "1.2.3"]);
+    expect((await history({ vin })).map(({ status }) => status)).toEqual(["success", "success"]);
+  });
+
+  it("has nothing taken back of an ECU that was replaced", async () => {
+    const target = sampleTarget();
+    const { vin } = await updated(target, "success");
+    const { zones, ecus } = sampleVci();
+    const replaced = ecus.map((ecu) => ({ ...ecu, hardware_version: "HW-2.0" }));
+    await submitVci(deps, vin, { zones, ecus: replaced });
+    expect(await history({ vin })).toMatchObject([{ reverted_at: null }]);
+  });
+
   it("fits filters", async () => {
     const good = sampleTarget({ ecu_type: "filtered" });
     const bad = sampleTarget({ ecu_type: "filtered" });

@@ -178,6 +178,8 @@ describe("update", () => {
     expect(
       json.items[0].ecus.map((ecu: { software_version: string }) => ecu.software_version),
     ).toEqual(Object.values(old));
+    const path = "/api/v1/history/updates?vin=VMG-103&reverted=true";
+    expect((await gateway.admin.send("GET", path)).json.items).toHaveLength(3);
   });
 
   it.each([
