@@ -140,7 +140,8 @@ const content = {
   ends_at: Type.Optional(orNull(Timestamp)),
   dynamic: Type.Boolean({
     default: true,
-    description: "false: only vehicles that were registered before the start",
+    description:
+      "false: only vehicles that were registered before the start; of these, those that come to match later join",
   }),
   stop_rule: Type.Optional(orNull(StopRule)),
   deadline_min: Type.Integer({
