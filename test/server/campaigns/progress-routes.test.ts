@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import type { CampaignProgress } from "#protocol/api/campaign-progress.ts";
 import type { Campaign } from "#protocol/api/campaign.ts";
-import { publish, sampleVci } from "#test/helpers/fleet-data.ts";
-import { startGateway, type Caller, type TestGateway } from "#test/helpers/gateway.ts";
+import { publish } from "#test/helpers/fleet-data.ts";
+import { startGateway, type TestGateway } from "#test/helpers/gateway.ts";
 import { connect } from "#test/server/diagnostic-sessions/remote-vehicle.ts";
 import { problemOf } from "#test/server/problem-of.ts";
+import { registeredCar, type Car } from "./car.ts";
 
 let gateway: TestGateway;
 let counter = 0;
@@ -21,46 +22,11 @@ const get = async (path: string) => (await gateway.admin.send("GET", `/api/v1${p
 const post = (path: string, body: object = {}) =>
   gateway.admin.send("POST", `/api/v1${path}`, { body });
 
-interface Car {
-  vin: string;
-  caller: Caller;
-  show(version: string): Promise<unknown>;
-  /** Asks for a package. */
-  ask(): Promise<{ status: number; update_id: string }>;
-  report(update_id: string, status: string, more?: object): Promise<unknown>;
-}
-
-async function car(): Promise<Car> {
-  const vin = `VMG-P${++counter}`;
-  const caller = await gateway.vehicle(vin);
-  const send = async (path: string, body: object) =>
-    caller.send("POST", `/api/v1${path}`, { body });
-  await send("/vehicles/register", { vin });
-  const it: Car = {
-    vin,
-    caller,
-    show: (version) => send(`/vehicles/${vin}/vci`, sampleVci({ ECU_001: version })),
-    async ask() {
-      const { status, json } = await send("/ota/package", { vin });
-      return { status, update_id: (json as { update_id: string }).update_id };
-    },
-    report: (update_id, status, more = {}) =>
-      send("/ota/status", {
-        update_id,
-        status,
-        progress: 50,
-        ts: new Date().toISOString(),
-        ...more,
-      }),
-  };
-  await it.show("1.0.0");
-  return it;
-}
+const car = () => registeredCar(gateway, `VMG-P${++counter}`);
 
 /** Takes a vehicle to the end of what the campaign has for it. */
 async function update(it: Car, version: string, end: "proof" | "rolled_back") {
-  const { update_id } = await it.ask();
-  for (const status of ["downloading", "installing"]) await it.report(update_id, status);
+  const update_id = await it.install();
   const error = { code: "FLASH_FAILED", message: "no answer" };
   if (end === "proof") await it.show(version);
   else await it.report(update_id, end, { ecu_id: "ECU_001", error });
