@@ -30,7 +30,7 @@ describe("kill -9 of the gateway", () => {
   let vehicle: SimulatedVehicle | undefined;
 
   beforeAll(async () => {
-    database = await testDatabase();
+    database = await testDatabase(join(folder, "gateway"));
     gateway = await start({ https: 0, mqtt: 0 });
     operator = await login();
     const image = join(folder, "image.bin");

@@ -11,7 +11,7 @@ import { testDatabase } from "#test/helpers/test-database.ts";
 
 it("SIGHUP has a gateway read its certificates and its catalogue again, and never ends it", async () => {
   const folder = testFolder();
-  const database = await testDatabase();
+  const database = await testDatabase(join(folder, "data"));
   onTestFinished(() => database.drop());
   const certs = join(folder, "certs");
   const catalogue = join(folder, "battery.yaml");

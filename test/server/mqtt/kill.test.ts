@@ -60,7 +60,7 @@ describe("a gateway that is killed right after the last PUBACK", () => {
     );
 
   beforeAll(async () => {
-    place = await testDatabase();
+    place = await testDatabase(join(folder, "gateway"));
     database = await open();
     await prepare();
     await database.close();

@@ -19,7 +19,7 @@ const ENTRY_BYTES = 64 * '"brake:",'.length + JSON.stringify(HARDWARE).length;
 const COUNT = Math.ceil(MAX_METADATA_BYTES.targets / ENTRY_BYTES);
 
 beforeAll(async () => {
-  place = await testDatabase();
+  place = await testDatabase(data_dir);
   const config = { data_dir, database: { url: place.url, pool_size: 5 } };
   const { db, close } = await openDatabase(config, silentLog);
   await sql`
