@@ -3,6 +3,7 @@ import type { Account } from "#protocol/api/operator.ts";
 import type { Db, Tx } from "#server/database/connection.ts";
 import type { OperatorLevel, Role } from "#server/http/access.ts";
 import { levelOf } from "./level.ts";
+import { isLocked } from "./login-queries.ts";
 import "./table.ts";
 
 export interface NewAccountRow {
@@ -79,7 +80,7 @@ function selectAccounts(db: Db) {
       "account.password_temporary",
       "account.password_expires_at",
       "account.created_at",
-      sql<Date | null>`case when login.locked_until > now() then login.locked_until end`.as(
+      sql<Date | null>`case when ${isLocked("login.locked_until")} then login.locked_until end`.as(
         "locked_until",
       ),
     ])

@@ -1,4 +1,4 @@
-import { sql } from "kysely";
+import { sql, type RawBuilder } from "kysely";
 import type { Db } from "#server/database/connection.ts";
 import "./table.ts";
 
@@ -26,7 +26,7 @@ export async function beginAttempt(db: Db, nameSha256: Buffer): Promise<Attempt>
       from (select case when login.last_at < now() - interval '1 day' then 1
         else least(login.failures, 99) + 1 end as failures) as next
     )
-    where login.locked_until is null or login.locked_until <= now()
+    where not coalesce(${isLocked("login.locked_until")}, false)
     returning locked_until
   `.execute(db);
   const [counted] = rows;
@@ -36,6 +36,12 @@ export async function beginAttempt(db: Db, nameSha256: Buffer): Promise<Attempt>
     from operator_login where name_sha256 = ${nameSha256}
   `.execute(db);
   return { mayTry: false, retryAfterS: Math.max(1, locked[0]?.seconds ?? 1) };
+}
+
+/** A lock that ends later than any can is of a time before the clock was set back: it is over. */
+export function isLocked(until: string): RawBuilder<boolean> {
+  const time = sql.ref(until);
+  return sql`(${time} > now() and ${time} <= now() + ${LONGEST_LOCK_S} * interval '1 second')`;
 }
 
 /** Forgets the failures of a name: its password was right. */

@@ -61,6 +61,19 @@ describe("the first start", () => {
   });
 });
 
+describe("the only admin", () => {
+  it("who is kept locked by others gets in by the token of the first start", async () => {
+    const only = await accountOf("admin");
+    for (let each = 0; each < 6; each++) await login({ name: "admin", password: "guessed" });
+    expect(problemOf(await login({ name: "admin", password }))).toBe("LOGIN_LOCKED");
+    expect((await accountOf("admin"))?.locked_until).toEqual(expect.any(String));
+    const path = `${accounts}/${only?.account_id}/password`;
+    const reset = await gateway.admin.send("POST", path, { body: {} });
+    const { password: temporary } = reset.json as { password: string };
+    granted(await login({ name: "admin", password: temporary, new_password: password }));
+  });
+});
+
 describe("an account", () => {
   it("is made, read, listed and changed, and all of it is in the audit log without passwords", async () => {
     const { name, account_id, grant, first } = await person("viewer", { display_name: "V." });

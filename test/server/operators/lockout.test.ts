@@ -57,6 +57,17 @@ describe("a name whose logins fail", () => {
     expect(await attempt(hash)).toBe(30);
   });
 
+  it("waits for no longer than the longest lock when the clock is set back", async () => {
+    const hash = named("five");
+    for (let each = 0; each < 4; each++) expect(await attempt(hash)).toBe(0);
+    expect(await attempt(hash)).toBe(30);
+    await pass(hash, -600);
+    expect(await beginAttempt(own.db, hash)).toEqual({ mayTry: false, retryAfterS: 630 });
+    await pass(hash, -86_400);
+    // It goes on as if the lock had just ended.
+    expect(await attempt(hash)).toBe(60);
+  });
+
   it("does not pay for an attempt that nobody looked at", async () => {
     const hash = named("four");
     for (let each = 0; each < 20; each++) {

@@ -1,7 +1,9 @@
 import { randomUUIDv7 } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { insertAccount } from "#server/operators/account-queries.ts";
 import { createAuthenticate } from "#server/operators/external.ts";
+import { ensureFirstToken } from "#server/operators/first-token.ts";
 import { insertToken, operatorByToken } from "#server/operators/queries.ts";
 import { operatorRoutes } from "#server/operators/routes.ts";
 import { hashToken, newToken } from "#server/operators/token.ts";
@@ -134,5 +136,21 @@ describe("a token that is for less", () => {
     const ends = (id: string) => items.find(({ token_id }) => token_id === id)?.expires_at;
     expect(ends(last.token_id)).toEqual(expect.any(String));
     expect(ends(last.token_id)).toBe(ends(token_id));
+  });
+});
+
+describe("the token of the first start", () => {
+  it("stays what it is, and is another after it was revoked: whoever reads the file gets in", async () => {
+    const read = async () =>
+      readFileSync(await ensureFirstToken(own.db, own.folder), "utf8").trim();
+    const first = await read();
+    expect(await read()).toBe(first);
+    const known = await operatorByToken(own.db, hashToken(first));
+    expect(known).toMatchObject({ name: "first-admin", role: "admin" });
+    await gateway.send(root, "DELETE", `${tokens}/${known?.token_id}`);
+    const second = await read();
+    expect(second).not.toBe(first);
+    expect((await gateway.send(second, "GET", tokens)).status).toBe(200);
+    expect((await gateway.send(first, "GET", tokens)).status).toBe(401);
   });
 });
