@@ -206,7 +206,7 @@ describe("an operator's day", () => {
     await as(alice, "policies", "delete", "EU", "--yes");
   });
 
-  it("rolls out an update in the two steps of the seed's names", async () => {
+  it("rolls out an update in two steps, by its version", async () => {
     const images = JSON.stringify({ steering: image });
     const create = ["create-update", "--version", "1.2.0", "--images", images];
     const draft = (await json(alice, ...create)) as Campaign;
