@@ -380,11 +380,12 @@ describe("the lists", () => {
     const named = async (asked: string) => {
       const path = `/campaigns?name=${encodeURIComponent(asked)}`;
       const { items } = (await gateway.send("viewer", "GET", path)).json as { items: Campaign[] };
-      return items.map(({ campaign_id }) => campaign_id).sort();
+      return new Set(items.map(({ campaign_id }) => campaign_id));
     };
-    expect(await named(name)).toEqual([one, other].sort());
-    expect(await named(name.replace("R", "r").toUpperCase().replace("Ä", "ä"))).toHaveLength(2);
-    expect(await named(name.slice(0, -1))).toEqual([]);
+    const both = new Set([one, other]);
+    expect(await named(name)).toEqual(both);
+    expect(await named(name.toUpperCase().replace("Ä", "ä"))).toEqual(both);
+    expect(await named(name.slice(0, -1))).toEqual(new Set());
   });
 
   it("show the vehicles of a campaign by VIN, by status", async () => {
