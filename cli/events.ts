@@ -9,7 +9,8 @@ import { integer } from "./option-values.ts";
 import { printable } from "./printable.ts";
 import { reporting } from "./reporting.ts";
 import { serverSentData } from "./server-sent.ts";
-import { shownTime, table } from "./table.ts";
+import { eventCells } from "./event-view.ts";
+import { table } from "./table.ts";
 
 interface Options {
   kind?: string;
@@ -45,11 +46,8 @@ async function list({ json, limit, follow: _, since, ...query }: Options): Promi
   const page = await withGateway((gateway) => readPages(gateway, Event, all));
   if (json) return JSON.stringify(page, null, 2);
   if (page.items.length === 0) return "Nothing has happened.";
-  return table(["AT", "KIND", "VIN", "ABOUT", "DETAIL", "ID"], page.items.map(cells));
-}
-
-function cells({ id, at, kind, vin, subject, data }: Event): string[] {
-  return [shownTime(at), kind, vin ?? "", subject ?? "", JSON.stringify(data), id];
+  const heading = ["AT", "KIND", "VIN", "ABOUT", "DETAIL", "ID"];
+  return table(heading, page.items.map(eventCells), { spare: ["ID"] });
 }
 
 /** Some of its time a gateway is not there, and some of its time a network. */
@@ -70,7 +68,7 @@ async function follow({ json, limit: _, follow: __, since, ...query }: Options):
           const value: unknown = JSON.parse(data);
           if (!event.Check(value)) continue;
           last = value.id;
-          console.log(printable(json ? JSON.stringify(value) : cells(value).join("  ")));
+          console.log(printable(json ? JSON.stringify(value) : lineOf(value)));
         }
       } catch (error) {
         if (stop.signal.aborted) break;
@@ -81,6 +79,12 @@ async function follow({ json, limit: _, follow: __, since, ...query }: Options):
     }
   });
   return "";
+}
+
+function lineOf(value: Event): string {
+  return eventCells(value)
+    .filter((cell) => cell !== "")
+    .join("  ");
 }
 
 function isGone(error: unknown): boolean {
