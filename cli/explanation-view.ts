@@ -23,7 +23,7 @@ export function explanationText(explanation: Explanation): string {
       ecu.ecu_id,
       ecu.hardware_version,
       ecu.software_version,
-      ecu.offer === "later" ? `after ${ecu.after_bundles} updates` : ecu.offer.replaceAll("_", " "),
+      offerText(ecu),
       ecu.reasons.map(({ code, detail }) => `${detail} (${code})`).join("; "),
     ]);
     lines.push("", table(["ECU", "HARDWARE", "RUNS", "GETS IT", "WHY NOT"], rows));
@@ -43,6 +43,11 @@ export function explanationText(explanation: Explanation): string {
   }
   const by = policy.name ?? policy.source;
   return [...lines, "", `Policy: ${policy.settings.mode}, from ${by}`].join("\n");
+}
+
+function offerText({ offer, after_bundles }: Explanation["ecus"][number]): string {
+  if (offer === "later") return `after ${after_bundles} updates`;
+  return offer === "none" ? "no" : offer.replaceAll("_", " ");
 }
 
 function reasonText({ code, detail }: { code: string; detail: string }): string {

@@ -1,5 +1,7 @@
 import { Command } from "commander";
 import Type from "typebox";
+import { CampaignSummary } from "#protocol/api/campaign.ts";
+import { Firmware } from "#protocol/api/firmware.ts";
 import {
   HistoryItem,
   LogItem,
@@ -10,8 +12,9 @@ import {
 import { updateStatuses, Update, UpdateWithEvents } from "#protocol/api/update.ts";
 import { answered, answering, path } from "./answering.ts";
 import { details } from "./details.ts";
+import type { Gateway } from "./gateway.ts";
 import { exportCommand } from "./export.ts";
-import { listCommand, queryOf } from "./listing.ts";
+import { listCommand, queryOf, readPages } from "./listing.ts";
 import { moment } from "./moment.ts";
 import { oneOf } from "./option-values.ts";
 import { table } from "./table.ts";
@@ -130,8 +133,9 @@ export function statsCommand(): Command {
       "latticeway stats --by firmware",
       "latticeway stats --by day --from 2026-01-01 --to 2026-01-31",
     ],
-    async run(gateway, { json: _, ...query }) {
+    async run(gateway, { json, ...query }) {
       const numbers = await gateway.get(`/stats/updates${queryOf(query)}`, Statistics);
+      const names = json ? new Map<string, string>() : await namesFor(gateway, query.by);
       return answered(numbers, ({ items }) =>
         items.length === 0
           ? "No update has ended in this time."
@@ -149,7 +153,7 @@ export function statsCommand(): Command {
                 "P95",
               ],
               items.map((it) => [
-                it.key ?? "none",
+                it.key === null ? "none" : (names.get(it.key) ?? it.key),
                 ...[it.total, it.success, it.failed, it.rolled_back, it.cancelled, it.expired].map(
                   String,
                 ),
@@ -157,10 +161,27 @@ export function statsCommand(): Command {
                 it.duration_s === null ? "" : `${it.duration_s.p50} s`,
                 it.duration_s === null ? "" : `${it.duration_s.p95} s`,
               ]),
+              { spare: ["EXPIRED", "CANCELLED", "P95", "P50"] },
             ),
       );
     },
   });
+}
+
+/** More than anybody looks at. */
+const NAMED = 10_000;
+
+/** What people call that which the gateway counts by its id. */
+async function namesFor(gateway: Gateway, by: StatisticsBy): Promise<Map<string, string>> {
+  if (by === "firmware") {
+    const all = await readPages(gateway, Firmware, { path: "/firmware", most: NAMED });
+    return new Map(all.items.map((it) => [it.firmware_id, `${it.ecu_type} ${it.version}`]));
+  }
+  if (by === "campaign") {
+    const all = await readPages(gateway, CampaignSummary, { path: "/campaigns", most: NAMED });
+    return new Map(all.items.map((it) => [it.campaign_id, it.name]));
+  }
+  return new Map();
 }
 
 /** `latticeway updates …` */
