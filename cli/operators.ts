@@ -159,9 +159,10 @@ function resetCommand(): Command {
 function sessionsCommand(): Command {
   const command = new Command("sessions")
     .description("Where somebody is logged in")
-    .argument("<account-id>", "as `operators list` shows it");
+    .argument("<name>");
   return listCommand(command, {
-    path: (_gateway, id = "") => path`/operators/accounts/${id}/sessions`,
+    path: async (gateway, name = "") =>
+      path`/operators/accounts/${(await accountOf(gateway, name)).account_id}/sessions`,
     item: OperatorSession,
     columns: {
       KIND: (it) => it.kind,
@@ -172,7 +173,7 @@ function sessionsCommand(): Command {
       ID: (it) => it.session_id,
     },
     none: "They are logged in nowhere.",
-    examples: ["latticeway operators sessions 0198c7a0-…"],
+    examples: ["latticeway operators sessions alice"],
   });
 }
 

@@ -24,6 +24,9 @@ export async function firmwareId(gateway: Gateway, reference: string): Promise<s
   );
 }
 
+/** So many of the same name are told apart; the last ones are meant, most of the time. */
+const ALIKE = 5;
+
 /** A campaign by its id, or by its name where one alone has it. @throws UsageError, GatewayError */
 export async function campaignId(
   gateway: Gateway,
@@ -34,16 +37,19 @@ export async function campaignId(
   const { items } = await readPages(gateway, CampaignSummary, {
     path: "/campaigns",
     query: { name: reference, state },
-    most: 2,
+    most: ALIKE,
   });
-  const [first, second] = items;
+  const [first, ...others] = items;
   if (first === undefined) {
     throw new UsageError(
       `No campaign ${state ? `in state ${state} ` : ""}is called ${reference}: latticeway campaign list`,
     );
   }
-  if (second !== undefined) {
-    throw new UsageError(`Several campaigns are called ${reference}; say which by its id.`);
+  if (others.length > 0) {
+    const which = items.map((each) => `${each.campaign_id} (${each.state})`).join(", ");
+    throw new UsageError(
+      `Several campaigns are called ${reference}; say which by its id, of the last ones: ${which}`,
+    );
   }
   return first.campaign_id;
 }
