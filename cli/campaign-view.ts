@@ -82,26 +82,7 @@ export function dryRunText(run: DryRun): string {
 /** How far a campaign has come. */
 export function progressText(progress: CampaignProgress): string {
   const { total, waves, groups, next_wave, stop_rule } = progress;
-  const figures = [
-    "STARTED",
-    "UNDER WAY",
-    "SOAKING",
-    "SUCCEEDED",
-    "FAILED",
-    "ROLLED BACK",
-    "REVERTED",
-    "FAILURES",
-  ];
-  const row = (it: typeof total) => [
-    it.started,
-    it.waiting + it.updating,
-    it.soaking,
-    it.succeeded,
-    it.failed,
-    it.rolled_back,
-    it.reverted,
-    percent(it.failure_rate?.rate),
-  ];
+  const shown = figures.filter(({ of, isSeldom }) => isSeldom !== true || of(total) !== 0);
   const lines = [
     `The campaign is ${progress.state}${progress.running_s === null ? "" : `, for ${duration(progress.running_s)}`}.`,
     [
@@ -111,8 +92,8 @@ export function progressText(progress: CampaignProgress): string {
           ...waves.map((wave) => ({ name: `wave ${wave.wave + 1}`, ...wave })),
           { name: "all", ...total },
         ],
-        ["", ...figures],
-        (it) => [it.name, ...row(it)],
+        ["", ...shown.map(({ heading }) => heading)],
+        (it) => [it.name, ...shown.map(({ of }) => of(it))],
       ),
     ].join("\n"),
     ...section(
@@ -133,6 +114,24 @@ export function progressText(progress: CampaignProgress): string {
   if (stop_rule) lines.push(...stop_rule.findings.slice(0, 5).map(findingText));
   return lines.join("\n\n").replace(/\.\n\n\n/, ".\n\n");
 }
+
+interface Figure {
+  heading: string;
+  of: (count: CampaignProgress["total"]) => string | number;
+  /** Shown where there is something: all of them are wider than many terminals. */
+  isSeldom?: true;
+}
+
+const figures: readonly Figure[] = [
+  { heading: "STARTED", of: (it) => it.started },
+  { heading: "UNDER WAY", of: (it) => it.waiting + it.updating },
+  { heading: "SOAKING", of: (it) => it.soaking, isSeldom: true },
+  { heading: "SUCCEEDED", of: (it) => it.succeeded },
+  { heading: "FAILED", of: (it) => it.failed },
+  { heading: "ROLLED BACK", of: (it) => it.rolled_back, isSeldom: true },
+  { heading: "REVERTED", of: (it) => it.reverted, isSeldom: true },
+  { heading: "FAILURES", of: (it) => percent(it.failure_rate?.rate) },
+];
 
 function nextWaveText({
   wave,

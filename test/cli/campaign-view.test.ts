@@ -7,15 +7,25 @@ const none = {
   ...{ reverted: 0, silent: 0, new_dtcs: 0, failure_rate: null, success_rate: null },
 };
 
-const textWith = (next_wave: CampaignProgress["next_wave"]) =>
+const textWith = (next_wave: CampaignProgress["next_wave"], total = none) =>
   progressText({
     campaign_id: "019c2f4e-7d3a-7b10-8c55-5f2d6c1b9e01",
     state: "running",
-    ...{ total: none, waves: [], groups: [], next_wave, stop_rule: null },
+    ...{ total, waves: [], groups: [], next_wave, stop_rule: null },
     ...{ retrying: false, reverting: false, running_s: 60 },
   });
 
 describe("a campaign's progress", () => {
+  it("has columns for what is seldom where there is something, and fits 80 columns without", () => {
+    const headings = (total: typeof none) =>
+      textWith(null, total)
+        .split("\n")
+        .find((line) => line.includes("STARTED")) ?? "";
+    expect(headings(none)).not.toMatch(/SOAKING|ROLLED BACK|REVERTED/);
+    expect(headings({ ...none, soaking: 1, reverted: 2 })).toMatch(/SOAKING .*REVERTED/);
+    expect(headings(none).length).toBeLessThanOrEqual(80);
+  });
+
   it("says what the next wave waits for, and how far that is", () => {
     const gate = { finished: 12, min_finished: 50, failed: 1, max_failure_rate: 0.02 };
     const gated = { wave: 1, opens_at: null, waits_for: "finished_vehicles", gate } as const;
