@@ -10,6 +10,8 @@ const byCode: Readonly<Record<string, string>> = {
   CAMPAIGN_STATE: "See its state: latticeway campaign show",
   CAMPAIGNS_FULL: "Finish or stop another one: latticeway campaign list --state running",
   CLIENT_CERTIFICATE_REQUIRED: "This is a vehicle's part of the API",
+  DIAGNOSTIC_DENIED: "See your level: latticeway whoami",
+  EEXIST: "Name another file, or take that one away",
   FILTER_INVALID: "docs/filters.md tells the language",
   FIRMWARE_EXISTS: "A published version never changes; give the image another version",
   GATEWAY_UNNAMED: "Set both, or neither and log in: latticeway login --url https://gateway:8443",
@@ -17,6 +19,8 @@ const byCode: Readonly<Record<string, string>> = {
   LOGIN_MISSING:
     "Log in: latticeway login --url https://gateway:8443, or set LATTICEWAY_URL and LATTICEWAY_TOKEN",
   PASSWORD_EXPIRED: "An admin gives you another: latticeway operators reset-password",
+  PASSWORD_CHANGE_REQUIRED:
+    "Give your own in a second line of standard input, or log in on a terminal",
   REFRESH_TOKEN_INVALID: login,
   REFRESH_TOKEN_REUSED: login,
   ROLE_REQUIRED: "See your role: latticeway whoami",

@@ -91,7 +91,8 @@ async function newPassword(): Promise<string> {
 }
 
 async function hidden(question: string): Promise<string> {
-  if (!process.stdin.isTTY) throw new UsageError("There is no terminal to ask: --password-stdin");
+  if (!process.stdin.isTTY)
+    throw new UsageError("There is no terminal to ask for it: give it by --password-stdin");
   const typed = await askHidden(question);
   if (typed === undefined) throw new UsageError("No password was given.");
   return typed;

@@ -23,7 +23,6 @@ import { webhooksCommand } from "./webhooks.ts";
 export function program(): Command {
   const latticeway = new Command("latticeway")
     .description("Latticeway, the vehicle OTA gateway")
-    .showHelpAfterError()
     .addHelpText(
       "after",
       "\nThe gateway is the one that `latticeway login` has gone to, or named by LATTICEWAY_URL,\n" +
@@ -34,7 +33,15 @@ export function program(): Command {
     latticeway.commandsGroup(heading);
     for (const command of commands) latticeway.addCommand(command());
   }
-  return latticeway.addCommand(completionCommand(() => latticeway)).helpCommand(false);
+  latticeway.addCommand(completionCommand(() => latticeway)).helpCommand(false);
+  pointToHelp(latticeway, latticeway.name());
+  return latticeway;
+}
+
+/** Who was not understood is told where to look; the whole help would hide what was wrong. */
+function pointToHelp(command: Command, name: string): void {
+  command.showHelpAfterError(`See ${name} --help`);
+  for (const each of command.commands) pointToHelp(each, `${name} ${each.name()}`);
 }
 
 const groups: Record<string, (() => Command)[]> = {

@@ -40,17 +40,33 @@ export async function reporting(command: Command, action: () => Promise<string>)
   } catch (error) {
     if (!isKnown(error)) throw error;
     const { code } = error;
+    // The command was understood: its help would say nothing of this.
+    command.showHelpAfterError(false);
     command.error(told(error), { exitCode: exitCodeOf(code), code });
   }
 }
 
 function told(error: Error & { code: string }): string {
-  const text = error.message.replaceAll(/\s*\n\s*/g, " ");
+  const text = (fileFault(error) ?? error.message).replaceAll(/\s*\n\s*/g, " ");
   const lines = [printable(`error: ${text} (${error.code})`)];
   if (error instanceof GatewayError && error.filter) lines.push(filterCaret(error.filter));
   const advice = adviceOn(error.code);
   if (advice !== undefined) lines.push(advice);
   return lines.join("\n");
+}
+
+const fileFaults: Readonly<Record<string, string>> = {
+  EACCES: "This may not be read or written",
+  EEXIST: "This is there already, and is not replaced",
+  EISDIR: "This is a folder",
+  ENOENT: "There is no such file or folder",
+  ENOTDIR: "This goes through a file as if it were a folder",
+};
+
+/** What the system says by the name of a call, in words. */
+function fileFault(error: NodeJS.ErrnoException): string | undefined {
+  const fault = fileFaults[error.code ?? ""];
+  return fault && error.path !== undefined ? `${fault}: ${error.path}` : undefined;
 }
 
 /** Ours, and those of the system: a file that is not there, a folder that can't be written. */

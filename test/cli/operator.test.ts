@@ -75,6 +75,7 @@ describe("an operator's day", () => {
     expect(statSync(join(file, "..")).mode & 0o777).toBe(0o700);
     expect(readFileSync(file, "utf8")).not.toContain(password);
     expect(await as(alice, "whoami")).toContain("role: admin");
+    expect(await as(alice, "operators", "sessions", "bob")).toMatch(/\nsession +127/);
     expect(await json(bob, "whoami")).toMatchObject({ name: "bob", role: "approver" });
   });
 
@@ -163,7 +164,7 @@ describe("an operator's day", () => {
     }
     await tell(`/vehicles/${vin}/vci`, sampleVci({ ECU_001: "2.0.0" }));
     const progress = await as(alice, "campaign", "progress", "brakes 2.0.0");
-    expect(progress).toMatch(/all +1 +0 +0 +1 +0 +0 +0 +0\.0 %/);
+    expect(progress).toMatch(/all +1 +0 +1 +0 +0\.0 %/);
     const taking = await as(alice, "campaign", "vehicles", started.name);
     expect(taking).toMatch(new RegExp(`${vin} +[123] +succeeded +1`));
   });
@@ -184,7 +185,16 @@ describe("an operator's day", () => {
     expect(explained).toContain("Campaign Brakes 2.0.0");
     expect(await as(alice, "history", "--vin", vin)).toMatch(/ECU_001 +1\.0\.0 +2\.0\.0 +success/);
     expect(await as(alice, "logs", "--vin", vin)).toMatch(/downloading +50/);
-    expect(await as(alice, "stats", "--by", "campaign")).toMatch(/ 1 +1 +0 +0 +0 +0 +100\.0 %/);
+    const figures = "1 +1 +0 +0 +0 +0 +100\\.0 %";
+    for (const [by, name] of [
+      ["campaign", "Brakes 2.0.0"],
+      ["firmware", "brake 2.0.0"],
+    ] as const) {
+      expect(await as(alice, "stats", "--by", by)).toMatch(new RegExp(`\n${name} +${figures}`));
+    }
+    expect(await as(alice, "events", "--kind", "campaign.approved")).toMatch(
+      /campaign\.approved +Brakes 2\.0\.0 .*by operator:bob/,
+    );
     const events = await json(alice, "events", "--vin", vin, "--limit", "1");
     expect(events.items).toHaveLength(1);
     const more = ["events", "--vin", vin, "--since", events.items[0].id];
@@ -192,6 +202,10 @@ describe("an operator's day", () => {
     const file = join(testFolder(), "history.csv");
     await as(alice, "history", "export", "--format", "csv", "--out", file);
     expect(readFileSync(file, "utf8").split("\r\n")[1]).toContain(vin);
+    const again = await run(alice, "history", "export", "--out", file);
+    expect(again.errors).toBe(
+      `error: This is there already, and is not replaced: ${file} (EEXIST)\nName another file, or take that one away`,
+    );
   });
 
   it("gives policies by name, and a vehicle its own", async () => {
@@ -225,6 +239,12 @@ describe("an operator's day", () => {
     expect(shown.waves).toHaveLength(10);
     expect(shown.waves[9]).toEqual({ share: 10, gate: { after_min: 5 } });
     expect(await as(bob, "campaign", "approve", "Update 1.2.0")).toContain("is running.");
+    const clone = (await json(alice, "campaign", "clone", "Update 1.2.0")) as Campaign;
+    const which = await run(alice, "campaign", "show", "Update 1.2.0");
+    expect(which.errors).toContain(
+      `${clone.campaign_id} (draft), ${shown.campaign_id} (running) (COMMAND_USAGE)`,
+    );
+    await as(alice, "campaign", "delete", clone.campaign_id, "--yes");
   });
 });
 
@@ -289,8 +309,13 @@ describe("what goes wrong", () => {
   });
 
   it.each<[string, number, string[], RegExp]>([
-    ["an option that is none", 2, ["firmware", "list", "--colour"], /unknown option/],
-    ["a command that is none", 2, ["firmwares"], /unknown command/],
+    [
+      "an option that is none",
+      2,
+      ["firmware", "list", "--colour"],
+      /unknown option.*\n\s*See latticeway firmware list --help$/,
+    ],
+    ["a command that is none", 2, ["firmwares"], /unknown command[^]*\nSee latticeway --help$/],
     ["nothing to do", 2, ["campaign"], /Usage: latticeway campaign/],
     ["waves that don't add up", 2, ["campaign", "create", "--waves", "5,20"], /make 25, not 100/],
     ["waves without a gate", 2, ["campaign", "create", "--waves", "5,95"], /COMMAND_USAGE/],
@@ -309,9 +334,19 @@ describe("what goes wrong", () => {
       /No campaign is called/,
     ],
     ["an unknown id", 1, ["campaign", "show", crypto.randomUUID()], /CAMPAIGN_UNKNOWN/],
-    ["an unknown vehicle", 1, ["vehicles", "show", "CLI-404"], /VEHICLE_UNKNOWN/],
+    [
+      "an unknown vehicle",
+      1,
+      ["vehicles", "show", "CLI-404"],
+      /VEHICLE_UNKNOWN\)\nSee which there are: [^\n]*$/,
+    ],
     ["a name that leaves the path", 1, ["vehicles", "show", "../../healthz"], /REQUEST_INVALID/],
-    ["a file that is not there", 1, ["campaign", "create", "--file", "/none.yaml"], /ENOENT/],
+    [
+      "a file that is not there",
+      1,
+      ["campaign", "create", "--file", "/none.yaml"],
+      /^error: There is no such file or folder: \/none\.yaml \(ENOENT\)$/,
+    ],
     ["what nobody says yes to", 2, ["vehicles", "delete", vin], /--yes/],
     [
       "an end before the start",
