@@ -215,6 +215,25 @@ describe("update", () => {
     });
   });
 
+  it("tells of an ECU that could not be taken back, apart from what went wrong first", async () => {
+    const vin = "VMG-111";
+    const behaviours = { ECU_003: { unhealthyAfterUpdate: true } };
+    const vehicle = await testVehicle(gateway, { vin, behaviours, autoUpdate: true });
+    await vehicle.event("status_reported", ({ status }) => status.status === "rolling_back");
+    const stuck = vehicle.hardware.zones
+      .flatMap(({ ecus }) => ecus)
+      .find(({ ecu_id }) => ecu_id === "ECU_003");
+    stuck?.setBehaviour({ wrongAnswer: true });
+    expect(await ended(vin)).toMatchObject({
+      status: "failed",
+      error: { code: "ROLLBACK_FAILED", message: expect.stringContaining("HEALTH_CHECK_FAILED") },
+    });
+    const path = `/api/v1/events?kind=update.finished&vin=${vin}`;
+    expect((await gateway.admin.send("GET", path)).json.items).toMatchObject([
+      { data: { status: "failed", error: { code: "ROLLBACK_FAILED" } } },
+    ]);
+  });
+
   it("goes on rolling back after a restart in the middle of it", async () => {
     const vin = "VMG-109";
     const behaviours = { ECU_003: { unhealthyAfterUpdate: true } };
