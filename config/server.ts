@@ -2,7 +2,7 @@ import { join } from "node:path";
 import Type, { type Static, type TProperties } from "typebox";
 import { PolicySettings } from "#protocol/api/policy.ts";
 import { LevelName, RoleName } from "#protocol/api/operator.ts";
-import { loadConfig } from "./load.ts";
+import { ConfigError, loadConfig } from "./load.ts";
 import { LogConfig } from "./log.ts";
 
 const group = <Properties extends TProperties>(properties: Properties) =>
@@ -16,6 +16,12 @@ const Port = Type.Integer({
 });
 const Days = Type.Number({ exclusiveMinimum: 0, description: "days, more than 0" });
 const Hours = Type.Number({ exclusiveMinimum: 0, description: "hours, more than 0" });
+/** As a token's `aud` has it: one exactly, never a pattern. */
+const TokenAudience = Type.String({
+  maxLength: 255,
+  pattern: "^[^\\s*]*$",
+  description: "empty, or a name as the issuer's tokens have it, without blanks and *",
+});
 const WaitSeconds = Type.Integer({
   minimum: 0,
   maximum: 604_800,
@@ -86,8 +92,8 @@ export const ServerConfig = group({
       pattern: "^$|^https://|^http://(localhost|127\\.0\\.0\\.1|\\[::1\\])(:\\d+)?(/|$)",
       description: "empty, or https://…",
     }),
-    audience: Type.String({ description: "empty, or a name" }),
-    client_id: Type.String({ description: "empty, or a name" }),
+    audience: TokenAudience,
+    client_id: TokenAudience,
     name_claim: Type.String({ minLength: 1, description: "a claim" }),
     role_claim: Type.String({ minLength: 1, description: "a claim" }),
     roles: Type.Record(Type.String(), RoleName, { description: "value of the claim: role" }),
@@ -177,9 +183,10 @@ export type ServerConfig = Static<typeof ServerConfig>;
  * @throws ConfigError
  */
 export function loadServerConfig(env: NodeJS.ProcessEnv = process.env): ServerConfig {
-  return loadConfig({
+  const file = env["LATTICEWAY_CONFIG"] || join(import.meta.dirname, "server.yaml");
+  const config = loadConfig({
     schema: ServerConfig,
-    file: env["LATTICEWAY_CONFIG"] || join(import.meta.dirname, "server.yaml"),
+    file,
     prefix: "LATTICEWAY",
     aliases: { DATABASE_URL: "database.url" },
     reserved: [
@@ -193,4 +200,17 @@ export function loadServerConfig(env: NodeJS.ProcessEnv = process.env): ServerCo
     ],
     env,
   });
+  const problem = oidcProblem(config.oidc);
+  if (problem !== undefined) throw new ConfigError(file, [problem]);
+  return config;
+}
+
+function oidcProblem({ issuer, audience, client_id }: ServerConfig["oidc"]): string | undefined {
+  if (issuer === "") return undefined;
+  if (audience === "" && client_id === "") {
+    return "oidc.audience: is empty, as oidc.client_id: no token of oidc.issuer would be taken";
+  }
+  if (audience !== client_id) return undefined;
+  // Whoever has an ID token of somebody, another client say, could call with it.
+  return `oidc.audience: got ${JSON.stringify(audience)}, as oidc.client_id: an ID token would be good as an access token`;
 }

@@ -37,6 +37,7 @@ const algorithms = [
 ];
 /** An ID token is for logging in right after it was made. */
 const ID_TOKEN_AGE_S = 600;
+const MAX_SUBJECT = 255;
 const MAX_TOKEN = 16_384;
 const MAX_ANSWER = 1_048_576;
 const TIMEOUT_MS = 5000;
@@ -79,8 +80,7 @@ export function createIssuer({ config, log, cooldownMs = 30_000 }: IssuerDeps): 
         clockTolerance: config.clock_tolerance_s,
         ...(maxTokenAge !== undefined && { maxTokenAge }),
       });
-      demandKind(protectedHeader.typ);
-      return payload;
+      return { payload, typ: protectedHeader.typ };
     } catch (error) {
       throw refusal(error, log);
     }
@@ -89,23 +89,34 @@ export function createIssuer({ config, log, cooldownMs = 30_000 }: IssuerDeps): 
   return {
     async verifyAccessToken(token) {
       if (config.audience === "") throw new ProblemError("TOKEN_INVALID");
-      return identity(await verify(token, config.audience), config);
+      const { payload, typ } = await verify(token, config.audience);
+      demandKind(typ, /^(application\/)?(JWT|at\+jwt)$/i);
+      return identity(payload, config);
     },
     async verifyIdToken(token) {
       if (config.client_id === "") throw new ProblemError("OIDC_OFF");
-      const payload = await verify(token, config.client_id, ID_TOKEN_AGE_S);
-      // OpenID Connect Core 1.0 §3.1.3.7: made for another client, whatever its audience says.
-      if (payload["azp"] !== undefined && payload["azp"] !== config.client_id) {
-        throw new ProblemError("TOKEN_INVALID", 'unexpected "azp" claim value');
-      }
+      const { payload, typ } = await verify(token, config.client_id, ID_TOKEN_AGE_S);
+      demandKind(typ, /^(application\/)?JWT$/i);
+      demandParty(payload, config.client_id);
       return identity(payload, config);
     },
   };
 }
 
+/**
+ * OpenID Connect Core 1.0 §3.1.3.7: an ID token for several says for whom it was made, and made for
+ * another client it is not for us, whatever its audience says.
+ */
+function demandParty({ aud, azp }: JWTPayload, clientId: string): void {
+  const isForSeveral = Array.isArray(aud) && aud.length > 1;
+  if ((azp !== undefined || isForSeveral) && azp !== clientId) {
+    throw new ProblemError("TOKEN_INVALID", 'unexpected "azp" claim value');
+  }
+}
+
 /** Other kinds of JWT that an issuer signs, such as logout tokens, say nobody's name. */
-function demandKind(typ: string | undefined): void {
-  if (typ !== undefined && !/^(application\/)?(JWT|at\+jwt)$/i.test(typ)) {
+function demandKind(typ: string | undefined, kinds: RegExp): void {
+  if (typ !== undefined && !kinds.test(typ)) {
     throw new ProblemError("TOKEN_INVALID", `unexpected "typ" ${JSON.stringify(typ.slice(0, 64))}`);
   }
 }
@@ -115,12 +126,17 @@ function identity(payload: JWTPayload, config: ServerConfig["oidc"]): Identity {
   if (typeof name !== "string") {
     throw new ProblemError("TOKEN_INVALID", `it has no claim ${config.name_claim}`);
   }
+  const { sub: subject } = payload;
+  // OpenID Connect Core 1.0 §2. Anything else would be one and the same as text.
+  if (typeof subject !== "string" || subject === "" || subject.length > MAX_SUBJECT) {
+    throw new ProblemError("TOKEN_INVALID", 'unexpected "sub" claim value');
+  }
   const groups = [claim(payload, config.role_claim)].flat();
   const role = firstOf(config.roles, groups);
   if (role === undefined) throw new ProblemError("OIDC_ROLE_MISSING");
   return {
     issuer: config.issuer,
-    subject: String(payload.sub),
+    subject,
     name,
     role,
     diagnostic_level: firstOf(config.levels, groups) ?? null,

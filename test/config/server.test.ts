@@ -136,6 +136,21 @@ describe("the gateway's configuration", () => {
     expect(load).toThrow(`\n  ${key}: `);
   });
 
+  it.each([
+    ["nothing", {}],
+    ["anything", { AUDIENCE: '"*"' }],
+    ["nothing that can be seen", { AUDIENCE: '" "' }],
+    ["what ID tokens are for", { AUDIENCE: "ota", CLIENT_ID: "ota" }],
+  ])("takes no tokens of an issuer that are for %s", (_what, oidc) => {
+    const issuer = { LATTICEWAY_OIDC_ISSUER: "https://login.example.com" };
+    const names = Object.entries(oidc).map(([key, value]) => [`LATTICEWAY_OIDC_${key}`, value]);
+    const load = () => loadServerConfig({ ...issuer, ...Object.fromEntries(names) });
+    expect(load).toThrow(ConfigError);
+    expect(load).toThrow("\n  oidc.audience: ");
+    const own = { LATTICEWAY_OIDC_AUDIENCE: "ota", LATTICEWAY_OIDC_CLIENT_ID: "ota-login" };
+    expect(loadServerConfig({ ...issuer, ...own }).oidc.audience).toBe("ota");
+  });
+
   it("leaves the names alone that clients and tests use", () => {
     const env = { LATTICEWAY_TOKEN: "t", LATTICEWAY_REQUIRE: "zstd", LATTICEWAY_PEERS: "p" };
     expect(loadServerConfig(env)).toEqual(loadServerConfig({}));

@@ -84,6 +84,8 @@ describe("a token of the issuer", () => {
     ["that has expired", { exp: seconds(-31) }, "TOKEN_INVALID", /"exp"/],
     ["that never expires", { exp: undefined }, "TOKEN_INVALID", /"exp"/],
     ["that is not good yet", { nbf: seconds(90) }, "TOKEN_INVALID", /"nbf"/],
+    ["of several somebodies", { sub: { id: 1 } }, "TOKEN_INVALID", /"sub"/],
+    ["of somebody without end", { sub: "x".repeat(256) }, "TOKEN_INVALID", /"sub"/],
     ["of nobody", { sub: undefined }, "TOKEN_INVALID", /"sub"/],
     ["without a name", { preferred_username: undefined }, "TOKEN_INVALID", /preferred_username/],
     ["with a name that is no text", { preferred_username: ["a"] }, "TOKEN_INVALID", /preferred/],
@@ -234,10 +236,17 @@ describe("an ID token", () => {
   it.each([
     ["for the API", { aud: "latticeway" }, "TOKEN_INVALID"],
     ["for another client", { aud: ["latticeway-login", "x"], azp: "x" }, "TOKEN_INVALID"],
+    ["for several, and not said for whom", { aud: ["latticeway-login", "x"] }, "TOKEN_INVALID"],
+    ["of the time to come", { iat: seconds(90) }, "TOKEN_INVALID"],
     ["made long ago", { iat: seconds(-700) }, "TOKEN_INVALID"],
     ["that doesn't say when it was made", { iat: undefined }, "TOKEN_INVALID"],
   ])("%s is refused", async (_, claims, code) => {
     await expect(shown(claims)).rejects.toEqual(refusal(code));
+  });
+
+  it("is no access token, whomever that is for", async () => {
+    const token = await issuer.token(key, usual, { typ: "at+jwt" });
+    await expect(verifier().verifyIdToken(token)).rejects.toEqual(refusal("TOKEN_INVALID", "typ"));
   });
 
   it("is of no use where logins by it are off, and so an access token", async () => {
