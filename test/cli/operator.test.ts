@@ -246,6 +246,36 @@ describe("an operator's day", () => {
     );
     await as(alice, "campaign", "delete", clone.campaign_id, "--yes");
   });
+
+  it("has a campaign pause, go on and end", async () => {
+    const state = async (action: string, ...args: string[]) =>
+      ((await json(alice, "campaign", action, "Update 1.2.0", ...args)) as Campaign).state;
+    expect(await state("pause", "--comment", "Wait for the weekend")).toBe("paused");
+    const { state_reason } = (await json(alice, "campaign", "show", "Update 1.2.0")) as Campaign;
+    expect(state_reason?.detail).toBe("alice: Wait for the weekend");
+    expect(await state("resume")).toBe("running");
+    expect(await state("retry")).toBe("running");
+    expect(await state("stop", "--yes")).toBe("stopped");
+    expect(await run(alice, "campaign", "start", "Update 1.2.0")).toMatchObject({
+      exitCode: 1,
+      errors: expect.stringContaining("(CAMPAIGN_STATE)"),
+    });
+  });
+
+  it("takes a release from beta to stable, and out of use", async () => {
+    for (const version of ["1.1.0", "1.2.0"]) {
+      const what = ["--ecu-type", "lights", "--version", version, "--hardware", "HW-1.0"];
+      await as(alice, "firmware", "upload", image, ...what, "--channel", "beta");
+    }
+    await as(alice, "firmware", "promote", "lights@1.1.0");
+    await as(alice, "firmware", "update", "lights@1.2.0", "--stable", "--notes", "Brighter");
+    expect(await as(alice, "vehicles", "plan", vin)).toMatch(/ECU_003 +1\.0\.0 +1\.2\.0 +now/);
+    await as(alice, "firmware", "archive", "lights@1.2.0", "--yes");
+    expect(await as(alice, "vehicles", "plan", vin)).toMatch(/ECU_003 +1\.0\.0 +1\.1\.0 +now/);
+    expect(await json(alice, "firmware", "show", "lights@1.2.0")).toMatchObject({
+      ...{ channel: "stable", release_notes: "Brighter", status: "archived" },
+    });
+  });
 });
 
 describe("a session", () => {
