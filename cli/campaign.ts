@@ -17,7 +17,7 @@ import { details } from "./details.ts";
 import type { Gateway } from "./gateway.ts";
 import { listCommand } from "./listing.ts";
 import { oneOf } from "./option-values.ts";
-import { campaignId } from "./reference.ts";
+import { campaignId, firmwareNames } from "./reference.ts";
 
 const CAMPAIGN = "its id, or its name";
 
@@ -67,9 +67,14 @@ function showCommand(): Command {
   const command = new Command("show")
     .description("All about a campaign")
     .argument("<campaign>", CAMPAIGN);
-  return answering(command, {
+  return answering<{ json?: true }>(command, {
     examples: ["latticeway campaign show 'Brakes 2.0.0'"],
-    run: async (gateway, _options, name = "") => answered(await read(gateway, name), details),
+    async run(gateway, { json }, name = "") {
+      const campaign = await read(gateway, name);
+      if (json) return answered(campaign, details);
+      const releases = await firmwareNames(gateway, campaign.releases);
+      return { json: campaign, text: details({ ...campaign, releases }) };
+    },
   });
 }
 

@@ -17,6 +17,7 @@ import { exportCommand } from "./export.ts";
 import { listCommand, queryOf, readPages } from "./listing.ts";
 import { moment } from "./moment.ts";
 import { oneOf } from "./option-values.ts";
+import { outOfScope } from "./reference.ts";
 import { table } from "./table.ts";
 
 function withPeriod(command: Command): Command {
@@ -135,7 +136,8 @@ export function statsCommand(): Command {
     ],
     async run(gateway, { json, ...query }) {
       const numbers = await gateway.get(`/stats/updates${queryOf(query)}`, Statistics);
-      const names = json ? new Map<string, string>() : await namesFor(gateway, query.by);
+      const none = new Map<string, string>();
+      const names = json ? none : await namesFor(gateway, query.by).catch(outOfScope(none));
       return answered(numbers, ({ items }) =>
         items.length === 0
           ? "No update has ended in this time."

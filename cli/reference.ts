@@ -1,5 +1,7 @@
 import { CampaignSummary } from "#protocol/api/campaign.ts";
-import { Firmware } from "#protocol/api/firmware.ts";
+import { Firmware, FirmwareDetail } from "#protocol/api/firmware.ts";
+import { path } from "./answering.ts";
+import { GatewayError } from "./gateway-error.ts";
 import type { Gateway } from "./gateway.ts";
 import { queryOf, readPages } from "./listing.ts";
 import { UsageError } from "./usage-error.ts";
@@ -15,13 +17,32 @@ export async function firmwareId(gateway: Gateway, reference: string): Promise<s
       `${reference} is neither the id of a firmware nor brake-controller@2.0.0.`,
     );
   }
-  const path = `/firmware${queryOf({ ecu_type, version })}`;
-  const { items } = await readPages(gateway, Firmware, { path, most: undefined });
+  const at = `/firmware${queryOf({ ecu_type, version })}`;
+  const { items } = await readPages(gateway, Firmware, { path: at, most: undefined });
   const found = items.find((each) => each.version === version);
   if (found) return found.firmware_id;
   throw new UsageError(
     `There is no ${ecu_type} ${version}: latticeway firmware list --ecu-type ${ecu_type}`,
   );
+}
+
+/** What people call each, with its id. @throws GatewayError */
+export async function firmwareNames(gateway: Gateway, ids: readonly string[]): Promise<string[]> {
+  const names: string[] = [];
+  for (const id of ids) {
+    const read = gateway.get(path`/firmware/${id}`, FirmwareDetail);
+    const name = ({ ecu_type, version }: FirmwareDetail) => `${ecu_type}@${version} (${id})`;
+    names.push(await read.then(name).catch(outOfScope(id)));
+  }
+  return names;
+}
+
+/** For what is looked up beside what was asked: a token may be for that alone. */
+export function outOfScope<T>(instead: T): (error: unknown) => T {
+  return (error) => {
+    if (error instanceof GatewayError && error.code === "SCOPE_REQUIRED") return instead;
+    throw error;
+  };
 }
 
 /** So many of the same name are told apart; the last ones are meant, most of the time. */

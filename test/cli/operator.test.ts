@@ -163,6 +163,22 @@ describe("an operator's day", () => {
       await tell("/ota/status", { update_id: given.update_id, status, progress: 50, ts });
     }
     await tell(`/vehicles/${vin}/vci`, sampleVci({ ECU_001: "2.0.0" }));
+    expect(await as(bob, "campaign", "show", "Brakes 2.0.0")).toMatch(
+      /\nreleases:\n +- brake@2\.0\.0 \([0-9a-f-]{36}\)\n/,
+    );
+    const scopes = ["--role", "viewer", "--scopes", "campaigns:read"];
+    const { token: narrow } = await json(
+      alice,
+      "operators",
+      "tokens",
+      "create",
+      "board",
+      ...scopes,
+    );
+    const board = { ...token, LATTICEWAY_TOKEN: narrow };
+    expect(await as(board, "campaign", "show", "Brakes 2.0.0")).toMatch(
+      /\nreleases:\n +- [0-9a-f-]{36}\n/,
+    );
     const progress = await as(alice, "campaign", "progress", "brakes 2.0.0");
     expect(progress).toMatch(/all +1 +0 +1 +0 +0\.0 %/);
     const taking = await as(alice, "campaign", "vehicles", started.name);
