@@ -67,11 +67,12 @@ export function permission({
       const state = windowState(policy.windows, time_zone, now);
       if (state.open) return [];
       const wait = state.opens_at === null ? Infinity : state.opens_at.getTime() - now.getTime();
-      const when = state.opens_at?.toISOString() ?? "never";
+      const when = state.opens_at?.toISOString().replace(".000Z", "Z") ?? "never";
+      const clock = time_zone ?? "UTC, as the vehicle's time zone is unknown";
       return [
         {
           code: "WINDOW_CLOSED",
-          detail: `the next window opens ${when} (${time_zone ?? "UTC, as its time zone is unknown"})`,
+          detail: `the next window opens ${when}; windows go by the clock of ${clock}`,
           retry_after_s: bounded(wait / 1000),
         },
       ];

@@ -103,6 +103,16 @@ describe("readiness", () => {
     }
   });
 
+  it("says when a window opens in UTC, and by which clock windows go", () => {
+    const opens = (change: Partial<Omit<Ask, "policy">>) => ask(scheduled, change)[0]?.detail;
+    expect(opens({})).toBe(
+      "the next window opens 2026-11-20T21:00:00Z; windows go by the clock of Europe/Berlin",
+    );
+    expect(opens({ time_zone: null })).toBe(
+      "the next window opens 2026-11-20T22:00:00Z; windows go by the clock of UTC, as the vehicle's time zone is unknown",
+    );
+  });
+
   it("follows a clock that jumps", () => {
     const open = new Date("2026-11-20T21:30:00Z");
     expect(ask(scheduled, { now: open })).toEqual([]);
