@@ -7,6 +7,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   truncateSync,
   writeFileSync,
 } from "node:fs";
@@ -47,7 +48,8 @@ export async function databaseTemplate(): Promise<string> {
 export function copyTemplate(template: string, dataDir: string): void {
   contents ??= readContents(template);
   const copy = join(dataDir, "postgres");
-  for (const folder of contents.folders) mkdirSync(join(copy, folder), { recursive: true });
+  mkdirSync(dataDir, { recursive: true });
+  for (const { path, mode } of contents.folders) mkdirSync(join(copy, path), { mode });
   for (const { path, begin, size } of contents.files) {
     const file = join(copy, path);
     writeFileSync(file, begin);
@@ -56,7 +58,7 @@ export function copyTemplate(template: string, dataDir: string): void {
 }
 
 interface Contents {
-  folders: string[];
+  folders: { path: string; mode: number }[];
   /** All beyond `begin` is zeros, which are most of the write-ahead log: they need not be written. */
   files: { path: string; begin: Buffer; size: number }[];
 }
@@ -69,8 +71,9 @@ function readContents(template: string): Contents {
     path: relative(template, join(entry.parentPath, entry.name)),
     isFile: entry.isFile(),
   }));
+  const folders = ["", ...entries.filter(({ isFile }) => !isFile).map(({ path }) => path)].sort();
   return {
-    folders: entries.filter(({ isFile }) => !isFile).map(({ path }) => path),
+    folders: folders.map((path) => ({ path, mode: statSync(join(template, path)).mode })),
     files: entries
       .filter(({ isFile }) => isFile)
       .map(({ path }) => {
