@@ -98,6 +98,7 @@ export const ServerConfig = group({
     role_claim: Type.String({ minLength: 1, description: "a claim" }),
     roles: Type.Record(Type.String(), RoleName, { description: "value of the claim: role" }),
     levels: Type.Record(Type.String(), LevelName, { description: "value of the claim: level" }),
+    vouched_h: Hours,
     clock_tolerance_s: Type.Integer({ minimum: 0, maximum: 300, description: "0 to 300" }),
   }),
   database: group({

@@ -47,6 +47,10 @@ export const Account = Type.Object({
   role: RoleName,
   diagnostic_level: LevelName,
   external: Type.Boolean({ description: "The OIDC issuer says who it is and which role it has" }),
+  vouched_until: Type.Union([Timestamp, Type.Null()], {
+    description:
+      "Without another token of the OIDC issuer, sessions and API tokens are good before; null: a person of the gateway's own",
+  }),
   disabled: Type.Boolean(),
   locked_until: Type.Union([Timestamp, Type.Null()], { description: "After failed logins" }),
   password_temporary: Type.Boolean({ description: "Good for setting one's own, and nothing else" }),

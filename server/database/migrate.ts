@@ -29,6 +29,7 @@ import * as m0026 from "./migrations/0026-log-bytes.ts";
 import * as m0027 from "./migrations/0027-password-ends.ts";
 import * as m0028 from "./migrations/0028-ended-minimum-profiles.ts";
 import * as m0029 from "./migrations/0029-reverted.ts";
+import * as m0030 from "./migrations/0030-vouched-until.ts";
 
 /** Every migration, by the name that marks it as done in a database. Never rename or reorder. */
 const migrations: Record<string, Migration> = {
@@ -61,6 +62,7 @@ const migrations: Record<string, Migration> = {
   "0027-password-ends": m0027,
   "0028-ended-minimum-profiles": m0028,
   "0029-reverted": m0029,
+  "0030-vouched-until": m0030,
 };
 
 /** @throws the error of the migration that failed; the database then stays as it was before it */

@@ -16,18 +16,19 @@ export interface NewAccountRow {
   password_temporary?: boolean;
   /** Of a temporary password, in seconds; without it it has no end. */
   password_life_s?: number;
-  issuer?: string;
-  subject?: string;
+  /** Of somebody whom the issuer vouches for: for so many seconds. */
+  external?: { issuer: string; subject: string; vouched_s: number };
 }
 
 export async function insertAccount(
   db: Db,
-  { password_life_s, ...account }: NewAccountRow,
+  { password_life_s, external, ...account }: NewAccountRow,
 ): Promise<void> {
-  const password_expires_at = endOf(password_life_s);
+  const { vouched_s, ...vouched } = external ?? {};
+  const ends = { password_expires_at: endOf(password_life_s), vouched_until: endOf(vouched_s) };
   await db
     .insertInto("operator_account")
-    .values({ ...account, password_expires_at })
+    .values({ ...account, ...vouched, ...ends })
     .execute();
 }
 
@@ -76,6 +77,7 @@ function selectAccounts(db: Db) {
       "account.role",
       "account.diagnostic_level",
       "account.issuer",
+      "account.vouched_until",
       "account.disabled_at",
       "account.password_temporary",
       "account.password_expires_at",
@@ -94,6 +96,7 @@ function asAccount({ issuer, disabled_at, ...row }: AccountRow): Account {
     ...row,
     diagnostic_level: levelOf(row),
     external: issuer !== null,
+    vouched_until: row.vouched_until?.toISOString() ?? null,
     disabled: disabled_at !== null,
     locked_until: row.locked_until?.toISOString() ?? null,
     password_expires_at: row.password_expires_at?.toISOString() ?? null,
@@ -153,6 +156,15 @@ export async function updateAccount(
     .where("deleted_at", "is", null)
     .executeTakeFirst();
   return numUpdatedRows === 1n;
+}
+
+/** Notes that the issuer has vouched for somebody just now. */
+export async function vouch(db: Db, accountId: string, seconds: number): Promise<void> {
+  await db
+    .updateTable("operator_account")
+    .set({ vouched_until: endOf(seconds) })
+    .where("account_id", "=", accountId)
+    .execute();
 }
 
 export interface NewPassword {

@@ -3,7 +3,7 @@ import { ProblemError } from "#protocol/api/problem.ts";
 import { appendEntry, type NewAuditEntry } from "#server/audit/audit-log.ts";
 import type { Db, Tx } from "#server/database/connection.ts";
 import type { Authenticate } from "#server/http/access.ts";
-import { externalAccount, insertAccount, updateAccount } from "./account-queries.ts";
+import { externalAccount, insertAccount, updateAccount, vouch } from "./account-queries.ts";
 import { looksIssued, type Identity, type Issuer } from "./issuer.ts";
 import { operatorName } from "./operator-name.ts";
 import { claimName, operatorById, operatorByToken } from "./queries.ts";
@@ -69,6 +69,7 @@ async function admit(
   if (account === undefined) throw new ProblemError("OPERATOR_NAME_TAKEN", identity.name);
   if (account.barred) throw new ProblemError("TOKEN_INVALID", "the account is disabled");
   const { account_id, name } = account;
+  await vouch(tx, account_id, identity.vouched_s);
   const entries: NewAuditEntry[] = [];
   if (account.role !== role || account.diagnostic_level !== diagnostic_level) {
     await updateAccount(tx, account_id, { role, diagnostic_level });
@@ -79,13 +80,13 @@ async function admit(
 }
 
 async function create(tx: Tx, identity: Identity) {
-  const { issuer, subject, role, diagnostic_level } = identity;
+  const { issuer, subject, vouched_s, role, diagnostic_level } = identity;
   const { name, name_key } = operatorName(identity.name);
   if (!(await claimName(tx, { name, name_key, kind: "account" }))) return undefined;
   const account_id = randomUUIDv7();
   const rights = { role, diagnostic_level };
   const account = { account_id, name, display_name: null, password_hash: null, ...rights };
-  await insertAccount(tx, { ...account, issuer, subject });
+  await insertAccount(tx, { ...account, external: { issuer, subject, vouched_s } });
   const detail = { name, issuer, subject, ...rights };
   return { account_id, name, entries: [entry("operator.created", account_id, detail)] };
 }

@@ -13,6 +13,8 @@ export interface Identity {
   role: Role;
   diagnostic_level: OperatorLevel | null;
   expiresAt: Date;
+  /** How long that is good for what the gateway has given, in seconds. */
+  vouched_s: number;
 }
 
 /** An OpenID Connect issuer. */
@@ -141,6 +143,7 @@ function identity(payload: JWTPayload, config: ServerConfig["oidc"]): Identity {
     role,
     diagnostic_level: firstOf(config.levels, groups) ?? null,
     expiresAt: new Date(Number(payload.exp) * 1000),
+    vouched_s: Math.round(config.vouched_h * 3600),
   };
 }
 

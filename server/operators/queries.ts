@@ -60,6 +60,12 @@ async function operatorWhere(
     .where("account.deleted_at", "is", null)
     .where((where) =>
       where.or([
+        where("account.vouched_until", "is", null),
+        where("account.vouched_until", ">", sql<Date>`now()`),
+      ]),
+    )
+    .where((where) =>
+      where.or([
         where("token.expires_at", "is", null),
         where("token.expires_at", ">", sql<Date>`now()`),
       ]),

@@ -73,7 +73,13 @@ export async function refreshSession(
           .select("account.account_id")
           .whereRef("account.account_id", "=", "token.account_id")
           .where("account.disabled_at", "is", null)
-          .where("account.deleted_at", "is", null),
+          .where("account.deleted_at", "is", null)
+          .where((account) =>
+            account.or([
+              account("account.vouched_until", "is", null),
+              account("account.vouched_until", ">", sql<Date>`now()`),
+            ]),
+          ),
       ),
     )
     .returning("token.token_id")

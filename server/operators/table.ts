@@ -32,6 +32,8 @@ export interface OperatorAccountTable {
   /** Of whom the OIDC issuer vouches for. */
   issuer: ColumnType<string | null, string | null | undefined, never>;
   subject: ColumnType<string | null, string | null | undefined, never>;
+  /** Without another token of the issuer nothing of the account is good any more. */
+  vouched_until: ColumnType<Date | null, Date | null | undefined>;
   disabled_at: ColumnType<Date | null, undefined, Date | null>;
   deleted_at: ColumnType<Date | null, undefined, Date>;
   created_at: Generated<Date>;

@@ -49,6 +49,7 @@ describe("a token of the issuer", () => {
       role: "diagnostician",
       diagnostic_level: "read",
       expiresAt: new Date(4_000_000_000_000),
+      vouched_s: 7 * 86_400,
     });
   });
 

@@ -9,6 +9,8 @@ import {
   insertAccount,
   setPassword,
 } from "#server/operators/account-queries.ts";
+import { externalLogin } from "#server/operators/external.ts";
+import type { Identity } from "#server/operators/issuer.ts";
 import { createLogins } from "#server/operators/login.ts";
 import { beginAttempt } from "#server/operators/login-queries.ts";
 import { createPasswords } from "#server/operators/password.ts";
@@ -133,6 +135,38 @@ describe("a login", () => {
       expect(now?.password_hash).toBe(replaced);
     }
     expect(await listSessions(db, bob.account_id, { limit: 1 })).toEqual([]);
+  });
+});
+
+describe("what the issuer's people have", () => {
+  it("is good for as long as the issuer has vouched for them, and again when it does", async () => {
+    const { db } = own;
+    const identity: Identity = {
+      ...{ issuer: "https://login.example.com", subject: "u-7", name: "dora" },
+      ...{ role: "approver", diagnostic_level: null },
+      ...{ expiresAt: new Date(), vouched_s: 1000 },
+    };
+    const dora = await externalLogin(db, identity);
+    const token_sha256 = hashToken("of dora");
+    const api = { token_id: randomUUIDv7(), role: null, token_sha256, expires_at: null };
+    await insertToken(db, { ...dora, ...api });
+    const session = await sessions.begin({ ...dora, source: "192.0.2.1", by: "oidc" });
+    const { access_token = "", refresh_token = "" } = session ?? {};
+    const known = async () =>
+      Promise.all(["of dora", access_token].map(async (token) => (await byToken(token))?.name));
+    const vouchedFor = async (seconds: number) =>
+      sql`update operator_account set vouched_until = now() + ${seconds} * interval '1 second'
+        where account_id = ${dora.account_id}`.execute(db);
+    await vouchedFor(5);
+    expect(await known()).toEqual(["dora", "dora"]);
+    await vouchedFor(-1);
+    expect(await known()).toEqual([undefined, undefined]);
+    await expect(sessions.refresh(refresh_token, "")).rejects.toMatchObject({
+      code: "REFRESH_TOKEN_INVALID",
+    });
+    expect(await externalLogin(db, identity)).toEqual(dora);
+    expect(await known()).toEqual(["dora", "dora"]);
+    expect(await sessions.refresh(refresh_token, "")).toMatchObject({ token_type: "Bearer" });
   });
 });
 
