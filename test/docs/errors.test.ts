@@ -32,6 +32,7 @@ const documented = new Set(rows.map(({ code }) => code));
 const others = [
   /^(?:FST|ZSTD|Z|ERR_STREAM|ERR_HTTP|HPE)_/, // Fastify's, zlib's and Node's own, which ours stand for
   /^(?:LATTICEWAY|VMG_CONFIG|XDG|ECU_\d)/, // environment, an example
+  /^E(?:ACCES|EXIST|ISDIR|NOENT|NOTDIR)$/, // the operating system's, as it names them
   /^A_(?:U?INT32|[A-Z0-9]+STRING)$/, // ODX's data types
   new RegExp(`^(?:${commandNames.join("|")})$`),
 ];
