@@ -216,7 +216,7 @@ describe("update", () => {
   });
 
   it("tells of an ECU that could not be taken back, apart from what went wrong first", async () => {
-    const vin = "VMG-111";
+    const vin = "VMG-112";
     const behaviours = { ECU_003: { unhealthyAfterUpdate: true } };
     const vehicle = await testVehicle(gateway, { vin, behaviours, autoUpdate: true });
     await vehicle.event("status_reported", ({ status }) => status.status === "rolling_back");
