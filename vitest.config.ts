@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { defineConfig } from "vitest/config";
 import { databaseSuites } from "./test/helpers/database-suites.ts";
 
@@ -27,6 +28,14 @@ export default defineConfig({
     projects: process.env["LATTICEWAY_TEST_POSTGRES"] ? [embedded, postgresql] : [embedded],
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    expect: { poll: { timeout: 60_000 } },
+    // What suites have at module level are constants and caches, so one worker can load the modules
+    // once for all of them: that is most of what short suites cost.
+    isolate: false,
+    // For the programs that suites start: they are compiled once, not by each process.
+    env: {
+      NODE_COMPILE_CACHE: join(import.meta.dirname, "node_modules/.cache/latticeway/compiled"),
+    },
     // Every suite starts real servers; more workers than cores only makes them wait for each other.
     maxWorkers: 2,
   },

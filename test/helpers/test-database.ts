@@ -1,3 +1,5 @@
+import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
 import { inject } from "vitest";
 import { copyTemplate } from "./database-template.ts";
 import { postgresDatabase } from "./postgresql.ts";
@@ -11,6 +13,21 @@ export async function testDatabase(
 ): Promise<{ url: string; drop: () => Promise<void> }> {
   const template = inject("databaseTemplate");
   if (process.env["TEST_DATABASE"] === "postgresql") return postgresDatabase(template);
+  await (compiled ??= compile());
   copyTemplate(template, dataDir);
   return { url: "", drop: async () => {} };
 }
+
+/**
+ * V8 compiles the same bytes once for a process for as long as somebody has them compiled: without
+ * us that ends with each suite's database.
+ */
+let compiled: Promise<object> | undefined;
+
+async function compile(): Promise<object> {
+  const wasm = new URL("pglite.wasm", import.meta.resolve("@electric-sql/pglite"));
+  return WebAssembly.compile(await readFile(fileURLToPath(wasm)));
+}
+
+/** TypeScript has it among the types of browsers only. */
+declare const WebAssembly: { compile(bytes: Uint8Array): Promise<object> };
