@@ -29,7 +29,7 @@ export function registerCommand(): Command {
           AT: ({ record }) => record.at,
           VIN: ({ record }) => record.vin,
           RXSWIN: ({ record }) => record.rxswins.join(","),
-          WHAT: ({ record }) => (record.kind === "issued" ? "issued" : record.status),
+          WHAT: ({ record }) => (record.kind === "result" ? record.status : record.kind),
           RECORD: ({ record }) => record.record_id,
         },
         none: "There is no such record.",

@@ -99,32 +99,40 @@ export const IssuedRecord = Type.Object(
 );
 export type IssuedRecord = Static<typeof IssuedRecord>;
 
+const later = {
+  ...head,
+  issued: Type.Object({ record_id: Uuid, hash: Sha256 }, closed),
+  vci: OrNull(Vci),
+  ecus: Type.Array(
+    Type.Object(
+      {
+        ecu_id: Text,
+        version: OrNull(Text),
+        rxswin: OrNull(Text),
+      },
+      { ...closed, description: "As the VCI shows it" },
+    ),
+  ),
+};
+
 /** What became of it, and what proves that. */
 export const ResultRecord = Type.Object(
   {
-    ...head,
+    ...later,
     kind: Type.Literal("result"),
-    issued: Type.Object({ record_id: Uuid, hash: Sha256 }, closed),
     status: Text,
     error: OrNull(Type.Object({ code: Text, message: Text }, closed)),
     started_at: OrNull(Timestamp),
-    vci: OrNull(Vci),
-    ecus: Type.Array(
-      Type.Object(
-        {
-          ecu_id: Text,
-          version: OrNull(Text),
-          rxswin: OrNull(Text),
-        },
-        { ...closed, description: "As the VCI shows it" },
-      ),
-    ),
   },
   closed,
 );
 export type ResultRecord = Static<typeof ResultRecord>;
 
-export const RegisterRecord = Type.Union([IssuedRecord, ResultRecord]);
+/** That ECUs were taken back after it had succeeded, and what shows that. */
+export const RevertedRecord = Type.Object({ ...later, kind: Type.Literal("reverted") }, closed);
+export type RevertedRecord = Static<typeof RevertedRecord>;
+
+export const RegisterRecord = Type.Union([IssuedRecord, ResultRecord, RevertedRecord]);
 export type RegisterRecord = Static<typeof RegisterRecord>;
 
 /** A record, with what proves that it is as it was written. */

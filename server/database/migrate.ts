@@ -30,6 +30,7 @@ import * as m0027 from "./migrations/0027-password-ends.ts";
 import * as m0028 from "./migrations/0028-ended-minimum-profiles.ts";
 import * as m0029 from "./migrations/0029-reverted.ts";
 import * as m0030 from "./migrations/0030-vouched-until.ts";
+import * as m0031 from "./migrations/0031-register-reverted.ts";
 
 /** Every migration, by the name that marks it as done in a database. Never rename or reorder. */
 const migrations: Record<string, Migration> = {
@@ -63,6 +64,7 @@ const migrations: Record<string, Migration> = {
   "0028-ended-minimum-profiles": m0028,
   "0029-reverted": m0029,
   "0030-vouched-until": m0030,
+  "0031-register-reverted": m0031,
 };
 
 /** @throws the error of the migration that failed; the database then stays as it was before it */

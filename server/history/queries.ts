@@ -38,13 +38,14 @@ export async function insertHistory(tx: Tx, updateId: string): Promise<void> {
 /**
  * Notes which ECUs run again what they ran before the last update that succeeded on them: they were
  * taken back by a command, or otherwise.
+ * @returns those that did not before
  */
 export async function noteReverted(
   tx: Tx,
   vin: string,
   ecus: readonly InventoryEcu[],
-): Promise<void> {
-  await sql`
+): Promise<{ update_id: string; ecu_id: string }[]> {
+  const { rows } = await sql<{ update_id: string; ecu_id: string }>`
     update update_history as ended
     set reverted_at = date_trunc('milliseconds', now())
     from jsonb_to_recordset(${JSON.stringify(ecus)}::jsonb) as ecu (
@@ -58,7 +59,9 @@ export async function noteReverted(
         select from update_history later
         where later.vin = ended.vin and later.ecu_id = ended.ecu_id and later.status = 'success'
           and later.reverted_at is null and later.history_id > ended.history_id
-      )`.execute(tx);
+      )
+    returning ended.update_id, ended.ecu_id`.execute(tx);
+  return rows;
 }
 
 /** Where a list goes on. */

@@ -104,10 +104,13 @@ export async function factsOf(
 }
 
 /** What the register says of the making of an update. */
-export async function issueOf(
-  tx: Tx,
-  updateId: string,
-): Promise<{ record_id: string; hash: string; record: IssuedRecord } | undefined> {
+export interface Issue {
+  record_id: string;
+  hash: string;
+  record: IssuedRecord;
+}
+
+export async function issueOf(tx: Tx, updateId: string): Promise<Issue | undefined> {
   const row = await tx
     .selectFrom("register_record")
     .select(["record_id", "hash", "record"])

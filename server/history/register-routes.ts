@@ -34,7 +34,7 @@ export function registerRoutes({ db }: { db: Db }) {
           tags,
           operationId: "listRegisterRecords",
           summary:
-            "Updates of software that has an RxSWIN: why they were issued and what came of them",
+            "Updates of software that has an RxSWIN: why they were issued, what came of them, and what was taken back",
           querystring: Type.Object({ ...PageQuery(Uuid).properties, ...Filter.properties }),
           response: { 200: Page(RegisterEntry) },
         },
@@ -151,7 +151,7 @@ function csvOf({ record, hash, audit_seq }: RegisterEntry): string {
           record.package.manifest_sha256,
         ])
       : record.ecus.map(({ ecu_id, version, rxswin }) => [
-          record.status,
+          record.kind === "result" ? record.status : null,
           ecu_id,
           ...[null, null, null, version, null, rxswin],
           ...[null, null, null, null],

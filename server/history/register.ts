@@ -5,6 +5,7 @@ import {
   type IssuedRecord,
   type RegisterRecord,
   type ResultRecord,
+  type RevertedRecord,
 } from "#protocol/api/register.ts";
 import { appendEntry } from "#server/audit/audit-log.ts";
 import { auditHead } from "#server/audit/queries.ts";
@@ -44,9 +45,45 @@ export async function recordIssue(tx: Tx, update: UpdateMoved, now: Date): Promi
 export async function recordResult(tx: Tx, update: UpdateMoved, now: Date): Promise<void> {
   const issue = await queries.issueOf(tx, update.update_id);
   if (issue === undefined) return;
-  const { vci, started_at } = await queries.factsOf(tx, update);
+  const facts = await queries.factsOf(tx, update);
+  const record: ResultRecord = {
+    ...laterOf(update, issue, facts, now),
+    kind: "result",
+    status: update.to,
+    error: update.error && { code: update.error.code, message: update.error.message },
+    started_at: facts.started_at,
+  };
+  await insert(tx, record);
+}
+
+/** Writes down that ECUs run again what they ran before updates whose issue is in the register. */
+export async function recordReverted(
+  tx: Tx,
+  vin: string,
+  reverted: readonly { update_id: string; ecu_id: string }[],
+  now: Date,
+): Promise<void> {
+  for (const [update_id, taken] of Map.groupBy(reverted, (each) => each.update_id)) {
+    const issue = await queries.issueOf(tx, update_id);
+    if (issue === undefined) continue;
+    const update = { update_id, vin };
+    const all = laterOf(update, issue, await queries.factsOf(tx, update), now);
+    const ecus = all.ecus.filter(({ ecu_id }) => taken.some((each) => each.ecu_id === ecu_id));
+    const record: RevertedRecord = { ...all, kind: "reverted", ecus };
+    await insert(tx, record);
+  }
+}
+
+type UpdateOf = Pick<UpdateMoved, "update_id" | "vin">;
+
+/** What the newest VCI shows of an update that is in the register. */
+function laterOf(
+  update: UpdateOf,
+  { record_id, hash, record: issued }: queries.Issue,
+  { vci }: queries.Facts,
+  now: Date,
+): Omit<RevertedRecord, "kind"> {
   const versions = new Map(vci?.ecus.map((ecu) => [ecu.ecu_id, ecu.software_version]));
-  const { record_id, hash, record: issued } = issue;
   const ecus = issued.ecus.map((ecu) => {
     const version = versions.get(ecu.ecu_id) ?? null;
     const rxswin =
@@ -57,20 +94,15 @@ export async function recordResult(tx: Tx, update: UpdateMoved, now: Date): Prom
           : null;
     return { ecu_id: ecu.ecu_id, version, rxswin };
   });
-  const record: ResultRecord = {
+  return {
     ...headOf(update, issued.rxswins, now),
-    kind: "result",
     issued: { record_id, hash },
-    status: update.to,
-    error: update.error && { code: update.error.code, message: update.error.message },
-    started_at,
     vci: vci && vci.proof,
     ecus,
   };
-  await insert(tx, record);
 }
 
-function headOf({ update_id, vin }: UpdateMoved, rxswins: string[], now: Date) {
+function headOf({ update_id, vin }: UpdateOf, rxswins: string[], now: Date) {
   return { record_id: randomUUIDv7(), update_id, vin, at: now.toISOString(), rxswins };
 }
 

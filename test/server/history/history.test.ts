@@ -293,6 +293,39 @@ describe("the register", () => {
     });
   });
 
+  it("has what was taken back after its success, and the VCI that shows it, once", async () => {
+    await regulated("3.0.0", "R13-A");
+    const firmware_id = await regulated("4.0.0", "R13-B");
+    const rear = { ecu_id: "ECU_003", zone_id: "ZG-REAR" };
+    const target = sampleTarget({ firmware_id, from_version: "3.0.0", to_version: "4.0.0" });
+    const vin = await newVehicle();
+    const id = await update(vin, [target, { ...target, ...rear }]);
+    const show = (front: string, back: string) =>
+      submitVci(deps, vin, sampleVci({ ECU_001: front, ECU_003: back }));
+    await report(vin, id, "installing", target.ecu_id);
+    for (const [front, back] of [
+      ["4.0.0", "4.0.0"],
+      ["3.0.0", "4.0.0"],
+      ["3.0.0", "4.0.0"],
+      ["3.0.0", "3.0.0"],
+    ] as const) {
+      await show(front, back);
+    }
+    const [issued, result, ...reverted] = await records(vin);
+    expect(result?.record).toMatchObject({ kind: "result", status: "success" });
+    const about = {
+      ...{ kind: "reverted", update_id: id, rxswins: ["R13-A", "R13-B"] },
+      ...{ issued: { hash: issued?.hash }, vci: { evidence: "unsigned" } },
+    };
+    const goneBack = (ecu_id: string) => [{ ecu_id, version: "3.0.0", rxswin: "R13-A" }];
+    expect(reverted.map(({ record }) => record)).toMatchObject([
+      { ...about, ecus: goneBack("ECU_001") },
+      { ...about, ecus: goneBack("ECU_003") },
+    ]);
+    const vcis = new Set((await records(vin)).map(({ record }) => record.vci?.vci_id));
+    expect(vcis.size).toBe(4);
+  });
+
   it("takes no change, and has nothing of software without an RxSWIN", async () => {
     const { vin } = await updated(sampleTarget({ from_version: "0.9.0" }), "success");
     expect(await records(vin)).toEqual([]);
