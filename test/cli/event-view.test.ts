@@ -19,13 +19,19 @@ describe("an event", () => {
     expect(cells.slice(3, 5)).toEqual(["brake 1.2.0", "channel beta"]);
   });
 
-  it("is about what has no name by its id, and leaves out what is not there", () => {
-    const data = { status: "success", error: null, ecus: [], targets: [{ ecu_id: "E1" }] };
+  it("is about an update by what it brings, and about a policy by its name", () => {
+    const ecus = [{ ecu_id: "E1", from_version: "1.0.0", to_version: "1.2.0" }];
+    const data = { ecus, status: "success", error: null };
     const cells = eventCells({ ...event, vin: "V1", kind: "update.finished", data });
-    expect(cells.slice(2, 5)).toEqual([
-      "V1",
-      event.subject,
-      'status success; targets [{"ecu_id":"E1"}]',
-    ]);
+    expect(cells.slice(2, 5)).toEqual(["V1", "E1 1.2.0", "status success"]);
+    const changed = { before: { name: "nights" } };
+    expect(eventCells({ ...event, kind: "policy.changed", data: changed })[3]).toBe("nights");
+  });
+
+  it("is about what has no name by its id, and leaves out what is not there", () => {
+    const cells = eventCells({ ...event, kind: "webhook.dead", data: { delivery_id: 7, why: [] } });
+    expect(cells.slice(3, 5)).toEqual(["", `delivery_id 7; id ${event.subject}`]);
+    const bare = eventCells({ ...event, subject: null, kind: "webhook.test", data: {} });
+    expect(bare.slice(3, 5)).toEqual(["", ""]);
   });
 });
