@@ -121,7 +121,8 @@ function rollbackCommand(): Command {
       const body = { per_min: perMin, ...given({ comment }) };
       return answered(
         await gateway.send("POST", path`/campaigns/${id}/rollback`, body, Campaign),
-        stateText,
+        ({ name, campaign_id }) =>
+          `The vehicles that ${name} has updated are told to go back, ${perMin} a minute.\nHow far it is: latticeway campaign progress ${campaign_id} --watch`,
       );
     },
   });

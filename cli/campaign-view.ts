@@ -84,7 +84,7 @@ export function progressText(progress: CampaignProgress): string {
   const { total, waves, groups, next_wave, stop_rule } = progress;
   const shown = figures.filter(({ of, isSeldom }) => isSeldom !== true || of(total) !== 0);
   const lines = [
-    `The campaign is ${progress.state}${progress.running_s === null ? "" : `, for ${duration(progress.running_s)}`}.`,
+    `The campaign is ${progress.state}${runText(progress)}.`,
     [
       "",
       ...section(
@@ -113,6 +113,14 @@ export function progressText(progress: CampaignProgress): string {
   if (next_wave) lines.push(nextWaveText(next_wave));
   if (stop_rule) lines.push(...stop_rule.findings.slice(0, 5).map(findingText));
   return lines.join("\n\n").replace(/\.\n\n\n/, ".\n\n");
+}
+
+function runText({ state, running_s }: CampaignProgress): string {
+  if (running_s === null) return "";
+  const long = duration(running_s);
+  return state === "finished" || state === "stopped"
+    ? `; it ran for ${long}`
+    : `; it started ${long} ago`;
 }
 
 interface Figure {

@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import { CheckAnswer } from "#protocol/api/ota.ts";
 import { answered, answering, path } from "./answering.ts";
-import { table } from "./table.ts";
+import { shownTime, table } from "./table.ts";
 
 /** `latticeway vehicles plan` */
 export function vehiclePlanCommand(): Command {
@@ -45,5 +45,5 @@ function planText(vin: string, plan: CheckAnswer): string {
 function windowText(window: NonNullable<CheckAnswer["policy"]>["window"]): string {
   if (window === null) return "";
   const until = window.open ? window.closes_at : window.opens_at;
-  return `, window ${window.open ? "open" : "closed"}${until === null ? "" : ` until ${until}`}`;
+  return `, window ${window.open ? "open" : "closed"}${until === null ? "" : ` until ${shownTime(until)}`}`;
 }

@@ -7,15 +7,26 @@ const none = {
   ...{ reverted: 0, silent: 0, new_dtcs: 0, failure_rate: null, success_rate: null },
 };
 
-const textWith = (next_wave: CampaignProgress["next_wave"], total = none) =>
+const textWith = (
+  next_wave: CampaignProgress["next_wave"],
+  total = none,
+  state: CampaignProgress["state"] = "running",
+) =>
   progressText({
     campaign_id: "019c2f4e-7d3a-7b10-8c55-5f2d6c1b9e01",
-    state: "running",
+    state,
     ...{ total, waves: [], groups: [], next_wave, stop_rule: null },
     ...{ retrying: false, reverting: false, running_s: 60 },
   });
 
 describe("a campaign's progress", () => {
+  it("says since when it runs, and how long it ran", () => {
+    expect(textWith(null)).toMatch(/^The campaign is running; it started 60 s ago\.\n/);
+    expect(textWith(null, none, "stopped")).toMatch(
+      /^The campaign is stopped; it ran for 60 s\.\n/,
+    );
+  });
+
   it("has columns for what is seldom where there is something, and fits 80 columns without", () => {
     const headings = (total: typeof none) =>
       textWith(null, total)

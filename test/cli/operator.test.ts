@@ -166,16 +166,9 @@ describe("an operator's day", () => {
     expect(await as(bob, "campaign", "show", "Brakes 2.0.0")).toMatch(
       /\nreleases:\n +- brake@2\.0\.0 \([0-9a-f-]{36}\)\n/,
     );
-    const scopes = ["--role", "viewer", "--scopes", "campaigns:read"];
-    const { token: narrow } = await json(
-      alice,
-      "operators",
-      "tokens",
-      "create",
-      "board",
-      ...scopes,
-    );
-    const board = { ...token, LATTICEWAY_TOKEN: narrow };
+    const narrow = ["operators", "tokens", "create", "board", "--role", "viewer"];
+    const only = await json(alice, ...narrow, "--scopes", "campaigns:read");
+    const board = { ...token, LATTICEWAY_TOKEN: only.token };
     expect(await as(board, "campaign", "show", "Brakes 2.0.0")).toMatch(
       /\nreleases:\n +- [0-9a-f-]{36}\n/,
     );
@@ -227,6 +220,9 @@ describe("an operator's day", () => {
   it("gives policies by name, and a vehicle its own", async () => {
     const set = ["policies", "set", "EU", "--filter", 'region == "EU"'];
     await as(alice, ...set, "--mode", "scheduled", "--window", "mon,tue 22:00-04:30");
+    expect(await as(alice, "vehicles", "plan", vin)).toMatch(
+      /window (open|closed) until [-\dT:]+Z\.$/,
+    );
     await as(alice, "policies", "set", "EU", "--mode", "manual");
     expect(await as(alice, "policies", "list")).toMatch(/100 +EU +region == "EU" +manual +alice/);
     const own = await json(alice, "vehicles", "policy", vin, "--parked", "false");
@@ -272,6 +268,9 @@ describe("an operator's day", () => {
     expect(await state("resume")).toBe("running");
     expect(await state("retry")).toBe("running");
     expect(await state("stop", "--yes")).toBe("stopped");
+    expect(await as(alice, "campaign", "rollback", "Update 1.2.0", "--yes")).toMatch(
+      /^The vehicles that Update 1\.2\.0 has updated are told to go back, 60 a minute\.\nHow far/,
+    );
     expect(await run(alice, "campaign", "start", "Update 1.2.0")).toMatchObject({
       exitCode: 1,
       errors: expect.stringContaining("(CAMPAIGN_STATE)"),
@@ -410,17 +409,10 @@ describe("what goes wrong", () => {
     const nobody = await runProcess(home(), ["vehicles", "list"]);
     expect(nobody).toMatchObject({ exitCode: 4, output: "" });
     expect(nobody.errors).toMatch(/^error: nobody is logged in \(LOGIN_MISSING\)\nLog in: /);
-    const wrong = [
-      "login",
-      "--url",
-      gateway.url,
-      "--ca",
-      ca,
-      "--name",
-      "alice",
-      "--password-stdin",
-    ];
-    expect(await runProcess(home(), wrong, "wrong")).toMatchObject({ exitCode: 4 });
+    const login = ["login", "--url", gateway.url, "--ca", ca, "--name", "alice"];
+    expect(await runProcess(home(), [...login, "--password-stdin"], "wrong")).toMatchObject({
+      exitCode: 4,
+    });
     const gone = { ...token, LATTICEWAY_URL: "https://localhost:1" };
     expect(await run(gone, "whoami")).toMatchObject({ exitCode: 3 });
     const elsewhere = await run({ ...alice, LATTICEWAY_URL: "https://localhost:1" }, "whoami");
