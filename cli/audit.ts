@@ -2,6 +2,7 @@ import { createReadStream } from "node:fs";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { AuditHead } from "#protocol/api/audit.ts";
 import { verifyAudit, type AuditVerdict } from "./audit-chain.ts";
+import { withExamples } from "./answering.ts";
 import { exportCommand } from "./export.ts";
 import { withGateway } from "./gateway.ts";
 import { reporting } from "./reporting.ts";
@@ -26,17 +27,16 @@ interface VerifyOptions {
 }
 
 function verifyCommand(): Command {
-  return new Command("verify")
+  const command = new Command("verify")
     .description("Compute the whole audit log anew and name the first entry that is not as it was")
     .option("--file <export>", "of `audit export`; without it the gateway is asked")
-    .addOption(anchorOption())
-    .addHelpText(
-      "after",
-      "\nThe gateway is that of `latticeway login`, or of LATTICEWAY_URL, LATTICEWAY_TOKEN and LATTICEWAY_CA.",
-    )
-    .action((options: VerifyOptions, command: Command) =>
-      reporting(command, async () => told(await verify(options), options.anchor.length > 0)),
-    );
+    .addOption(anchorOption());
+  return withExamples(command, [
+    "latticeway audit verify",
+    "latticeway audit verify --file audit.ndjson",
+  ]).action((options: VerifyOptions, command: Command) =>
+    reporting(command, async () => told(await verify(options), options.anchor.length > 0)),
+  );
 }
 
 /** `--anchor`, as often as there are heads that were kept. */

@@ -4,6 +4,7 @@ import { Compile } from "typebox/compile";
 import { Document, isMap, isScalar, visit } from "yaml";
 import { buildCatalogues } from "#protocol/uds/catalogue.ts";
 import { DefinitionFile } from "#protocol/uds/definition.ts";
+import { withExamples } from "./answering.ts";
 import { importOdx } from "./odx-import.ts";
 import { OdxError, readOdx } from "./odx-document.ts";
 import { reporting } from "./reporting.ts";
@@ -25,15 +26,17 @@ export function catalogueCommand(): Command {
 }
 
 function importCommand(): Command {
-  return new Command("import")
+  const command = new Command("import")
     .description("Make a file of the catalogue out of ODX (ISO 22901-1): DIDs, DTCs, routines")
     .argument("<file>", "an .odx or a .pdx file")
     .requiredOption("--out <file>", "the YAML file to write; one that is there is not replaced")
     .option("--ecu-type <type>", "the type of ECU that it is about; without it, all types")
-    .option("--layer <name>", "only the diagnostic layer of this short name")
-    .action(async (file: string, options: Options, command: Command) => {
-      await reporting(command, async () => importFile(file, options));
-    });
+    .option("--layer <name>", "only the diagnostic layer of this short name");
+  return withExamples(command, [
+    "latticeway catalogue import brake.pdx --out config/catalogue/brake.yaml",
+  ]).action(async (file: string, options: Options, command: Command) => {
+    await reporting(command, async () => importFile(file, options));
+  });
 }
 
 async function importFile(file: string, { out, ecuType, layer }: Options): Promise<string> {

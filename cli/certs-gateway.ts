@@ -20,7 +20,7 @@ export function gatewayCommands(): Command[] {
 }
 
 const GATEWAY =
-  "\nThe gateway is that of `latticeway login`, or of LATTICEWAY_URL, LATTICEWAY_TOKEN and LATTICEWAY_CA.";
+  "\nThe gateway is that of `latticeway login`, or of LATTICEWAY_URL,\nLATTICEWAY_TOKEN and LATTICEWAY_CA.";
 
 function tokenCommand(): Command {
   return new Command("token")

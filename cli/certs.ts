@@ -11,6 +11,7 @@ import { HYBRID_ALGORITHMS, KeyAlgorithm } from "#crypto/key-algorithm.ts";
 import { PkiError } from "#crypto/pki-error.ts";
 import { vehicleFiles } from "#crypto/pki-layout.ts";
 import { ensureDevelopmentPki, issueVehicleCertificate } from "#crypto/pki.ts";
+import { withExamples } from "./answering.ts";
 import { gatewayCommands } from "./certs-gateway.ts";
 import { issueTester, testerCommand, type TesterOptions } from "./certs-tester.ts";
 import { table } from "./table.ts";
@@ -31,8 +32,19 @@ export function certsCommand(): Command {
   certs.addCommand(listCommand());
   certs.addCommand(showCommand());
   for (const command of gatewayCommands()) certs.addCommand(command);
+  for (const command of certs.commands) withExamples(command, examples[command.name()] ?? []);
   return certs;
 }
+
+const examples: Readonly<Record<string, readonly string[]>> = {
+  issue: ["latticeway certs issue VMG-001"],
+  tester: ["latticeway certs tester bench-1 --role write --vin VMG-001 --days 7"],
+  list: ["latticeway certs list", "latticeway certs list --json"],
+  show: ["latticeway certs show VMG-001"],
+  token: ["latticeway certs token VMG-001"],
+  revoke: ["latticeway certs revoke VMG-001 --reason key_compromise"],
+  crl: ["latticeway certs crl --algorithm ml-dsa-65 --out vehicle-ca.crl"],
+};
 
 /** The certificates of a folder, as a table for people; paths relative to where they are. */
 export function certificateTable(certificates: readonly CertificateSummary[]): string {

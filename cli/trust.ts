@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import { withExamples } from "./answering.ts";
 import { addKeyCommand } from "./trust-add-key.ts";
 import { encryptKeysCommand } from "./trust-encrypt-keys.ts";
 import { initCommand } from "./trust-init.ts";
@@ -32,7 +33,38 @@ export function trustCommand(): Command {
     statusCommand(),
     verifyCommand(),
   ]) {
-    trust.addCommand(command);
+    trust.addCommand(withExamples(command, examples[command.name()] ?? []));
   }
   return trust;
 }
+
+const examples: Readonly<Record<string, readonly string[]>> = {
+  keys: [
+    "latticeway trust keys --out online-keys.json",
+    "latticeway trust keys --rotate image/timestamp --out next-keys.json",
+  ],
+  "make-keys": ["latticeway trust make-keys --keys bob/keys --out bob.pub"],
+  "encrypt-keys": ["latticeway trust encrypt-keys --keys bob/keys"],
+  init: ["latticeway trust init --online-keys online-keys.json"],
+  "add-key": [
+    "latticeway trust add-key --repository image --role root --public bob.pub --threshold 2",
+    "latticeway trust add-key --repository image --role supplier-a --public supplier.pub --paths 'steering/*'",
+  ],
+  rotate: [
+    "latticeway trust rotate --repository director --role root",
+    "latticeway trust rotate --repository image --role timestamp --online-keys next-keys.json",
+  ],
+  pending: ["latticeway trust pending --out pending.json"],
+  "add-target": ["latticeway trust add-target --pending pending.json --images builds"],
+  targets: ["latticeway trust targets"],
+  sign: [
+    "latticeway trust sign",
+    "latticeway trust sign --keys bob/keys ceremony/image/draft/2.root.json",
+  ],
+  rehearse: ["latticeway trust rehearse ceremony/director/2.root.json"],
+  publish: ["latticeway trust publish"],
+  status: ["latticeway trust status", "latticeway trust status --gateway"],
+  verify: [
+    "latticeway trust verify --director director --image image --root 1.director.root.json 1.image.root.json \\\n      --ecu-id ECU_001 --hardware-id brake-controller",
+  ],
+};

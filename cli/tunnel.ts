@@ -6,6 +6,7 @@ import { isVehicleId } from "#crypto/identity.ts";
 import { toHex } from "#protocol/bytes/hex.ts";
 import { doipCapture } from "#protocol/capture/doip-capture.ts";
 import { systemClock } from "#protocol/doip/clock.ts";
+import { withExamples } from "./answering.ts";
 import { openGateway } from "./gateway.ts";
 import { GatewayError } from "./gateway-error.ts";
 import { printable } from "./printable.ts";
@@ -26,7 +27,7 @@ const SHOWN_BYTES = 24;
 
 /** `latticeway tunnel`: a car far away as a DoIP entity on this machine. */
 export function tunnelCommand(): Command {
-  return new Command("tunnel")
+  const command = new Command("tunnel")
     .description("Reach the ECUs of a car with a DoIP tester of your own, through the gateway")
     .requiredOption("--vin <id>", "VIN or VMG id", vehicleId)
     .option(
@@ -39,10 +40,12 @@ export function tunnelCommand(): Command {
     .option("--quiet", "do not show each request")
     .addHelpText(
       "after",
-      "\nThe gateway is that of `latticeway login`, or of LATTICEWAY_URL, LATTICEWAY_TOKEN and LATTICEWAY_CA.\n" +
-        "Every request is checked and recorded by the gateway like any other. Ctrl+C ends it.",
-    )
-    .action((options: Options, command: Command) => reporting(command, () => run(options)));
+      "\nEvery request is checked and recorded by the gateway like any other. Ctrl+C ends it.",
+    );
+  return withExamples(command, [
+    "latticeway tunnel --vin VMG-001",
+    "latticeway tunnel --vin VMG-001 --listen 127.0.0.1:13401 --record session.pcapng",
+  ]).action((options: Options, command: Command) => reporting(command, () => run(options)));
 }
 
 async function run({ vin, listen, record, quiet }: Options): Promise<string> {

@@ -82,13 +82,9 @@ async function fault(words: string[]): Promise<string | undefined> {
 }
 
 describe("examples", () => {
-  /** Their examples are on pages of their own. */
-  const elsewhere = ["audit", "catalogue", "certs", "trust", "tunnel"];
-
   it("are in the help of every command, and can be given like this", async () => {
     const lines: string[] = [];
     for (const group of program().commands) {
-      if (elsewhere.includes(group.name())) continue;
       for (const command of everyCommand(group).filter((each) => each.commands.length === 0)) {
         let help = "";
         command.configureOutput({ writeOut: (text) => (help += text) }).outputHelp();
