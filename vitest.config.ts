@@ -19,7 +19,7 @@ const postgresql = {
     name: "postgresql",
     include: databaseSuites(),
     env: { TEST_DATABASE: "postgresql" },
-    globalSetup: "test/helpers/postgresql-setup.ts",
+    globalSetup: "test/helpers/global-setup.ts",
   },
 };
 
