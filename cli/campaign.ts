@@ -152,6 +152,7 @@ function vehiclesCommand(): Command {
       ENDED: (it) => it.finished_at,
       WHY: (it) => it.reason && `${it.reason.detail} (${it.reason.code})`,
     },
+    spare: ["TRIES", "JOINED"],
     none: "No vehicle has had a package of it.",
     examples: ["latticeway campaign vehicles 'Brakes 2.0.0' --status failed"],
   });

@@ -24,9 +24,12 @@ export function explanationText(explanation: Explanation): string {
       ecu.hardware_version,
       ecu.software_version,
       offerText(ecu),
-      ecu.reasons.map(({ code, detail }) => `${detail} (${code})`).join("; "),
     ]);
-    lines.push("", table(["ECU", "HARDWARE", "RUNS", "GETS IT", "WHY NOT"], rows));
+    lines.push("", table(["ECU", "HARDWARE", "RUNS", "GETS IT"], rows));
+    // In a column they would be cut where their codes are.
+    for (const { ecu_id, reasons: why } of ecus) {
+      lines.push(...why.map((reason) => `  ${ecu_id}: ${reasonText(reason).trimStart()}`));
+    }
   }
   for (const campaign of campaigns) {
     const part = campaign.part === null ? "" : `, the vehicle: ${campaign.part.status}`;
