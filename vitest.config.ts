@@ -36,7 +36,8 @@ export default defineConfig({
     env: {
       NODE_COMPILE_CACHE: join(import.meta.dirname, "node_modules/.cache/latticeway/compiled"),
     },
-    // Every suite starts real servers; more workers than cores only makes them wait for each other.
-    maxWorkers: 2,
+    // Two leave a fifth of two cores idle: suites wait for what they have started. More would only
+    // make them wait for each other.
+    maxWorkers: 3,
   },
 });
