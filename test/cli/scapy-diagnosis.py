@@ -8,31 +8,15 @@ import json
 import socket
 import sys
 
-from scapy.contrib.automotive.doip import DoIP, UDS_DoIPSocket
+from scapy.contrib.automotive.doip import DoIP
 from scapy.contrib.automotive.uds import (
     UDS, UDS_DSC, UDS_RC, UDS_RDBI, UDS_RDTCI, UDS_SA, UDS_TP, UDS_WDBI,
 )  # fmt: skip
 from scapy.supersocket import StreamSocket
+from scapy_tester import Tester
 
 tcp_port, udp_port, tester, ecu, group, members = (int(each, 0) for each in sys.argv[1:7])
 secret = bytes.fromhex(sys.argv[7])
-
-
-class Tester(UDS_DoIPSocket):
-    """Takes one message at a time: Scapy up to 2.5 loses what comes in one segment with another."""
-
-    def __init__(self, **options):
-        self.heard = []
-        super().__init__(**options)
-
-    def recv(self, x=0):
-        head = self.ins.recv(8, socket.MSG_PEEK | socket.MSG_WAITALL)
-        if len(head) < 8:
-            return None
-        length = 8 + int.from_bytes(head[4:], "big")
-        packet = DoIP(self.ins.recv(length, socket.MSG_WAITALL))
-        self.heard.append(packet)
-        return packet.payload if packet.payload_type == 0x8001 else packet
 
 
 def by_udp(payload_type, **fields):

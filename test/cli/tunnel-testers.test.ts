@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest
 import { demoSecrets } from "#protocol/uds/security-key.ts";
 import { testFolder } from "#test/helpers/folder.ts";
 import { startGateway, type TestGateway } from "#test/helpers/gateway.ts";
-import { PYTHON, requirePeer } from "#test/helpers/optional.ts";
+import { PYTHON, requirePeer, SCAPY_TESTER } from "#test/helpers/optional.ts";
 import { examine, type Examined } from "#test/protocol/doip/conformance.ts";
 import { captured, conversation, dissect } from "#test/protocol/doip/dissection.ts";
 import { testVehicle, type TestVehicle } from "#test/vmg-sim/vmg/test-vehicle.ts";
@@ -107,7 +107,7 @@ test("the tunnel refuses by ISO 13400-2", async (context) => {
 async function byScapy(): Promise<Record<string, unknown>> {
   const addresses = [tunnel.tcp, tunnel.udp, 0x0e00, 0x1001, EVERYBODY].map(String);
   const given = [...addresses, String(ECUS.length), demoSecrets[3] ?? ""];
-  const { stdout } = await run(PYTHON, [scapyDiagnosis, ...given]);
+  const { stdout } = await run(PYTHON, [scapyDiagnosis, ...given], SCAPY_TESTER);
   return JSON.parse(stdout.slice(stdout.indexOf("{")));
 }
 

@@ -14,6 +14,11 @@ export const vectorsFolder = new URL("../../../shared/vectors/", import.meta.url
 /** The system's own, which has Debian's packages; another one on the PATH has not. */
 export const PYTHON = "/usr/bin/python3";
 
+/** How programs are run that are a visit of Scapy's tester (`scapy_tester.py`). */
+export const SCAPY_TESTER = {
+  env: { ...process.env, PYTHONPATH: import.meta.dirname, PYTHONDONTWRITEBYTECODE: "1" },
+};
+
 const RAW_SOCKET =
   "import socket; socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)";
 

@@ -5,8 +5,9 @@ import json
 import socket
 import sys
 
-from scapy.contrib.automotive.doip import DoIP, UDS_DoIPSocket
+from scapy.contrib.automotive.doip import DoIP
 from scapy.contrib.automotive.uds import UDS
+from scapy_tester import Tester
 
 tcp_port, udp_port, tester, target = (int(argument, 0) for argument in sys.argv[1:5])
 
@@ -19,16 +20,11 @@ def by_udp(payload_type):
 
 
 announcement, status, power = by_udp(0x0001), by_udp(0x4001), by_udp(0x4003)
-doip = UDS_DoIPSocket(
-    ip="127.0.0.1", port=tcp_port, source_address=tester, target_address=target
-)
+doip = Tester(ip="127.0.0.1", port=tcp_port, source_address=tester, target_address=target)
 
 
-def ask(request, tries=20):
-    """Scapy overlooks an answer that comes in one segment with its acknowledgement: then again."""
-    answer = doip.sr1(UDS(bytes.fromhex(request)), timeout=1, verbose=False)
-    if answer is None and tries > 0:
-        return ask(request, tries - 1)
+def ask(request):
+    answer = doip.sr1(UDS(bytes.fromhex(request)), timeout=30, verbose=False)
     return answer and {"hex": bytes(answer).hex(), "summary": answer.summary()}
 
 
