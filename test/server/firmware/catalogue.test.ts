@@ -25,8 +25,17 @@ let counter = 0;
 /** An ECU type that no other test uses. */
 const newType = () => `type-${++counter}`;
 
+let lastId = "";
+/** Rising also within a millisecond, of which UUIDs have no order. */
+function nextId(): string {
+  let id: string;
+  do id = randomUUIDv7();
+  while (id <= lastId);
+  return (lastId = id);
+}
+
 async function add(change: Partial<FirmwareMetadata> & { ecu_type: string }): Promise<string> {
-  const firmware_id = randomUUIDv7();
+  const firmware_id = nextId();
   const image = { size: 1000, sha256: "0".repeat(64), sha512: "0".repeat(128) };
   const compressed = { compressed_size: 500, compressed_sha256: "1".repeat(64) };
   const added = await insertFirmware(
