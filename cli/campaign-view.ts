@@ -85,17 +85,14 @@ export function progressText(progress: CampaignProgress): string {
   const shown = figures.filter(({ of, isSeldom }) => isSeldom !== true || of(total) !== 0);
   const lines = [
     `The campaign is ${progress.state}${runText(progress)}.`,
-    [
-      "",
-      ...section(
-        [
-          ...waves.map((wave) => ({ name: `wave ${wave.wave + 1}`, ...wave })),
-          { name: "all", ...total },
-        ],
-        ["", ...shown.map(({ heading }) => heading)],
-        (it) => [it.name, ...shown.map(({ of }) => of(it))],
-      ),
-    ].join("\n"),
+    ...section(
+      [
+        ...waves.map((wave) => ({ name: `wave ${wave.wave + 1}`, ...wave })),
+        { name: "all", ...total },
+      ],
+      ["", ...shown.map(({ heading }) => heading)],
+      (it) => [it.name, ...shown.map(({ of }) => of(it))],
+    ),
     ...section(
       groups,
       ["ECU TYPE", "HARDWARE", "STARTED", "SUCCEEDED", "FAILED", "ROLLED BACK", "FAILURES"],
@@ -112,7 +109,7 @@ export function progressText(progress: CampaignProgress): string {
   ];
   if (next_wave) lines.push(nextWaveText(next_wave));
   if (stop_rule) lines.push(...stop_rule.findings.slice(0, 5).map(findingText));
-  return lines.join("\n\n").replace(/\.\n\n\n/, ".\n\n");
+  return lines.join("\n\n");
 }
 
 function runText({ state, running_s }: CampaignProgress): string {
