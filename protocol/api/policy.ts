@@ -70,20 +70,20 @@ const settings = {
   }),
 };
 
+const atNight = {
+  mode: "scheduled",
+  check_interval_s: 3600,
+  windows: [{ days: ["mon", "tue", "wed"], from: "22:00", to: "04:30" }],
+  consent: "required",
+  min_battery_soc: 40,
+  min_free_storage: { bytes: 2000000000 },
+  parked: true,
+};
+
 /** Under which conditions a vehicle updates. */
 export const PolicySettings = Type.Object(settings, {
   ...closed,
-  examples: [
-    {
-      mode: "scheduled",
-      check_interval_s: 3600,
-      windows: [{ days: ["mon", "tue", "wed"], from: "22:00", to: "04:30" }],
-      consent: "required",
-      min_battery_soc: 40,
-      min_free_storage: { bytes: 2000000000 },
-      parked: true,
-    },
-  ],
+  examples: [atNight],
 });
 export type PolicySettings = Static<typeof PolicySettings>;
 
@@ -118,15 +118,7 @@ export const GroupPolicyContent = Type.Object(GroupContent, {
       name: "Parked at night",
       position: 10,
       filter: 'region == "EU" and tag == "pilot"',
-      settings: {
-        mode: "scheduled",
-        check_interval_s: 3600,
-        windows: [{ days: ["mon", "tue", "wed"], from: "22:00", to: "04:30" }],
-        consent: "required",
-        min_battery_soc: 40,
-        min_free_storage: { bytes: 2000000000 },
-        parked: true,
-      },
+      settings: atNight,
     },
   ],
 });
